@@ -143,18 +143,33 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
             timeout_seconds=timeout_seconds,
             on_progress=None if as_json else _show_with_pace(),
         )
-        if getattr(options, "wait", False):
-            result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
-        if (spec.name == "import" and options.bad_rows) or (spec.name == "report" and options.output):
-            result = _write_files(spec, result, options)
-        if spec.name == "report" and options.output:
-            print(f"the report is written to {printable_name(options.output)}")
-            return 0
-        _print_result(spec, result, as_json=as_json)
-        if getattr(options, "follow", False):
-            from speechctl.live import follow_logs
+        return _show_answer(client, spec, options, args, result, as_json=as_json)
 
-            return follow_logs(client, args, result, as_json=as_json)
+
+def _show_answer(
+    client: Client,
+    spec: CommandSpec,
+    options: argparse.Namespace,
+    args: Mapping[str, Any],
+    result: dict[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """Print the answer, or write it into a file; follow what goes on, where that is asked for."""
+    if getattr(options, "wait", False):
+        result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
+    if (spec.name == "import" and options.bad_rows) or (spec.name == "report" and options.output):
+        result = _write_files(spec, result, options)
+    if spec.name == "report" and options.output:
+        print(f"the report is written to {printable_name(options.output)}")
+        return 0
+    if spec.name == "test-call" and not options.no_wait:
+        return _follow_test(client, spec, result, as_json=as_json)
+    _print_result(spec, result, as_json=as_json)
+    if getattr(options, "follow", False):
+        from speechctl.live import follow_logs
+
+        return follow_logs(client, args, result, as_json=as_json)
     return 0
 
 
@@ -162,6 +177,34 @@ def _make_key(options: argparse.Namespace) -> None:
     """Make the key of a top-up before anything is sent: whatever happens, it can be repeated under it."""
     if getattr(options, "idempotency_key", "given") is None:
         options.idempotency_key = os.urandom(8).hex()
+
+
+def _follow_test(client: Client, spec: CommandSpec, begun: Mapping[str, Any], *, as_json: bool) -> int:
+    """Show a test call until it is over; 1 where there was none."""
+    from speechctl.live import follow_test
+    from speechctl.render.test_calls import state_line
+
+    shown: list[str] = []
+
+    def show(state: Mapping[str, Any]) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{state_line(state)} ...", end="", file=sys.stderr, flush=True)
+        elif not shown or shown[-1] != state["state"]:
+            shown.append(state["state"])
+            print(state_line(state), flush=True)
+
+    if not as_json:
+        _print_result(spec, begun, as_json=False)
+        sys.stdout.flush()
+    try:
+        result = follow_test(client, begun, on_state=(lambda _state: None) if as_json else show)
+    except KeyboardInterrupt:
+        _clear_progress()
+        print(f"speechctl: the call goes on; speechctl test-result {begun['test']} shows it", file=sys.stderr)
+        return _INTERRUPTED
+    _clear_progress()
+    _print_result(COMMANDS["test-result"], {**begun, **result} if as_json else result, as_json=as_json)
+    return 0 if result["call"] is not None else 1
 
 
 def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:

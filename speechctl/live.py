@@ -1,4 +1,7 @@
-"""Commands that run until something has happened, or until Ctrl-C: drain --wait, events, logs --follow."""
+"""Commands that run until something has happened, or until Ctrl-C.
+
+``drain --wait``, ``events``, ``logs --follow``, ``test-call``.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,18 @@ def wait_for_drain(
         time.sleep(_POLL_SECONDS)
     waited = round(time.monotonic() - began, 1)
     return {**result, "calls_in_hand": 0, "drained": True, "stopped": stop, "waited_seconds": waited}
+
+
+def follow_test(
+    client: Client, begun: Mapping[str, Any], *, on_state: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    """Return when a test call is over; ``on_state`` is told how far it is."""
+    while True:
+        result = client.ask("test-result", {"test": begun["test"]}, timeout_seconds=_STATUS_TIMEOUT_SECONDS)
+        if result["state"] == "over":
+            return result
+        on_state(result)
+        time.sleep(_POLL_SECONDS)
 
 
 def _may_get_job(worker: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invoca
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
+from speechaid.store.test_calls import of_campaigns
 
 
 def export(context: HandlerContext, command: Invocation) -> Result:
@@ -61,7 +62,7 @@ def _with_payloads(context: HandlerContext, results: Sequence[Document]) -> list
 def promises(context: HandlerContext, command: Invocation) -> Result:
     """Promises to pay, the soonest day first; promises without a readable day last."""
     selected = EXPORTS["promises"]
-    query = dict(selected.query)
+    query = of_campaigns(dict(selected.query))
     if command.args["batch"] is not None:
         query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
     # The day is written in many forms, so the database cannot sort by it: all are read, a few are kept.

@@ -11,9 +11,11 @@ from speechaid.commands.ids import resolve_account, resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
 from speechaid.model import agent_settings, reading
 from speechaid.model.reading import Document
+from speechaid.model.test_calls import TESTS
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import phones
 from speechaid.rules.numbers import all_spellings
+from speechaid.store.test_calls import of_campaigns
 
 #: For each collection the field of each filter; a collection without the field cannot be filtered by it.
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -42,7 +44,7 @@ _FILTERS: Final = ("batch", "account", "outcome", "agent", "from_number", "numbe
 
 
 def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: str) -> Document:
-    """The query of the filters that were given.
+    """The query of the filters that were given; without test calls, unless ``tests`` asks for them alone.
 
     Raises:
         CommandRefused: a filter that the collection cannot have, or a value that cannot be used.
@@ -66,8 +68,12 @@ def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: s
         query[fields["from_number"]] = caller_number(args["from_number"])
     if "number" in given:
         query[fields["number"]] = {"$in": _spellings(context, args["number"])}
+    if args.get("tests"):
+        tested = query.pop("batch_id", None)
+        query |= {"batch_id": TESTS, **({} if tested is None else {"test.batch_id": tested})}
     days = date_range(context, args)
-    return query | ({fields["date"]: days} if days else {})
+    # The do-not-call list belongs to no batch, and so to no test.
+    return (of_campaigns(query) if "batch" in fields else query) | ({fields["date"]: days} if days else {})
 
 
 def caller_number(typed: str) -> str:

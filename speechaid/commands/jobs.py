@@ -98,6 +98,7 @@ def _row(job: Job) -> Result:
         "worker": job.worker_id if job.status is JobStatus.IN_PROGRESS else None,
         "call_id": job.call_id,
         "outcome": job.document.get("last_outcome"),
+        "test": None if job.test is None else job.test.document(),
     }
 
 

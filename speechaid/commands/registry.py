@@ -32,6 +32,8 @@ from speechaid.commands import (
     person,
     redial,
     retell_lists,
+    test_calls,
+    test_numbers,
     top_ups,
     undo_import,
 )
@@ -187,6 +189,13 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "dnc-add": BackgroundCommand(run=do_not_call.dnc_add),
     "dnc-remove": BackgroundCommand(run=do_not_call.dnc_remove),
     "dnc-import": BackgroundCommand(run=do_not_call.dnc_import),
+    "test-numbers": BackgroundCommand(run=test_numbers.registered_numbers, documents=_listed("numbers")),
+    "test-number-add": BackgroundCommand(run=test_numbers.test_number_add),
+    "test-number-remove": BackgroundCommand(run=test_numbers.test_number_remove),
+    "test-call": BackgroundCommand(run=test_calls.test_call, needs_snapshot=True),
+    "test-result": BackgroundCommand(
+        run=test_calls.test_result, documents=lambda _args, result: int(result["call"] is not None)
+    ),
     "logs": BackgroundCommand(run=history.logs, documents=_listed("lines")),
     "doctor": BackgroundCommand(run=doctor.doctor, needs_snapshot=True, needs_database=False),
     "ids": BackgroundCommand(run=ids.ids, documents=_ids_of_jobs),

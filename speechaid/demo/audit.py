@@ -149,6 +149,7 @@ def audit(
     results: Sequence[Document],
     policy: AuditPolicy,
     marked: Collection[str] = (),
+    registered: Collection[str] = (),
     wanted: Mapping[str, WantedAgent] = MappingProxyType({}),
 ) -> Audit:
     """Compare placed calls, results and jobs after the campaign has ended.
@@ -157,10 +158,11 @@ def audit(
         placed_calls: by the simulator, in order.
         overlaps: the simulator's pairs of overlapping calls to one number.
         jobs: all jobs of the campaign.
-        results: all ``call_results`` of the campaign.
+        results: all ``call_results`` of the campaign, and of test calls.
         policy: the settings of the daemon.
         marked: numbers that Retell refuses to call, since the person asked for it in a call whose end was
             reported otherwise.
+        registered: the numbers that may get test calls.
         wanted: agent, version and number by batch; calls of other batches may have any.
     """
     unjustified = [
@@ -176,8 +178,11 @@ def audit(
         for name, count in per_job.items()
         if count > EXCUSED_AT_MOST
     ]
+    unjustified += _check_tests([call for call in placed_calls if is_test(call)], registered)
     by_job: dict[str, list[Document]] = {job.job_id: [] for job in jobs}
     for call in placed_calls:
+        if is_test(call):
+            continue
         job_id = str((call["metadata"] or {}).get("job_id"))
         if job_id not in by_job:
             unjustified.append(f"{call['call_id']}: a call without a job of this campaign")
@@ -190,6 +195,24 @@ def audit(
             unjustified += [] if fault is None else [fault]
         differences += _compare_job(job, replay, marked)
     return Audit(unjustified=unjustified, differences=differences)
+
+
+def is_test(call: Document) -> bool:
+    """Whether a placed call is a test call, which belongs to no campaign."""
+    return (call["metadata"] or {}).get("test") == "true"
+
+
+def _check_tests(calls: Sequence[Document], registered: Collection[str]) -> list[str]:
+    """Each test is one call, to a registered number."""
+    per_job = Counter(str(call["metadata"].get("job_id")) for call in calls)
+    return [
+        *(
+            f"{call['call_id']}: a test call to {mask_phone(str(call['to_number']))}, which is not registered"
+            for call in calls
+            if call["to_number"] not in registered
+        ),
+        *(f"{name}: {count} calls of one test" for name, count in per_job.items() if count > 1),
+    ]
 
 
 def _wrong_agent(call: Document, wanted: Mapping[str, WantedAgent]) -> str | None:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from speechaid.demo.audit import Audit, AuditPolicy, WantedAgent, audit
+from speechaid.demo.audit import Audit, AuditPolicy, WantedAgent, audit, is_test
 from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
@@ -32,6 +32,7 @@ from speechaid.errors import ExitStatus, FleetError
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
+from speechaid.model.test_calls import TESTS
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
@@ -227,16 +228,20 @@ def _ended(row: Document) -> Ended:
 def _summarise(environment: DemoEnvironment, batch_id: str, *, seed: int, seconds: float) -> Summary:
     """Read and audit all records after the campaign."""
     jobs = environment.store.jobs.select({"batch_id": batch_id}, status=None, limit=0)
-    results = environment.store.results.aggregate([{"$match": {"batch_id": batch_id}}])
-    placed_calls = environment.simulator.placed_calls()
+    recorded = environment.store.results.aggregate([{"$match": {"batch_id": {"$in": [batch_id, TESTS]}}}])
+    all_calls = environment.simulator.placed_calls()
     found = audit(
-        placed_calls=placed_calls,
+        placed_calls=all_calls,
         overlaps=environment.simulator.overlaps(),
         jobs=jobs,
-        results=results,
+        results=recorded,
         policy=POLICY,
+        registered=[one.number for one in environment.store.test_calls.find_numbers()],
         wanted={batch_id: WANTED},
     )
+    # The counts are those of the campaign.
+    placed_calls = [call for call in all_calls if not is_test(call)]
+    results = [result for result in recorded if result["batch_id"] != TESTS]
     by_status = Counter(str(job.status) for job in jobs)
     return Summary(
         ok=_all_ended(jobs) and found.agrees and not found.unjustified,

@@ -1,4 +1,4 @@
-"""Select the next job: fair order over due batches, then the claim.
+"""Select the next job: test calls, then in fair order the due batches, then the claim.
 
 Three reads, each as often as it pays. Which batches have due jobs inside their window is read every second or
 so (less often where that is slow). What batches and accounts allow now, places and balances, is read every
@@ -22,7 +22,8 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.reading import as_printable
 from speechaid.model.states import Priority
-from speechaid.rules import eligibility, fair_share
+from speechaid.model.test_calls import TESTS
+from speechaid.rules import eligibility, fair_share, metering
 from speechaid.rules.checks import Reason
 from speechaid.rules.fair_share import EligibleBatch
 from speechaid.store.jobs import Candidate
@@ -100,6 +101,8 @@ class JobClaimer:
         self._due: list[DueBatch] = []
         self._due_until = 0.0
         self._eligible: list[EligibleBatch] = []
+        #: Whether test calls are due: they are claimed before other jobs.
+        self._has_tests = False
         self._eligible_until = 0.0
         self._batches: dict[str, Batch] = {}
         #: Accounts that each batch's jobs are known to have, and those accounts as read last.
@@ -114,10 +117,14 @@ class JobClaimer:
     def claim(self) -> ClaimedJob | None:
         """Claim the next job, by priority, fairness and due time, and read it; None if none is due.
 
+        Somebody waits beside the telephone for a test call: it goes before all of them.
+
         Raises:
             StoreUnavailable: the database is away.
         """
         self._refresh()
+        if self._has_tests and (test := self._claim_from(TESTS)) is not None:
+            return test
         for batch in fair_share.order(self._eligible, self._served):
             claimed = self._claim_from(batch.batch_id)
             if claimed is not None:
@@ -161,9 +168,12 @@ class JobClaimer:
         context = self._context
         reading = context.store.holds.read(context.retell.fingerprint)
         stopped = reading.hold is not None or reading.too_old is not None
+        self._has_tests = False
         if stopped or circuit_breaker.holds(context, reading.breaker):
             return []
         now = context.store.now()
+        if reading.tests_until is not None and now <= reading.tests_until:
+            self._has_tests = context.store.queue.due_tests() is not None
         due = [
             batch
             for batch in self._due
@@ -328,6 +338,9 @@ class JobClaimer:
         batch = None if batch_id is None else self._batches.get(batch_id)
         account = None if account_id is None else self._accounts.get(account_id)
         zone = None if account is None else account.timezone
+        if batch_id == TESTS:
+            # Whatever else forbids a test call ends it, so that whoever waits is told: it is claimed.
+            return account is None or metering.has_room(account)
         if not eligibility.batch_may_be_called(batch, zone, defaults, now):
             return False
         return account is None or eligibility.account_is_open(account, defaults, now)

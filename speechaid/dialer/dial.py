@@ -184,7 +184,9 @@ def requeue(context: WorkerContext, job: Job, evaluation: Evaluation, choice: Ch
     reason = str(evaluation.reason)
     context.emit("job.put_back", job, reason=reason)
     context.link.count("speechaid_put_back_total", reason=reason)
-    if evaluation.action is Action.SUSPEND:
+    if job.test is not None:
+        _requeue_test(context, job, reason)
+    elif evaluation.action is Action.SUSPEND:
         changes = {"status": JobStatus.SUSPENDED, "suspend_reason": evaluation.suspend_reason}
         context.store.jobs.requeue(job, changes=changes)
         suspend_account_jobs(context, job, evaluation)
@@ -193,6 +195,18 @@ def requeue(context: WorkerContext, job: Job, evaluation: Evaluation, choice: Ch
         context.store.jobs.requeue(job, changes={"dead_phones": dead})
     else:
         context.store.jobs.requeue(job, delay_seconds=_requeue_delay(context, reason))
+
+
+def _requeue_test(context: WorkerContext, job: Job, reason: str) -> None:
+    """Wait for a place; for whatever else forbids a test call it is over, and whoever waits for it is told.
+
+    It must not ring hours later, when the hold is lifted or the account has credit again.
+    """
+    if reason in NO_CAPACITY:
+        context.store.jobs.requeue(job, delay_seconds=_requeue_delay(context, reason))
+    else:
+        ended = {"status": JobStatus.CANCELLED, "cancel_reason": reason}
+        context.store.jobs.requeue(job, changes=ended)
 
 
 def suspend_account_jobs(context: WorkerContext, job: Job, evaluation: Evaluation) -> None:
@@ -245,7 +259,13 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
             default_timezone=settings.dialling.default_timezone,
             default_country=settings.dialling.default_country,
         ),
-        metadata={"job_id": job.job_id, "batch_id": job.batch_id, "account_id": job.account_id},
+        metadata={
+            "job_id": job.job_id,
+            "batch_id": job.settings_batch_id,
+            "account_id": job.account_id,
+            # Retell's dashboard and lists tell tests from calls of the campaign by it.
+            "test": None if job.test is None else "true",
+        },
         key=key,
     )
     return Dial(
@@ -412,7 +432,8 @@ def _interruption(
     """
     if (forbidden := context.link.read_orders()) is not None:
         return Obstacle(str(forbidden))
-    name = None if preflight.batch is None else preflight.batch.name
+    # A test call obeys no pause of the batch that it tests.
+    name = None if preflight.batch is None or dial.batch_id is None else preflight.batch.name
     if context.link.is_batch_paused(dial.batch_id, name):
         return Obstacle(str(Reason.BATCH_PAUSED))
     return Obstacle("look_stale") if context.clock.boottime() > give_up_at else None
@@ -499,7 +520,7 @@ def post(
         if noted is fault:
             raise
         raise noted from fault
-    context.link.count_once(*call_metrics.placed(key))
+    context.link.count_once(*call_metrics.placed(key, is_test=job.test is not None))
     # Until the database has the id, only the supervisor can show an operator which call this worker has.
     named = replace(job, dial=replace(job.dial, call_id=call.call_id))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import datetime, timedelta
 from logging import WARNING
 
@@ -37,6 +38,8 @@ KEY_REFUSED = frozenset({401, 402, 403})
 POLL_REFUSED = "call.poll_refused"
 #: An event that may repeat with each poll of a call is logged at most once in this many seconds.
 REPEATED_LOG_SECONDS = 300.0
+#: A test call is polled at least as often, since somebody looks on.
+TEST_POLL_SECONDS = 2.0
 #: A parked call is polled again after this many seconds.
 PARKED_RETRY_SECONDS = 120.0
 
@@ -142,6 +145,7 @@ class CallFollower:
                     self.resend_stop()
                     self.wait()
             self.poll()
+            self.note_connected()
         settlement.settle_ended_call(self.context, self.job, self.call, self._preflight)
 
     def poll(self) -> None:
@@ -170,6 +174,14 @@ class CallFollower:
         self.call = call
         self._logged_at.pop(POLL_REFUSED, None)
         self._note_answer(call)
+
+    def note_connected(self) -> None:
+        """Of a test call, write once since when it is connected: somebody looks on."""
+        if self.job.test is None or self._connected_at is None or self._dial.connected_at is not None:
+            return
+        with suppress(StoreUnavailable):
+            at = self.context.store.now() - timedelta(seconds=self._since_connected() or 0.0)
+            self.job = self.context.store.jobs.note_on_dial(self.job, connected_at=at)
 
     def settle_unreadable(self) -> bool:
         """Settle a call about which no answer can be read, by the facts of Retell's list; True if it is done.
@@ -374,6 +386,8 @@ class CallFollower:
         """
         context = self.context
         seconds = context.settings.call.polling_interval_seconds
+        if self.job.test is not None:
+            seconds = min(seconds, TEST_POLL_SECONDS)
         context.report_step(WorkerState.FOLLOWING, "wait", self.job, seconds=seconds)
         context.wait(seconds)
         if context.link.hand_over_requested:
@@ -387,7 +401,7 @@ class CallFollower:
         self._last_answer_at = context.clock.boottime()
         if call.connected and self._connected_at is None:
             self._connected_at = self._last_answer_at
-            if call.started_at is not None and self._dial.placed_at is not None:
+            if call.started_at is not None and self._dial.placed_at is not None and self.job.test is None:
                 answered_after = (call.started_at - self._dial.placed_at) / timedelta(seconds=1)
                 context.observe("speechaid_dial_to_answer_seconds", max(0.0, answered_after))
         self.reported = call
@@ -425,10 +439,12 @@ class CallFollower:
 
     def _longest_call(self) -> float | None:
         """The batch's limit in seconds; None (the environment's applies) if there is none or no database."""
-        if self._dial.batch_id is None:
+        test = self.job.test
+        batch_id = self._dial.batch_id if test is None else test.batch_id
+        if batch_id is None:
             return None
         try:
-            batch = self.context.store.batches.find(self._dial.batch_id)
+            batch = self.context.store.batches.find(batch_id)
         except StoreUnavailable:
             return None
         return _limit(batch)

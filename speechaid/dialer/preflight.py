@@ -14,6 +14,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
+from speechaid.model.test_calls import TESTS
 from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice, PhoneState
@@ -36,6 +37,8 @@ class Preflight:
     holds: list[Hold]
     #: The job's numbers whose line is on the do-not-call list, in E.164: all where the person is listed.
     listed: frozenset[str]
+    #: Of a test call: the numbers that are registered for tests of its account.
+    registered: frozenset[str] = frozenset()
     #: Of phones in national form.
     country: str | None
     #: The stored circuit breaker of this host's key.
@@ -64,19 +67,23 @@ def read_claimed_job(
         StoreUnavailable: the job stays claimed until its lease lapses.
     """
     read_at = context.clock.boottime()
+    of_test = batch_id == TESTS
+    asked_batch = candidate.tested_batch_id if of_test else batch_id
     found = context.store.preflight.read_with_job(
         candidate.id,
         token,
         context.retell.fingerprint,
         account_id=candidate.account_id,
-        batch_id=batch_id,
+        batch_id=asked_batch,
         numbers=_normalised(candidate.phones, context.settings.dialling.default_country),
         person=person_forms(candidate.account_id, id_key_of(candidate.dni)),
+        of_test=of_test,
     )
     if found is None:
         return None
     job, documents = found
-    if (job.account_id, job.batch_id) == (candidate.account_id, batch_id):
+    as_claimed = (job.account_id, job.settings_batch_id) == (candidate.account_id, asked_batch)
+    if as_claimed and of_test is (job.test is not None):
         preflight = _complete(context, job, read_at, documents)
     else:
         preflight = read_preflight(context, job)
@@ -100,9 +107,10 @@ def read_preflight(context: WorkerContext, job: Job, *, country: str | None = No
         job.id,
         context.retell.fingerprint,
         account_id=job.account_id,
-        batch_id=job.batch_id,
+        batch_id=job.settings_batch_id,
         numbers=_numbers(job, country or default),
         person=forms_of_person(job),
+        of_test=job.test is not None,
     )
     return _complete(context, job, read_at, documents)
 
@@ -122,6 +130,7 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
         holds=_holds(context, read_at, documents.holds),
         listed=frozenset(numbers) if is_person_listed else listed,
         is_person_listed=is_person_listed,
+        registered=documents.registered,
         country=country,
         breaker_document=documents.holds.breaker,
     )
@@ -224,6 +233,7 @@ def evaluate(
         account=preflight.account,
         holds=preflight.holds,
         on_dnc=number in preflight.listed,
+        is_registered=number in preflight.registered,
         defaults=context.dialling_defaults(),
         own_reservation_key=None if job.dial is None else job.dial.key,
         now=at or context.store.now(),

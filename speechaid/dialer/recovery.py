@@ -197,7 +197,7 @@ def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple
     call = _confirmed(context, job, open_dial, listed)
     if call is None:
         return None
-    context.link.count_once(*call_metrics.placed(open_dial.key))
+    context.link.count_once(*call_metrics.placed(open_dial.key, is_test=job.test is not None))
     job = context.retry_until_available(
         WorkerState.RECOVERING,
         "record call",

@@ -217,7 +217,7 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
     if stored.outcome is Outcome.INVALID_NUMBER and dial.batch_id is not None:
         batch_id = dial.batch_id
         step("bad list", lambda: pause_bad_list(context, job, batch_id, dial.number))
-    if stored.cause != WITHDRAWN:
+    if stored.cause != WITHDRAWN and job.test is None:
         # Before the last write: the count has an id, so a repeat adds nothing.
         context.link.count_once(*call_metrics.settled(dial.key, stored))
     step("job", lambda: finish(context, job, stored))

@@ -15,8 +15,9 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping, number, text
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, status_dates
 from speechaid.model.storable import LARGEST_DOCUMENT_BYTES, bson_size, describe_cuts, fit_document
+from speechaid.model.test_calls import TESTS
 from speechaid.model.verdict import AccountCharge, Verdict
-from speechaid.retell.requests_body import language_of
+from speechaid.retell.requests_body import VARIABLES, language_of
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.retries import NextStep, RetryPolicy
 from speechaid.rules.retry_table import RetryCause
@@ -115,6 +116,8 @@ def decide(
     else:
         stored, cuts = _stored_answer(job, dial, end.call, inputs.answer_bytes)
         changes |= _call_fields(end.call, stored, cuts, end, now)
+        if job.test is None:
+            changes |= _promised(end.call)
         agent = _agent_fields(dial, end.call)
         # By these jobs are found whose last call had this agent, or came from this number.
         changes |= {"last_agent_id": agent["agent_id"], "last_from_number": agent["from_number"]}
@@ -218,6 +221,9 @@ def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs:
         policy=inputs.retry_policy,
         jitter=inputs.jitter,
     )
+    if job.test is not None and step.status in {JobStatus.PENDING, JobStatus.SUSPENDED}:
+        # Whoever waited for the call knows how it ended, and may ask for another.
+        return replace(step, status=JobStatus.FAILED, delay_seconds=0.0)
     if end.unreadable and step.status is JobStatus.PENDING:
         # Its next call's answer would be as unreadable: this job ends, and keeps nobody busy.
         return replace(step, status=JobStatus.FAILED, cause=RetryCause.ANSWER_UNREADABLE, delay_seconds=0.0)
@@ -252,8 +258,6 @@ def _call_fields(
     call: ReportedCall, stored: Document, cuts: list[Document], end: DialEnd, now: datetime
 ) -> Document:
     """The job's fields about its latest call, in SpeechAI's form."""
-    collected = mapping(call.document.get("collected_dynamic_variables"))
-    promises = {name: _promise(collected.get(name)) for name in PROMISE_FIELDS}
     return {
         "call_id": call.call_id,
         "call_started_at": call.started_at,
@@ -269,8 +273,14 @@ def _call_fields(
             **({"unreadable": end.error} if end.unreadable else {}),
         },
         "last_outcome": str(end.outcome),
-        **{name: promise for name, promise in promises.items() if promise is not None},
     }
+
+
+def _promised(call: ReportedCall) -> Document:
+    """What a person promised: a field of the job each. In a test call nobody promises anything."""
+    collected = mapping(call.document.get("collected_dynamic_variables"))
+    promises = {name: _promise(collected.get(name)) for name in PROMISE_FIELDS}
+    return {name: promise for name, promise in promises.items() if promise is not None}
 
 
 def _promise(value: object) -> object:
@@ -304,7 +314,7 @@ def _result_document(
         "is_successful": end.outcome in SUCCESSFUL_OUTCOMES,
         "created_at": now,
         "dial_key": dial.key,
-        "batch_id": dial.batch_id,
+        "batch_id": dial.batch_id if job.test is None else TESTS,
         "account_id": dial.account_id,
         "attempt": dial.attempt,
         "phone_index": dial.phone_index,
@@ -317,6 +327,11 @@ def _result_document(
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
         "worker": inputs.worker_id,
         **({"unreadable": end.error} if end.unreadable else {}),
+        **(
+            {}
+            if job.test is None
+            else {"test": {**job.test.document(), "variables": dict(mapping(dial.request.get(VARIABLES)))}}
+        ),
         **_analysis_fields(dial, call, end, inputs.analysis_after_seconds, now),
     }
 

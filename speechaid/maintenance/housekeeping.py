@@ -280,6 +280,7 @@ class Housekeeper:
             "ended_reservations": self._release_ended_reservations,
             "top_ups": self._finish_top_ups,
             "suspended_jobs": self._resume_suspended,
+            "test_calls": lambda: _log_ended_tests(self._store.test_calls.end_expired()),
             "leaks": lambda: self._release_leaks(settings),
             "indexes": self._complete_indexes,
             "do_not_call_list": lambda: self._list_numbers(settings.dialling.default_country),
@@ -416,6 +417,11 @@ class Housekeeper:
             if batch_id is not None:
                 store.batches.settle_dial(batch_id, key, {})
             log.warning("reservation.leak_released", dial=key, account=account_id, batch=batch_id)
+
+
+def _log_ended_tests(jobs: int) -> None:
+    if jobs:
+        log.info("test_calls.expired", jobs=jobs)
 
 
 def _by_key(entries: Sequence[StaleEntry]) -> dict[str, StaleEntry]:

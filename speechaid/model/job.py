@@ -16,6 +16,7 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``name_key``        of an imported job: the name without accents and capitals
 ``paid``            ``{by, at, note, amount, currency}``: its person has paid; the latest job has the amount
 ``foreign``         another program left it in progress: it may have a call that is not found yet
+``test``            a test call (``model.test_calls``): the batch and the row that it tests
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from speechaid.model import faults, reading
 from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Stopper
+from speechaid.model.test_calls import TESTS, BatchTest
 from speechaid.model.verdict import Verdict
 
 #: Dates of a job's end, which a reset removes.
@@ -60,6 +62,8 @@ class Dial:
     call_id: str | None = None
     #: When ``call_id`` became known.
     placed_at: datetime | None = None
+    #: Of a test call: since when it is connected, once a poll has shown it.
+    connected_at: datetime | None = None
     #: Who asked Retell to stop this call; None: no one did.
     stop_asked_by: Stopper | None = None
     #: Searches for the call of an ambiguous dial that found nothing, and when the next is due; of another
@@ -120,6 +124,7 @@ class Dial:
             batch_id=reading.text(fields.get("batch_id")),
             call_id=reading.text(fields.get("call_id")),
             placed_at=reading.instant(fields.get("placed_at")),
+            connected_at=reading.instant(fields.get("connected_at")),
             stop_asked_by=Stopper(stopper) if stopper in set(Stopper) else None,
             empty_lookups=reading.whole(fields.get("empty_lookups")),
             next_lookup_at=reading.instant(fields.get("next_lookup_at")),
@@ -193,6 +198,8 @@ class Job:
     import_id: str | None
     #: Deleted by another program during its call; kept until that is settled, and never dialled.
     deleted_in_call: bool
+    #: Of a test call, which belongs to no batch; None: a person's job.
+    test: BatchTest | None
     #: What cannot be read.
     field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
@@ -201,6 +208,11 @@ class Job:
     def faults(self) -> tuple[str, ...]:
         """A sentence for each field that forbids calling the job, since it cannot be read."""
         return tuple(fault.sentence for fault in self.field_faults if fault.forbids)
+
+    @property
+    def settings_batch_id(self) -> str | None:
+        """The batch whose settings hold for the job's calls: its own, or the one that it tests."""
+        return self.batch_id if self.test is None else self.test.batch_id
 
     @property
     def has_unreadable_dial(self) -> bool:
@@ -243,13 +255,16 @@ class Job:
         tries = document.get("tries") if attempts is None else attempts
         limit = reading.number(document.get("max_attempts"))
         request = document.get("request")
+        batch_id = reading.text(document.get("batch_id"))
+        # A test whose mark cannot be read keeps the batch that does not exist: it is not dialled.
+        test = BatchTest.read(document.get("test")) if batch_id == TESTS else None
         return cls(
             id=document["_id"],
             job_id=reading.usable_name(document.get("job_id")) or reading.as_printable(document["_id"]),
             # A job with an unknown status is not dialled: it reads as SUSPENDED.
             status=status or JobStatus.SUSPENDED,
             account_id=reading.text(document.get("account_id")),
-            batch_id=reading.text(document.get("batch_id")),
+            batch_id=batch_id if test is None else None,
             contact=Contact.read(document),
             attempts=max(0, reading.whole(tries)),
             max_attempts=None if limit is None else int(limit),
@@ -270,6 +285,7 @@ class Job:
             foreign=reading.flag(document.get("foreign"), default=document.get("foreign") is not None),
             import_id=reading.text(document.get("import_id")),
             deleted_in_call=reading.flag(document.get("deleted_in_call"), default=False),
+            test=test,
             field_faults=_faults(document, size),
             document=document,
         )

@@ -17,7 +17,7 @@ class Level(IntEnum):
 
     #: Up to 0.2.0, which does not read the database's level.
     FIRST = 1
-    #: Opt-outs of a person, agents and numbers of a batch, test calls.
+    #: Opt-outs of a person, agents and numbers of a batch.
     PEOPLE_AND_AGENTS = 2
 
 
@@ -27,7 +27,7 @@ OWN: Final = max(Level)
 ADDED: Final[Mapping[Level, str]] = MappingProxyType(
     {
         Level.FIRST: "dialling as versions up to 0.2.0 do it",
-        Level.PEOPLE_AND_AGENTS: "opt-outs of a person, agents and numbers of a batch, and test calls",
+        Level.PEOPLE_AND_AGENTS: "opt-outs of a person, and agents and numbers of a batch",
     }
 )
 

@@ -619,6 +619,7 @@ _TABLE: Final = (
                 choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
                 help="only jobs with this status",
             ),
+            Argument(name="tests", kind=Kind.FLAG, help="test calls, which are left out otherwise, alone"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,
@@ -973,6 +974,69 @@ _TABLE: Final = (
         timeout_seconds=600.0,
     ),
     CommandSpec(
+        name="test-numbers",
+        help="the numbers that are registered for test calls",
+        access=Access.READ,
+    ),
+    _write(
+        "test-number-add",
+        "register a number for test calls: only such numbers get them",
+        _NUMBER,
+        _COUNTRY,
+        Argument(name="note", help="whose telephone it is; numbers in it are masked"),
+        Argument(
+            name="account",
+            completes="account",
+            help="only for batches of this account (id, or its unique beginning)",
+        ),
+    ),
+    _write(
+        "test-number-remove",
+        "take a number off the list for test calls",
+        _NUMBER,
+        _COUNTRY,
+    ),
+    _write(
+        "test-call",
+        "hear a batch before it starts: call a registered number as a row of it would be called",
+        Argument(name="to", required=True, help="a number of test-numbers: +56912345678, or national"),
+        Argument(
+            name="batch",
+            required=True,
+            completes="batch",
+            help="the batch whose agent, number and settings are tried (id, name, or beginning of the id)",
+        ),
+        Argument(
+            name="row",
+            kind=Kind.INTEGER,
+            minimum=1,
+            maximum=1_000_000,
+            help="whose variables the agent gets, from 1 in the order of the import (default: the first)",
+        ),
+        Argument(name="job", completes="job", help="the same by the job's id, or its unique beginning"),
+        _COUNTRY,
+        Argument(
+            name="no_wait",
+            kind=Kind.FLAG,
+            local=True,
+            help="do not follow the call; test-result shows it",
+        ),
+    ),
+    CommandSpec(
+        name="test-result",
+        help="how far a test call is; then what was said, and the variables sent and collected",
+        access=Access.READ,
+        arguments=(
+            Argument(
+                name="test",
+                positional=True,
+                required=True,
+                completes="job",
+                help="the id that test-call gave, or its unique beginning",
+            ),
+        ),
+    ),
+    CommandSpec(
         name="top",
         help="workers, calls, queue and rates on one screen, live; q or Ctrl-C ends it",
         access=Access.STATUS,
@@ -1156,6 +1220,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("reset-jobs", "release-stuck"),
     ),
     "people": ("person", "opt-out", "paid"),
+    "test calls": ("test-call", "test-result", "test-numbers", "test-number-add", "test-number-remove"),
     "accounts": (
         *("accounts", "account", "create-account", "edit-account", "top-up", "transactions"),
         *("suspend-account", "resume-account"),

@@ -12,6 +12,8 @@ from speechaid.rules.agent_choice import AgentChoice
 #: The metadata entry with the dial key, by which a dial with a lost answer is looked up.
 DIAL_KEY: Final = "speechaid_dial_key"
 
+#: The field with the variables for the agent.
+VARIABLES: Final = "retell_llm_dynamic_variables"
 #: The fields of ``settings_fields``.
 _SETTINGS_FIELDS: Final = ("from_number", "override_agent_id", "override_agent_version", "agent_override")
 
@@ -57,7 +59,7 @@ def create_body(
         ),
     }
     if variables:
-        body["retell_llm_dynamic_variables"] = dict(variables)
+        body[VARIABLES] = dict(variables)
     return body
 
 

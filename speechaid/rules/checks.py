@@ -31,6 +31,7 @@ class Reason(StrEnum):
     JOB_UNREADABLE = "job_unreadable"
     BATCH_MISSING = "batch_missing"
     BATCH_NOT_UNDERSTOOD = "batch_not_understood"
+    BATCH_CANCELLED = "batch_cancelled"
     BATCH_PAUSED = "batch_paused"
     WINDOW_FAULT = "window_fault"
     OUTSIDE_WINDOW = "outside_window"
@@ -45,6 +46,8 @@ class Reason(StrEnum):
     BATCH_CONCURRENCY = "batch_concurrency"
     ON_DO_NOT_CALL_LIST = "on_do_not_call_list"
     NO_NUMBER = "no_number"
+    TEST_EXPIRED = "test_expired"
+    TEST_NUMBER_UNREGISTERED = "test_number_unregistered"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class Case:
     account: Account | None
     holds: Sequence[Hold]
     on_dnc: bool
+    #: Whether the number is registered for test calls of the job's account.
+    is_registered: bool
     defaults: DiallingDefaults
     own_key: str | None
     window: Window | WindowFault
@@ -103,17 +108,28 @@ def _document(case: Case) -> Check:
 
 
 def _batch(case: Case) -> Check:
-    if case.job.batch_id is None:
+    batch_id = case.job.settings_batch_id
+    if batch_id is None:
         return _passed("batch", "none")
     if case.batch is None:
-        return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {case.job.batch_id}")
+        return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {batch_id}")
     if case.batch.faults:
         return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, "; ".join(case.batch.faults))
     if case.batch.cancelled is not None:
-        return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is cancelled, for good")
+        return _failed("batch", Reason.BATCH_CANCELLED, f"{case.batch.batch_id} is cancelled, for good")
     if not case.batch.is_active:
         return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is paused")
     return _passed("batch", f"{case.batch.batch_id} is active")
+
+
+def _test(case: Case) -> Check:
+    """Of a test call alone: whether it is still waited for, and goes to a number registered for tests."""
+    test = case.job.test
+    if test is not None and case.now >= test.until:
+        return _failed("test", Reason.TEST_EXPIRED, f"it was to be placed by {test.until:%H:%M:%S} UTC")
+    if not case.is_registered:
+        return _failed("test", Reason.TEST_NUMBER_UNREGISTERED, "the number is not registered for tests")
+    return _passed("test", "registered number")
 
 
 def _window(case: Case) -> Check:
@@ -245,3 +261,5 @@ CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
     _do_not_call,
     _number,
 )
+#: Those of a test call.
+CHECKS_OF_TEST: Final[tuple[Callable[[Case], Check], ...]] = (*CHECKS, _test)

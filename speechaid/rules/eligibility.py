@@ -9,7 +9,7 @@ one has failed, so that ``explain`` shows the whole list; the first failed check
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -21,12 +21,13 @@ from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
 from speechaid.rules import metering, windows
-from speechaid.rules.checks import ACTIVE, CHECKS, Case, Check, Reason
+from speechaid.rules.checks import ACTIVE, CHECKS, CHECKS_OF_TEST, Case, Check, Reason
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 
 __all__ = [
     "ACTIONS",
+    "FORBIDS_TEST",
     "SUSPENSIONS",
     "Action",
     "Check",
@@ -59,6 +60,7 @@ ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
         Reason.JOB_UNREADABLE: Action.PUT_BACK,
         Reason.BATCH_MISSING: Action.PUT_BACK,
         Reason.BATCH_NOT_UNDERSTOOD: Action.PUT_BACK,
+        Reason.BATCH_CANCELLED: Action.PUT_BACK,
         Reason.BATCH_PAUSED: Action.PUT_BACK,
         Reason.WINDOW_FAULT: Action.PUT_BACK,
         Reason.OUTSIDE_WINDOW: Action.PUT_BACK,
@@ -73,6 +75,37 @@ ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
         Reason.BATCH_CONCURRENCY: Action.PUT_BACK,
         Reason.ON_DO_NOT_CALL_LIST: Action.SKIP_PHONE,
         Reason.NO_NUMBER: Action.SKIP_PHONE,
+        Reason.TEST_EXPIRED: Action.PUT_BACK,
+        Reason.TEST_NUMBER_UNREGISTERED: Action.PUT_BACK,
+    }
+)
+
+#: Whether a reason forbids a test call, too. It is placed while its batch is paused and outside its window,
+#: to somebody who asked for it; and it takes no place among the batch's calls.
+FORBIDS_TEST: Final[Mapping[Reason, bool]] = MappingProxyType(
+    {
+        Reason.HELD: True,
+        Reason.JOB_UNREADABLE: True,
+        Reason.BATCH_MISSING: True,
+        Reason.BATCH_NOT_UNDERSTOOD: True,
+        Reason.BATCH_CANCELLED: True,
+        Reason.BATCH_PAUSED: False,
+        # Settings that cannot be understood: who would speak, and how long, is not known either.
+        Reason.WINDOW_FAULT: True,
+        Reason.OUTSIDE_WINDOW: False,
+        Reason.ACCOUNT_UNKNOWN: True,
+        Reason.ACCOUNT_NOT_UNDERSTOOD: True,
+        Reason.ACCOUNT_INACTIVE: True,
+        Reason.PLAN_UNKNOWN: True,
+        Reason.NO_CREDIT: True,
+        Reason.BALANCE_RESERVED: True,
+        Reason.DAILY_LIMIT: True,
+        Reason.ACCOUNT_CONCURRENCY: True,
+        Reason.BATCH_CONCURRENCY: False,
+        Reason.ON_DO_NOT_CALL_LIST: True,
+        Reason.NO_NUMBER: True,
+        Reason.TEST_EXPIRED: True,
+        Reason.TEST_NUMBER_UNREGISTERED: True,
     }
 )
 
@@ -116,19 +149,21 @@ def evaluate(
     defaults: DiallingDefaults,
     own_reservation_key: str | None,
     now: datetime,
+    is_registered: bool = False,
 ) -> Evaluation:
     """Evaluate whether a job may be dialled at this instant.
 
     Args:
-        job: with the ids of its batch and account.
+        job: with the ids of its batch and account, or of a test call.
         number: E.164 to dial; None: the phone is no usable number.
-        batch: the job's batch; None: not found.
+        batch: the job's batch, or the one that it tests; None: not found.
         account: the job's account; None: not found.
         holds: everything that holds dialling.
         on_dnc: whether the number is on the do-not-call list.
         defaults: used where batch and account set nothing.
         own_reservation_key: reservation entries under it are this dial's own, and not counted against it.
         now: aware.
+        is_registered: whether the number is registered for test calls; it matters to those alone.
     """
     case = Case(
         job=job,
@@ -137,12 +172,16 @@ def evaluate(
         account=account,
         holds=holds,
         on_dnc=on_dnc,
+        is_registered=is_registered,
         defaults=defaults,
         own_key=own_reservation_key,
         window=window_for(batch, account.timezone if account else None, defaults),
         now=now,
     )
-    checks = tuple(check(case) for check in CHECKS)
+    if job.test is None:
+        checks = tuple(check(case) for check in CHECKS)
+    else:
+        checks = tuple(_of_test(check(case)) for check in CHECKS_OF_TEST)
     reason = next((check.reason for check in checks if check.reason is not None), None)
     return Evaluation(
         may_dial=reason is None,
@@ -150,6 +189,14 @@ def evaluate(
         next_eligible_at=_next_eligible_at(case, checks),
         action=Action.DIAL if reason is None else ACTIONS[reason],
     )
+
+
+def _of_test(check: Check) -> Check:
+    """The check of a test call: passed where its reason does not forbid one."""
+    if check.reason is None or FORBIDS_TEST[check.reason]:
+        return check
+    value = f"{check.value}; a test call is placed all the same"
+    return replace(check, passed=True, value=value, reason=None, next_eligible_at=None)
 
 
 def window_for(
@@ -224,4 +271,6 @@ def _next_eligible_at(case: Case, checks: Sequence[Check]) -> datetime | None:
         if check.next_eligible_at is None:
             return None
         chance = max(chance, check.next_eligible_at)
+    if case.job.test is not None:
+        return chance
     return windows.next_opening(case.window, chance) if isinstance(case.window, Window) else None

@@ -48,6 +48,7 @@ from speechaid.store.people import People
 from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
 from speechaid.store.table import Table, limited, translated
+from speechaid.store.test_calls import TestCalls
 from speechaid.store.transactions import Transactions
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
@@ -206,6 +207,7 @@ class Store:
             self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
         )
         self.people = People(self.jobs.table, self.results.table)
+        self.test_calls = TestCalls(table("speechaid_test_numbers"), self.jobs.table, self.holds, self.now)
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,
@@ -213,6 +215,7 @@ class Store:
             accounts=self.accounts.table,
             batches=self.batches.table,
             do_not_call=self.do_not_call.table,
+            test_numbers=self.test_calls.numbers,
         )
 
     def now(self) -> datetime:

@@ -1,4 +1,7 @@
-"""Queries of ``explain``, ``forecast`` and ``doctor``; none is on a hot path, each is bounded."""
+"""Queries of ``explain``, ``forecast`` and ``doctor``; none is on a hot path, each is bounded.
+
+What counts or lists jobs and calls does so for campaigns, without test calls.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus, Outcome, SuspendReason
 from speechaid.rules.numbers import all_spellings, line_identity
 from speechaid.store.jobs import LIVE_NUMBER, read_job
-from speechaid.store.table import Table
+from speechaid.store.table import Table, as_stored
+from speechaid.store.test_calls import of_campaigns
 
 #: Statuses of jobs that wait or failed.
 _NOT_DONE: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.FAILED)
@@ -30,7 +34,13 @@ class Diagnostics:
 
     def ahead_of(self, job: Job, limit: int) -> int:
         """How many due jobs of the batch come before this one; at most ``limit``."""
-        ready: Document = {"status": JobStatus.PENDING, "batch_id": job.batch_id, "_id": {"$ne": job.id}}
+        # As stored: test calls wait among themselves.
+        batch_id = job.document.get("batch_id")
+        ready: Document = {
+            "status": JobStatus.PENDING,
+            "batch_id": as_stored(batch_id),
+            "_id": {"$ne": job.id},
+        }
         if job.reserved_until is None:
             return 0  # such jobs come first
         earlier = [{"reserved_until": None}, {"reserved_until": {"$lt": job.reserved_until}}]
@@ -73,13 +83,13 @@ class Diagnostics:
             "contact.phone": no_text,
             "to_number": no_text,
         }
-        rows = self._jobs.find(query, limit=limit, fields=("job_id",))
+        rows = self._jobs.find(of_campaigns(query), limit=limit, fields=("job_id",))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
     def unreadable_answers(self, seconds: float, limit: int) -> list[str]:
         """Names of jobs whose call ended within the last ``seconds`` without a readable answer, sorted."""
         since = self._now() - timedelta(seconds=seconds)
-        query: Document = {"created_at": {"$gte": since}, "unreadable": {"$exists": True}}
+        query = of_campaigns({"created_at": {"$gte": since}, "unreadable": {"$exists": True}})
         return sorted(
             {str(row.get("job_id")) for row in self._results.find(query, limit=limit, fields=("job_id",))}
         )
@@ -90,13 +100,14 @@ class Diagnostics:
             "status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]},
             "call_result.success": {"$nin": [None, False]},
         }
-        fields = ("job_id", "reset_at", "crashes", "completed_at", "finished_at", "call_result.success")
-        rows = self._jobs.find(query, limit=limit, fields=(*fields, "call_result.timestamp"))
+        ends = ("completed_at", "finished_at", "call_result.success", "call_result.timestamp")
+        fields = ("job_id", "reset_at", "crashes", *ends)
+        rows = self._jobs.find(of_campaigns(query), limit=limit, fields=fields)
         return sorted(job.job_id for job in map(Job.read, rows) if job.is_served)
 
     def rejected_jobs(self, limit: int) -> list[str]:
         """Names of failed jobs whose requests Retell cannot take."""
-        query = {"status": JobStatus.FAILED, "last_outcome": Outcome.REJECTED}
+        query = of_campaigns({"status": JobStatus.FAILED, "last_outcome": Outcome.REJECTED})
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
@@ -104,7 +115,7 @@ class Diagnostics:
         """Count suspended jobs by reason."""
         rows = self._jobs.aggregate(
             [
-                {"$match": {"status": JobStatus.SUSPENDED}},
+                {"$match": of_campaigns({"status": JobStatus.SUSPENDED})},
                 {"$group": {"_id": "$suspend_reason", "jobs": {"$sum": 1}}},
             ]
         )
@@ -116,7 +127,7 @@ class Diagnostics:
         suspended = {"status": JobStatus.SUSPENDED, "suspend_reason": SuspendReason.ACCOUNT_UNKNOWN}
         rows = self._jobs.aggregate(
             [
-                {"$match": {"$or": [waiting, suspended]}},
+                {"$match": of_campaigns({"$or": [waiting, suspended]})},
                 {"$group": {"_id": "$account_id", "jobs": {"$sum": 1}}},
             ]
         )
@@ -127,7 +138,7 @@ class Diagnostics:
         """Count pending and failed jobs by the attempts that they have used."""
         rows = self._jobs.aggregate(
             [
-                {"$match": {"status": {"$in": [JobStatus.PENDING, JobStatus.FAILED]}}},
+                {"$match": of_campaigns({"status": {"$in": [JobStatus.PENDING, JobStatus.FAILED]}})},
                 {"$group": {"_id": "$attempts", "jobs": {"$sum": 1}}},
             ]
         )
@@ -135,9 +146,10 @@ class Diagnostics:
 
     def recent_outcomes(self, seconds: float) -> dict[tuple[str, str], int]:
         """Count calls that ended within the last ``seconds``, by outcome and Retell's reason."""
+        since = self._now() - timedelta(seconds=seconds)
         rows = self._results.aggregate(
             [
-                {"$match": {"created_at": {"$gte": self._now() - timedelta(seconds=seconds)}}},
+                {"$match": of_campaigns({"created_at": {"$gte": since}})},
                 {
                     "$group": {
                         "_id": {"outcome": "$outcome", "reason": "$disconnection_reason"},
@@ -154,7 +166,10 @@ class Diagnostics:
     def recent_calls(self, limit: int) -> list[Document]:
         """Find the latest results, with length and cost only."""
         return self._results.find(
-            {}, sort=[("_id", -1)], limit=limit, fields=("duration_ms", "connected", "cost", "placed_at")
+            of_campaigns({}),
+            sort=[("_id", -1)],
+            limit=limit,
+            fields=("duration_ms", "connected", "cost", "placed_at"),
         )
 
 

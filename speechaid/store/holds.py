@@ -5,7 +5,8 @@ What cannot be read holds: a global hold whose ``on`` is neither yes nor no, and
 Documents: ``{_id: "fleet", on, reason, by, at}``; ``{_id: "batches", …}``, of the same form, while a pause of
 all batches is written into one batch after the other; ``{_id: "level", needs, why, by, at}``, what a daemon
 must heed to dial; ``{_id: "key:<fingerprint>", revision, …breaker}``. A breaker belongs to the API key, not
-to a host: one host's wrong key does not stop the others.
+to a host: one host's wrong key does not stop the others. ``{_id: "tests", until}`` holds nothing: until then
+there may be test calls to place. It stands here because every worker reads these before it looks for a job.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ FLEET = "fleet"
 BATCHES = "batches"
 #: The ``_id`` of the level that a daemon must have to dial.
 LEVEL = "level"
+#: The ``_id`` of the time until which tests may wait.
+TESTS_WAIT = "tests"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,8 @@ class HoldsReading:
     too_old: str | None
     #: The circuit breaker's document.
     breaker: Document | None
+    #: Until when test calls may wait for a worker; None: there was none yet.
+    tests_until: datetime | None = None
 
     @classmethod
     def of(cls, rows: Iterable[Document], fingerprint: str) -> Self:
@@ -59,6 +64,7 @@ class HoldsReading:
             batches_hold=read_global_hold(found.get(BATCHES)),
             too_old=read_too_old(found.get(LEVEL)),
             breaker=found.get(key_of(fingerprint)),
+            tests_until=instant(found.get(TESTS_WAIT, {}).get("until")),
         )
 
 
@@ -111,6 +117,10 @@ class Holds:
         # Where another host requires a higher one at this moment, the upsert finds the _id taken.
         with suppress(Duplicate):
             self.table.update({"_id": LEVEL, "needs": {"$lt": int(level)}}, {"$set": fields}, upsert=True)
+
+    def note_tests(self, until: datetime) -> None:
+        """Have workers look for test calls until then."""
+        self.table.update({"_id": TESTS_WAIT}, {"$max": {"until": until}}, upsert=True)
 
     def read(self, fingerprint: str) -> HoldsReading:
         """Read all holds that concern an API key, in one query."""
@@ -170,8 +180,8 @@ def read_too_old(document: Document | None) -> str | None:
 
 
 def ids_for(fingerprint: str) -> list[str]:
-    """The ``_id`` of everything that may hold a dial with an API key."""
-    return [FLEET, BATCHES, LEVEL, key_of(fingerprint)]
+    """The ``_id`` of everything that is read before a dial with an API key."""
+    return [FLEET, BATCHES, LEVEL, TESTS_WAIT, key_of(fingerprint)]
 
 
 def key_of(fingerprint: str) -> str:

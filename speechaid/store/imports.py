@@ -11,6 +11,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import SuspendReason
 from speechaid.store.operator_actions import NEVER_DIALLED, WAITING
 from speechaid.store.table import Table
+from speechaid.store.test_calls import of_campaigns
 
 #: Fields of a job by which it is known whether its person waits, or was called lately.
 _KNOWN_FIELDS: Final = (
@@ -97,7 +98,7 @@ class Imports:
 
     def jobs_of_account(self, account_id: str | None) -> Generator[Document]:
         """Yield all jobs of the account, with the fields that tell their state."""
-        return self._jobs.stream({"account_id": account_id}, fields=_KNOWN_FIELDS)
+        return self._jobs.stream(of_campaigns({"account_id": account_id}), fields=_KNOWN_FIELDS)
 
     def has_others_since(self, account_id: str | None, since: datetime, *, besides: str | None) -> bool:
         """Whether another import may have made jobs of the account since then."""
@@ -107,7 +108,8 @@ class Imports:
 
     def jobs_without_keys(self, account_id: str | None) -> Generator[Document]:
         """Yield the account's jobs that other programs or earlier versions made, and that have no keys."""
-        return self._jobs.stream({"account_id": account_id, "person_keys": None}, fields=_KNOWN_FIELDS)
+        query = of_campaigns({"account_id": account_id, "person_keys": None})
+        return self._jobs.stream(query, fields=_KNOWN_FIELDS)
 
     def waiting_jobs(self, batch_id: str) -> Generator[Document]:
         """Yield the batch's jobs that wait for a call, those not started included, for counts."""

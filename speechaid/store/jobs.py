@@ -21,6 +21,7 @@ from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreE
 from speechaid.model.job import Contact, Dial, Job
 from speechaid.model.reading import Document, due_time, instant, mapping, text, whole
 from speechaid.model.states import FINISHED, JobStatus, spellings_of, status_dates, transition
+from speechaid.model.test_calls import TESTS
 from speechaid.rules import operator_requests
 from speechaid.rules.numbers import dialled_spellings
 from speechaid.store import indexes, legacy
@@ -54,6 +55,8 @@ class Candidate:
     #: As stored; they are looked up while the claimed job is read.
     phones: tuple[str, ...] = ()
     dni: str | None = None
+    #: Of a test call: the batch that it tests.
+    tested_batch_id: str | None = None
 
     @classmethod
     def read(cls, document: Document) -> Candidate:
@@ -67,6 +70,7 @@ class Candidate:
             account_id=text(document.get("account_id")),
             phones=contact.phones,
             dni=contact.dni,
+            tested_batch_id=text(mapping(document.get("test")).get("batch_id")),
         )
 
     @property
@@ -76,7 +80,7 @@ class Candidate:
 
     FIELDS = (
         *("revision", "reserved_until", "claim_token", "account_id"),
-        *("contact.phones", "contact.phone", "to_number", "contact.dni", "rut"),
+        *("contact.phones", "contact.phone", "to_number", "contact.dni", "rut", "test.batch_id"),
     )
 
 
@@ -354,7 +358,8 @@ class Jobs:
             "_id": dial.key,
             "job_id": job.job_id,
             "account_id": job.account_id,
-            "batch_id": job.batch_id,
+            "batch_id": job.batch_id if job.test is None else TESTS,
+            **({} if job.test is None else {"test": job.test.document()}),
             "contact": {**contact, "next_phone_index": job.contact.next_phone_index},
             "status": JobStatus.IN_PROGRESS,
             "attempts": job.attempts,
@@ -539,14 +544,14 @@ class Jobs:
         return [read_job(document) for document in self.table.find(query, limit=limit)]
 
     def counts(self, batch_id: str | None = None) -> dict[str, int]:
-        """Count jobs by status, as it is written. Scans an index: never on a hot path."""
-        match = [] if batch_id is None else [{"$match": {"batch_id": batch_id}}]
+        """Count jobs of campaigns by status, as it is written. Scans an index: never on a hot path."""
+        match = [{"$match": {"batch_id": {"$ne": TESTS} if batch_id is None else batch_id}}]
         group = {"$group": {"_id": "$status", "jobs": {"$sum": 1}}}
         rows = self.table.aggregate([*match, group], hint=COUNTED)
         return {str(row["_id"]): int(row["jobs"]) for row in rows}
 
     def counts_by_batch(self) -> dict[str | None, dict[str, int]]:
-        """Count jobs by batch and status; as costly as ``counts``."""
+        """Count jobs of campaigns by batch and status; as costly as ``counts``."""
         rows = self.table.aggregate(
             [{"$group": {"_id": {"batch_id": "$batch_id", "status": "$status"}, "jobs": {"$sum": 1}}}],
             hint=COUNTED,
@@ -557,6 +562,7 @@ class Jobs:
             status = str(row["_id"].get("status"))
             # The database distinguishes a missing field from null: both are jobs without a batch.
             of_batch[status] = of_batch.get(status, 0) + int(row["jobs"])
+        counts.pop(TESTS, None)
         return counts
 
     def open_dials(self, batch_id: str | None = None, *, of_batches: bool = False) -> OpenDials:

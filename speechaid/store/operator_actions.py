@@ -13,6 +13,7 @@ from typing import Any, Final
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome, SuspendReason, spellings_of
+from speechaid.model.test_calls import TESTS
 from speechaid.rules.redial import OVER
 from speechaid.store.jobs import LIVE_NUMBER, clear_claim, read_job, update_each
 from speechaid.store.table import Table, as_stored
@@ -169,8 +170,9 @@ class OperatorActions:
         }
         if batch_id is not None:
             query["batch_id"] = batch_id
-        elif without:
-            query["batch_id"] = {"$nin": list(without)}
+        else:
+            # A test call that is over is never placed again.
+            query["batch_id"] = {"$nin": [TESTS, *without]}
         if max_age_seconds is not None:
             since = self._now() - timedelta(seconds=max_age_seconds)
             query["$or"] = [

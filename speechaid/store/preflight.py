@@ -1,5 +1,7 @@
 """Everything that may forbid a dial, read in one round trip: holds, account, batch and do-not-call list.
 
+Of a test call these are the batch that it tests and its account, and the numbers registered for tests.
+
 It is read twice for each dial: with the job after the claim, and right before the call is placed, where a
 pause can still come too late by as long as the read takes.
 """
@@ -19,6 +21,7 @@ from speechaid.store.do_not_call import numbers_of, searched_forms
 from speechaid.store.holds import HoldsReading
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
+from speechaid.store.test_calls import registered_among
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,26 +35,36 @@ class PreflightDocuments:
     #: The numbers searched for in the do-not-call list, and those of them whose line is listed.
     asked: frozenset[str]
     listed: frozenset[str]
+    #: Of a test call: those of the numbers that are registered for tests of the account.
+    registered: frozenset[str]
     #: The forms of the person searched for there (``person_forms``), and whether one of them is listed.
     asked_person: frozenset[str] = frozenset()
     is_person_listed: bool = False
 
 
 class PreflightQueries:
-    """Queries that join four collections to a job.
+    """Queries that join other collections to a job.
 
     Each join compares an indexed field for equality, which every MongoDB-compatible server serves from that
     index; with ``$unionWith`` some of them read whole collections.
     """
 
     def __init__(
-        self, *, jobs: Table, holds: Table, accounts: Table, batches: Table, do_not_call: Table
+        self,
+        *,
+        jobs: Table,
+        holds: Table,
+        accounts: Table,
+        batches: Table,
+        do_not_call: Table,
+        test_numbers: Table,
     ) -> None:
         self._jobs = jobs
         self._holds = holds
         self._accounts = accounts
         self._batches = batches
         self._do_not_call = do_not_call
+        self._test_numbers = test_numbers
 
     def read(
         self,
@@ -62,6 +75,7 @@ class PreflightQueries:
         batch_id: str | None,
         numbers: Collection[str],
         person: Collection[str] = (),
+        of_test: bool = False,
     ) -> PreflightDocuments:
         """Read the documents of a preflight.
 
@@ -72,10 +86,11 @@ class PreflightQueries:
             batch_id: None: no batch is read.
             numbers: searched for in the do-not-call list, in E.164.
             person: searched for there, too: the forms of the job's person (``do_not_call.person_forms``).
+            of_test: of a test call: they are searched for among the registered numbers, too.
         """
-        wanted = _listed(numbers, person)
+        wanted = _listed(numbers, person, of_test=of_test)
         found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
-        return _documents_of(found, fingerprint, frozenset(numbers), frozenset(person))
+        return _documents_of(found, fingerprint, account_id, frozenset(numbers), frozenset(person))
 
     def read_with_job(
         self,
@@ -87,14 +102,15 @@ class PreflightQueries:
         batch_id: str | None,
         numbers: Collection[str],
         person: Collection[str] = (),
+        of_test: bool = False,
     ) -> tuple[Job, PreflightDocuments] | None:
         """As ``read``, with the job claimed under this token; None where the claim was lost."""
         own = {"_id": job_id, "claim_token": token}
-        wanted = {"job": "$$ROOT", **_listed(numbers, person)}
+        wanted = {"job": "$$ROOT", **_listed(numbers, person, of_test=of_test)}
         found = self._joined(own, fingerprint, account_id, batch_id, wanted)
         if not found:
             return None
-        documents = _documents_of(found, fingerprint, frozenset(numbers), frozenset(person))
+        documents = _documents_of(found, fingerprint, account_id, frozenset(numbers), frozenset(person))
         return read_job(found["job"]), documents
 
     def _joined(
@@ -119,6 +135,7 @@ class PreflightQueries:
                 ("account", self._accounts, "account_id"),
                 ("batch", self._batches, "batch_id"),
                 ("listed", self._do_not_call, "_id"),
+                ("registered", self._test_numbers, "_id"),
             )
             if name in keys
         ]
@@ -126,14 +143,21 @@ class PreflightQueries:
         return rows[0] if rows else {}
 
 
-def _listed(numbers: Collection[str], person: Collection[str]) -> Document:
-    """The keys by which the do-not-call list is joined; none where there is neither number nor person."""
+def _listed(numbers: Collection[str], person: Collection[str], *, of_test: bool) -> Document:
+    """The keys by which do-not-call list and registered numbers are joined; none where there is none."""
     forms = [*searched_forms(numbers), *sorted(person)]
-    return {"listed": {"$literal": forms}} if forms else {}
+    if not forms:
+        return {}
+    registered = {"registered": {"$literal": searched_forms(numbers)}} if of_test and numbers else {}
+    return {"listed": {"$literal": forms}, **registered}
 
 
 def _documents_of(
-    found: Document, fingerprint: str, asked: frozenset[str], person: frozenset[str]
+    found: Document,
+    fingerprint: str,
+    account_id: str | None,
+    asked: frozenset[str],
+    person: frozenset[str],
 ) -> PreflightDocuments:
     account, batch = found.get("account"), found.get("batch")
     entries = {str(document["_id"]) for document in found.get("listed", ())}
@@ -143,6 +167,7 @@ def _documents_of(
         batch=Batch.read(batch[0]) if batch else None,
         asked=asked,
         listed=numbers_of(asked, entries - person),
+        registered=registered_among(asked, found.get("registered", ()), account_id),
         asked_person=person,
         is_person_listed=bool(entries & person),
     )

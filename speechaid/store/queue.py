@@ -15,8 +15,10 @@ from bson.timestamp import Timestamp
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, due_time, instant, is_out_of_range, text, whole
 from speechaid.model.states import JobStatus, SuspendReason, status_dates, transition
+from speechaid.model.test_calls import TESTS
 from speechaid.store.jobs import Candidate, update_each
 from speechaid.store.table import Table, as_stored, suppress_faults
+from speechaid.store.test_calls import of_campaigns
 
 #: Jobs changed by one write, which takes seconds on a slow server; the client's time-out is half a minute.
 CHUNK_SIZE: Final = 500
@@ -99,9 +101,13 @@ class Queue:
         rows = self.table.find(waiting, sort=[("reserved_until", 1)], limit=1, fields=("reserved_until",))
         return _due_batch(None, rows[0].get("reserved_until")) if rows else None
 
+    def due_tests(self) -> DueBatch | None:
+        """As ``due_batches``, for the jobs of test calls."""
+        return self._due_now(TESTS)
+
     def next_with_pending(self, batch_id: str) -> str | None:
         """The name of the next batch after this one, in order, that has pending jobs."""
-        query: Document = {"status": JobStatus.PENDING, "batch_id": {"$gt": batch_id}}
+        query: Document = {"status": JobStatus.PENDING, "batch_id": {"$gt": batch_id, "$ne": TESTS}}
         rows = self.table.find(query, sort=[("batch_id", 1)], limit=1, fields=("batch_id",))
         return next((text(row.get("batch_id")) for row in rows), None)
 
@@ -143,6 +149,7 @@ class Queue:
         A job with a reservation of SpeechAI can still be paid for, and stays pending.
         """
         query = {"status": JobStatus.PENDING, "account_id": account_id, "reserved_amount": None}
+        query = of_campaigns(query)
         now = self._now()
         change: Document = {
             "$set": {

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from speechaid.model.reading import Document, instant, mapping, text
 from speechaid.model.states import JobStatus
 from speechaid.store.table import Table
+from speechaid.store.test_calls import of_campaigns
 
 #: Jobs in progress that are read at most; no fleet has more.
 MAX_JOBS = 2000
@@ -53,7 +54,7 @@ class QueueStats:
         is_due: Document = {"$and": [is_time, {"$lte": ["$reserved_until", self._now()]}]}
         rows = self.table.aggregate(
             [
-                {"$match": {"status": JobStatus.PENDING}},
+                {"$match": of_campaigns({"status": JobStatus.PENDING})},
                 {
                     "$group": {
                         # Both are keys of the index that serves this.

@@ -13,6 +13,7 @@ from speechaid.model.states import JobStatus
 from speechaid.rules.retry_table import ALL_LISTED
 from speechaid.store.connection import Store
 from speechaid.store.table import Pipeline
+from speechaid.store.test_calls import of_campaigns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def _currencies(store: Store, outcomes: Sequence[Document]) -> dict[str, str | N
 
 
 def _ended_by_list(batch_id: str | None) -> Document:
-    of_batch = {} if batch_id is None else {"batch_id": batch_id}
+    of_batch = of_campaigns({} if batch_id is None else {"batch_id": batch_id})
     return {**of_batch, "status": JobStatus.CANCELLED, "cancel_reason": ALL_LISTED.cancel_reason}
 
 
@@ -167,7 +168,7 @@ def analyses_pipeline(batch_id: str | None) -> Pipeline:
 
 
 def _of(batch_id: str | None) -> list[Document]:
-    return [] if batch_id is None else [{"$match": {"batch_id": batch_id}}]
+    return [{"$match": of_campaigns({} if batch_id is None else {"batch_id": batch_id})}]
 
 
 def _counted(key: dict[str, Any]) -> Document:

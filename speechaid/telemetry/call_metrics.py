@@ -1,4 +1,7 @@
-"""The increments of a placed and of a settled call; counted once per dial, also if settlement is repeated."""
+"""The increments of a placed and of a settled call; counted once per dial, also if settlement is repeated.
+
+Of test calls their number alone is counted: the others are the metrics of campaigns.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from speechaid.telemetry.metric_table import Increment, observation
 UNKNOWN_AGENT = "unknown"
 
 
-def placed(key: str) -> tuple[str, list[Increment]]:
+def placed(key: str, *, is_test: bool = False) -> tuple[str, list[Increment]]:
     """For a dial that became a call: the name under which it counts once, and its increments."""
-    return f"placed:{key}", [("speechaid_calls_placed_total", {}, 1.0)]
+    metric = "speechaid_test_calls_total" if is_test else "speechaid_calls_placed_total"
+    return f"placed:{key}", [(metric, {}, 1.0)]
 
 
 def settled(key: str, verdict: Verdict) -> tuple[str, list[Increment]]:

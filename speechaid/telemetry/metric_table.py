@@ -129,7 +129,14 @@ _OF_CALLS: Final = (
     _counter("speechaid_claims_total", "Jobs claimed by a worker."),
     _counter("speechaid_claim_misses_total", "Jobs that another worker had claimed first."),
     _histogram("speechaid_claim_duration_seconds", "Time that a successful claim took.", buckets=_QUICK),
-    _counter("speechaid_calls_placed_total", "Calls that Retell placed for this host, each counted once."),
+    _counter(
+        "speechaid_calls_placed_total",
+        "Calls that Retell placed for this host, test calls aside, each counted once.",
+    ),
+    _counter(
+        "speechaid_test_calls_total",
+        "Test calls that Retell placed for this host, each counted once; no other metric of calls has them.",
+    ),
     _counter(
         "speechaid_calls_ended_total",
         "Calls that ended and were recorded, each counted once, by outcome.",

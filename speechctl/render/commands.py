@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import accounts, actions, agents, batches, diagnostics, imports, lists, people
+from speechctl.render import (
+    accounts,
+    actions,
+    agents,
+    batches,
+    diagnostics,
+    imports,
+    lists,
+    people,
+    test_calls,
+)
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -396,4 +406,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "keys": lists.keys,
     "ids": lists.ids,
     "logs": logs,
+    "test-call": test_calls.test_call,
+    "test-result": test_calls.test_result,
+    "test-numbers": test_calls.test_numbers,
+    "test-number-add": test_calls.test_number_add,
+    "test-number-remove": test_calls.test_number_remove,
 }

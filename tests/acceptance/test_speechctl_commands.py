@@ -472,6 +472,45 @@ def test_what_retell_has_is_listed_and_compared_with_a_batch(terminal: Terminal)
     terminal.type("cancel-batch", batch, "--yes")
 
 
+def test_a_test_call_is_followed_to_its_end_and_stands_in_no_campaign(terminal: Terminal) -> None:
+    number = "+12125550188"
+    batch = terminal.import_contacts(2, "heard", "--paused")
+    assert "not registered" in terminal.refused("test-call", "--to", number, "--batch", batch)
+    terminal.type("test-number-add", number, "--note", "my telephone")
+    assert "my telephone" in terminal.type("test-numbers")
+    shown = terminal.type("test-call", "--to", number, "--batch", batch, "--row", "2")
+    assert "variables" in shown
+    begun = terminal.ask("test-call", "--to", number, "--batch", batch, "--no-wait")
+    terminal.until(lambda: terminal.ask("test-result", begun["test"])["state"] == "over")
+    result = terminal.ask("test-result", begun["test"])
+    assert result["call"]["agent_id"] == begun["agent_id"]
+    calls = [call for call in terminal.simulator.placed_calls() if call["to_number"] == number]
+    assert [call["metadata"]["test"] for call in calls] == ["true", "true"]
+    assert terminal.ask("report", "--batch", batch)["calls"]["total"] == 0
+    assert len(terminal.jobs(batch, "pending")) == 2
+    terminal.type("test-number-remove", number)
+    terminal.type("cancel-batch", batch, "--yes")
+
+
+def test_a_worker_killed_in_a_test_call_leaves_one_call_and_one_result(terminal: Terminal) -> None:
+    number = "+12125550189"
+    batch = terminal.import_contacts(1, "killed", "--paused")
+    terminal.type("test-number-add", number)
+    begun = terminal.ask("test-call", "--to", number, "--batch", batch, "--no-wait")
+
+    def slot() -> str | None:
+        rows = terminal.ask("status")["workers"]
+        return next((row["slot"] for row in rows if row["job"] == begun["test"]), None)
+
+    os.kill(worker_pid(terminal, str(terminal.until(slot))), signal.SIGKILL)
+    terminal.until(lambda: terminal.ask("test-result", begun["test"])["state"] == "over")
+    calls = [call for call in terminal.simulator.placed_calls() if call["to_number"] == number]
+    assert len(calls) <= 1
+    assert len(terminal.ask("job", begun["test"])["calls"]) == len(calls)
+    terminal.type("test-number-remove", number)
+    terminal.type("cancel-batch", batch, "--yes")
+
+
 def test_firing_alerts_are_listed(terminal: Terminal) -> None:
     terminal.type("hold", "--reason", "drill")
     terminal.import_contacts(1, "held")

@@ -126,8 +126,8 @@ class MemoryCollection:
         rows: list[Document] = list(self.rows.values())
         for place, stage in enumerate(pipeline):
             ((verb, what),) = stage.items()
-            if verb == "$match" and place == 0:
-                rows = self._matching(what)
+            if verb == "$match":
+                rows = self._matching(what) if place == 0 else list(filter(_matcher(what), rows))
             elif verb == "$sort":
                 for name, direction in reversed(list(what.items())):
                     rows.sort(key=lambda row: _order(_first(row, name)), reverse=direction < 0)
@@ -499,6 +499,12 @@ def _inc(row: Document, path: str, value: Any) -> None:
     parent[name] = before + value
 
 
+def _max(row: Document, path: str, value: Any) -> None:
+    parent, name = _parent(row, path)
+    if name not in parent or _order(parent[name]) < _order(value):
+        parent[name] = value
+
+
 def _push(row: Document, path: str, value: Any) -> None:
     parent, name = _parent(row, path)
     parent.setdefault(name, []).append(value)
@@ -516,6 +522,7 @@ _CHANGES: dict[str, Callable[[Document, str, Any], None]] = {
     "$set": _set,
     "$unset": _unset,
     "$inc": _inc,
+    "$max": _max,
     "$push": _push,
     "$pull": _pull,
     "$setOnInsert": lambda *_: None,

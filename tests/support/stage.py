@@ -23,6 +23,7 @@ from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
 from speechaid.model.states import NoNewCalls, WorkerState
+from speechaid.model.test_calls import TESTS
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
@@ -151,6 +152,22 @@ class Stage:
         }
         self.database.jobs.insert_one({**document, **fields})
         return job_id
+
+    def add_test(
+        self,
+        number: str,
+        batch_id: str,
+        *,
+        job_id: str = "job-1",
+        wait_seconds: float = 86_400,
+        **fields: Any,
+    ) -> str:
+        """A test call of a batch, to a number that is registered for it."""
+        until = self.store.now() + timedelta(seconds=wait_seconds)
+        mark = {"batch_id": batch_id, "job_id": "row-1", "by": "maria", "until": until}
+        self.store.test_calls.add_number(number, account_id=None, note=None, by="maria")
+        self.store.holds.note_tests(until)
+        return self.add_job(number, job_id=job_id, batch_id=TESTS, test=mark, **fields)
 
     def job(self, job_id: str = "job-1") -> Document:
         job = self.database.jobs.find_one({"job_id": job_id})

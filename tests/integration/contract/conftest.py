@@ -49,7 +49,8 @@ def store(module_store: Store) -> Iterator[Store]:
     """A store with its indexes and no documents."""
     yield module_store
     tables = [table for table, _ in module_store.indexed()]
-    for table in (*tables, module_store.holds.table, module_store.do_not_call.table):
+    others = (module_store.holds.table, module_store.do_not_call.table, module_store.test_calls.numbers)
+    for table in (*tables, *others):
         table.delete({})
 
 

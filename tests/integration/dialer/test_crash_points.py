@@ -7,6 +7,7 @@ import pytest
 from tests.support.stage import Stage
 from tests.support.stories import (
     STORIES,
+    TEST_STORIES,
     Steps,
     Story,
     check,
@@ -24,7 +25,7 @@ class Killed(BaseException):
     """The process is gone: no code of it runs any more."""
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [*STORIES, *TEST_STORIES], ids=lambda story: story.name)
 def test_a_worker_that_dies_at_any_step_loses_nothing_and_repeats_nothing(stage: Stage, story: Story) -> None:
     names = steps_of(story, stage)
     runs = 0

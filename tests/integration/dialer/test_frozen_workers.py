@@ -10,6 +10,7 @@ from speechaid.errors import LeaseLost
 from tests.support.stage import Stage
 from tests.support.stories import (
     STORIES,
+    TEST_STORIES,
     Steps,
     Story,
     check,
@@ -24,7 +25,7 @@ from tests.support.stories import (
 pytestmark = pytest.mark.slow
 
 #: Stories without a lost request: the second host can end the job while the first is frozen.
-UNDISTURBED = [story for story in STORIES if story.fault is None and not story.marked]
+UNDISTURBED = [story for story in (*STORIES, *TEST_STORIES) if story.fault is None and not story.marked]
 
 
 @pytest.mark.parametrize("story", UNDISTURBED, ids=lambda story: story.name)

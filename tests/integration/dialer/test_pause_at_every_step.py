@@ -1,4 +1,7 @@
-"""A pause at every step of a dial: once the pause command has answered, no call of the batch is placed."""
+"""A pause at every step of a dial: once the pause command has answered, no call of the batch is placed.
+
+A hold likewise stops a test call, which obeys no pause.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from tests.support.stage import Stage
 from tests.support.stories import (
     BATCH,
     STORIES,
+    TEST_STORIES,
     Steps,
     Story,
     instrumented,
@@ -22,7 +26,7 @@ pytestmark = pytest.mark.slow
 PAUSED = [story for story in STORIES if story.name in {"answered", "not_answered", "answer_lost"}]
 
 
-@pytest.mark.parametrize("story", PAUSED, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [*PAUSED, *TEST_STORIES], ids=lambda story: story.name)
 def test_after_the_answer_to_a_pause_no_call_of_the_batch_is_placed(stage: Stage, story: Story) -> None:
     names = steps_of(story, stage)
     answered_early = 0
@@ -37,10 +41,13 @@ def test_after_the_answer_to_a_pause_no_call_of_the_batch_is_placed(stage: Stage
             if number < pausing or done:
                 return
             with uncounted():
-                if number == pausing:
+                if number == pausing and story.is_test:
+                    stage.store.holds.hold(by="operator", reason=None)
+                elif number == pausing:
                     stage.store.batches.pause(BATCH, by="operator", reason=None)
-                # What pause-batch waits for before it answers.
-                if not placed and stage.store.jobs.open_dials(BATCH).on_their_way == 0:
+                # What hold or pause-batch waits for before it answers.
+                dials = stage.store.jobs.open_dials(None if story.is_test else BATCH)
+                if not placed and dials.on_their_way == 0:
                     placed.append(len(stage.placed_calls()))
 
         with instrumented(Steps(pause)):

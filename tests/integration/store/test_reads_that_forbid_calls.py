@@ -17,11 +17,13 @@ from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.jobs import Candidate
 from speechaid.store.table import Table
+from speechaid.store.test_calls import RegisteredNumber
 from tests.support.replica_set import ReplicaSet, open_replica_set
 
 PAST = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CANDIDATE = Candidate.read({"_id": 1, "claim_token": "t", "reserved_until": PAST})
 JOB = Job.read({"_id": 1, "job_id": "job-1", "claim_token": "t"})
+REGISTERED = RegisteredNumber.read({"_id": "+56911111111", "latest": "test-1"})
 
 #: Store functions whose reading may keep a call from being placed, or a pause, a hold or a stop from being
 #: answered, each with a sample call.
@@ -68,10 +70,13 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "results.has_batch": lambda store: store.results.has_batch("b"),
     "queue.candidates": lambda store: store.queue.candidates("b", 9),
     "queue.due_batches": lambda store: store.queue.due_batches(["b"]),
+    "queue.due_tests": lambda store: store.queue.due_tests(),
     "queue.due_without_batch": lambda store: store.queue.due_without_batch(),
     # A record that is not seen would be made again: the top-up would be added twice.
     "transactions.find": lambda store: store.transactions.find("a", "key"),
     "queue.next_with_pending": lambda store: store.queue.next_with_pending("b"),
+    "test_calls.find_number": lambda store: store.test_calls.find_number("+56911111111"),
+    "test_calls.find_open": lambda store: store.test_calls.find_open(REGISTERED),
 }
 
 #: The others: writes, whose filters the primary evaluates, and what is read to be shown, counted or tidied.
@@ -97,7 +102,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     people.with_open_dial
     operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
-    holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
+    holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches
+    holds.unhold holds.write_breaker
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove
@@ -117,8 +123,9 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     queue.accounts_with_suspended queue.convert_due_times
     queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
     queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
-    results.of_call results.of_job results.record transactions.finish_top_ups transactions.page
-    transactions.record
+    results.of_call results.of_job results.record test_calls.add_number test_calls.create
+    test_calls.end_expired test_calls.find_numbers test_calls.find_row test_calls.remove_number
+    transactions.finish_top_ups transactions.page transactions.record
 """.split()  # noqa: SIM905 - one word for one function, in lines
 )
 

@@ -202,6 +202,37 @@ def test_a_job_whose_status_does_not_follow_from_its_calls_is_reported() -> None
     ]
 
 
+def audit_with_tests(*tests: Document) -> Audit:
+    """The audit of a job that was answered, and of test calls beside it."""
+    campaign = call("call-1", A, "user_hangup", 0, connected=True)
+    job = Job.read({"_id": 1, "job_id": "job-1", "status": "done", "contact": {"phones": [A]}})
+    calls = [campaign, *tests]
+    results = [result(entry) for entry in calls]
+    return audit(placed_calls=calls, overlaps=[], jobs=[job], results=results, policy=POLICY, registered=[B])
+
+
+def a_test(name: str, number: str, job: str = "test-1") -> Document:
+    entry = call(name, number, "user_hangup", 100, connected=True)
+    return entry | {"metadata": {"job_id": job, "test": "true"}}
+
+
+def test_test_calls_to_registered_numbers_are_no_calls_of_the_campaign() -> None:
+    found = audit_with_tests(a_test("call-2", B), a_test("call-3", B, "test-2"))
+    assert found.unjustified == []
+    assert found.agrees
+
+
+def test_a_test_call_to_somebody_else_is_found() -> None:
+    (fault,) = audit_with_tests(a_test("call-2", A)).unjustified
+    assert "not registered" in fault
+
+
+def test_a_test_that_was_called_twice_is_found() -> None:
+    assert audit_with_tests(a_test("call-2", B), a_test("call-3", B)).unjustified == [
+        "test-1: 2 calls of one test"
+    ]
+
+
 AS_WANTED: Document = {"agent_id": "agent_a", "agent_version": 3, "from_number": "+12125550199"}
 
 

@@ -13,6 +13,7 @@ from speechaid.model.account import Account
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import JobStatus, Outcome
+from speechaid.model.test_calls import TESTS
 from speechaid.model.verdict import Verdict
 from speechaid.rules.retries import RetryPolicy
 
@@ -149,3 +150,38 @@ def test_a_request_that_retell_cannot_take_ends_its_job_with_the_reason() -> Non
     assert (verdict.job["last_error"], verdict.job["last_outcome"]) == ("refused", "rejected")
     assert verdict.job["attempts"] == 0
     assert (verdict.charge.credit, verdict.charge.calls) == (0, 0)
+
+
+TEST = Job.read(
+    {
+        "_id": 1,
+        "job_id": "test-1",
+        "batch_id": TESTS,
+        "test": {"batch_id": "batch-1", "job_id": "job-7", "by": "maria", "until": NOW},
+        "contact": {"phones": [A]},
+        "attempts": 0,
+    }
+)
+
+
+def verdict_on_test(end: DialEnd) -> Verdict:
+    dial = replace(DIAL, body='{"retell_llm_dynamic_variables": {"nombre": "Ana"}}')
+    return decide(TEST, dial, end, billing=BillingView(batch=None, account=ACCOUNT), inputs=INPUTS, now=NOW)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_test_call_is_one_call_whatever_its_end(outcome: Outcome) -> None:
+    verdict = verdict_on_test(replace(answered(), outcome=outcome, connected=False))
+    assert verdict.status in {JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+def test_a_test_call_is_charged_as_the_plan_says_and_stands_in_no_campaign() -> None:
+    collected = {"fecha_pago_cliente": "2026-04-01", "monto_pago_cliente": "5000"}
+    verdict = verdict_on_test(answered(collected_dynamic_variables=collected))
+    assert verdict.status is JobStatus.DONE
+    assert (verdict.charge.credit, verdict.charge.calls) == (1 + 1.5 * 2, 1)
+    assert verdict.job.keys().isdisjoint(collected)
+    assert verdict.result is not None
+    assert verdict.result["batch_id"] == TESTS
+    assert verdict.result["test"]["batch_id"] == "batch-1"
+    assert verdict.result["test"]["variables"] == {"nombre": "Ana"}

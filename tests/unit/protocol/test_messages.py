@@ -84,7 +84,7 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 def test_a_request_gets_defaults() -> None:
     filters = dict.fromkeys(("batch", "account", "outcome", "number", "agent", "from_number", "from", "to"))
-    assert accepted(request("jobs")).args == {**filters, "status": None, "limit": 50}
+    assert accepted(request("jobs")).args == {**filters, "status": None, "tests": False, "limit": 50}
 
 
 def test_absent_flags_are_false() -> None:
@@ -247,12 +247,13 @@ def test_a_client_of_the_unix_socket_may_write() -> None:
 GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids"
-    " check-agent agents numbers batch accounts account transactions person",
+    " check-agent agents numbers batch accounts account transactions person test-numbers test-result",
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
-    " dnc-remove dnc-import edit-batch redial-batch delete-batch create-account edit-account"
-    " top-up opt-out paid",
+    " dnc-remove dnc-import edit-batch redial-batch delete-batch opt-out paid"
+    " create-account edit-account top-up"
+    " test-call test-number-add test-number-remove",
 }
 
 
@@ -266,7 +267,7 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
     }
     assert prose == {
         *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
-        *("number", "country", "hours", "days", "timezone", "from_number", "voicemail_option"),
+        *("number", "country", "hours", "days", "timezone", "from_number", "voicemail_option", "to"),
         *("person", "file", "column", "amount_column", "note"),
     }
 

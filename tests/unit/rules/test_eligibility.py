@@ -12,9 +12,11 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
+from speechaid.model.test_calls import TESTS
 from speechaid.rules.checks import CHECKS
 from speechaid.rules.eligibility import (
     ACTIONS,
+    FORBIDS_TEST,
     SUSPENSIONS,
     Action,
     DiallingDefaults,
@@ -35,6 +37,12 @@ BUSINESS_HOURS = {"start": "09:00", "end": "18:00"}
 def job(**fields: Any) -> Job:
     known = {"_id": 1, "status": "in_progress", "batch_id": "batch-1", "account_id": "acme"}
     return Job.read({**known, **fields})
+
+
+def a_test(until: datetime = NOON + timedelta(minutes=5), **fields: Any) -> Job:
+    """The job of a test call of batch-1."""
+    mark = {"batch_id": "batch-1", "job_id": "job-7", "by": "maria", "until": until}
+    return job(batch_id=TESTS, test=mark, **fields)
 
 
 def batch(settings: dict[str, Any] | None = None, **fields: Any) -> Batch:
@@ -94,6 +102,21 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
     ),
     "no such batch": ({"batch": None}, Reason.BATCH_MISSING, Action.PUT_BACK),
     "a paused batch": ({"batch": batch(is_active=False)}, Reason.BATCH_PAUSED, Action.PUT_BACK),
+    "a cancelled batch": (
+        {"batch": batch(is_active=False, cancelled={"at": NOON})},
+        Reason.BATCH_CANCELLED,
+        Action.PUT_BACK,
+    ),
+    "a test call that nobody waits for any more": (
+        {"job": a_test(until=NOON), "is_registered": True},
+        Reason.TEST_EXPIRED,
+        Action.PUT_BACK,
+    ),
+    "a test call to a number that is not registered": (
+        {"job": a_test(), "is_registered": False},
+        Reason.TEST_NUMBER_UNREGISTERED,
+        Action.PUT_BACK,
+    ),
     "an invalid window": (
         {"batch": batch({"allowed_hours": "9am"})},
         Reason.WINDOW_FAULT,
@@ -232,6 +255,37 @@ def test_facts_that_prevent_a_dial(changes: dict[str, Any], reason: Reason, acti
 
 def test_the_table_of_cases_covers_every_reason() -> None:
     assert {reason for _, reason, _ in PREVENTING.values()} == set(Reason)
+
+
+def test_every_reason_forbids_a_test_call_or_not() -> None:
+    assert set(FORBIDS_TEST) == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [(changes, reason) for changes, reason, _ in PREVENTING.values() if "job" not in changes],
+    ids=[name for name, (changes, _, _) in PREVENTING.items() if "job" not in changes],
+)
+def test_what_forbids_a_test_call_is_in_the_table(changes: dict[str, Any], reason: Reason) -> None:
+    evaluation = evaluated(job=a_test(), is_registered=True, **changes)
+    assert evaluation.may_dial is not FORBIDS_TEST[reason]
+    assert evaluation.reason == (reason if FORBIDS_TEST[reason] else None)
+
+
+def test_a_test_call_obeys_neither_pause_nor_window_nor_a_hold_of_batches() -> None:
+    night = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}, is_active=False)
+    held = [Hold(scope="batches", reason="fire", batches_only=True)]
+    evaluation = evaluated(job=a_test(), batch=night, holds=held, is_registered=True)
+    assert evaluation.may_dial
+    assert evaluation.next_eligible_at == NOON
+    values = {check.name: check.value for check in evaluation.checks}
+    assert values["batch"] == "batch-1 is paused; a test call is placed all the same"
+    assert values["test"] == "registered number"
+
+
+def test_a_test_whose_mark_cannot_be_read_has_no_batch_and_is_not_dialled() -> None:
+    evaluation = evaluated(job=job(batch_id=TESTS, test="yes"), batch=None, is_registered=True)
+    assert evaluation.reason is Reason.BATCH_MISSING
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from speechctl.render.blocks import Grid, Heading, as_text, table
 from speechctl.render.commands import progress_line, render
 from speechctl.render.history import event_line, log_line
 from speechctl.render.terminal import print_blocks
+from speechctl.render.test_calls import state_line
 from speechctl.render.text import CAUSES, duration
 from tests.support.fakes import FakeDaemon
 
@@ -177,6 +178,36 @@ CHECKED_AGENT: dict[str, Any] = {
     "lacking": ["Monto"],
     "unused": ["referencia"],
     "other_agents": [],
+}
+
+TEST_RESULT: dict[str, Any] = {
+    "test": "test-1",
+    "batch_id": "batch-1",
+    "row": "job-7",
+    "by": "maria",
+    "number": "+569******34",
+    "state": "over",
+    "since": None,
+    "at": "2026-03-02T10:01:00+00:00",
+    "until": "2026-03-02T10:05:00+00:00",
+    "why": None,
+    "call": {
+        "call_id": "call-1",
+        "outcome": "answered",
+        "disconnection_reason": "user_hangup",
+        "placed_at": "2026-03-02T10:00:05+00:00",
+        "duration_ms": 72_000,
+        "cost": 0.12,
+        "charged": {"minutes": 1.2, "credit": 0},
+        "agent_id": "agent-1",
+        "agent_version": 3,
+        "from_number": "+12125550100",
+        "transcript": "Agent: Buenas tardes\nUser: Hola",
+        "variables": [
+            {"name": "nombre", "sent": "Ana", "collected": None},
+            {"name": "fecha_pago_cliente", "sent": None, "collected": "2026-04-01"},
+        ],
+    },
 }
 
 BALANCE = {"unit": "credit", "bought": 1000.0, "used": 10.1, "reserved": 0.2, "left": 989.7}
@@ -719,6 +750,49 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "2 of them new",
     ),
+    "test-numbers": (
+        {
+            "numbers": [
+                {
+                    "number": "+569******34",
+                    "note": "Maria's mobile",
+                    "account_id": None,
+                    "by": "maria",
+                    "at": "2026-03-02T10:00:00+00:00",
+                    "on_do_not_call_list": True,
+                    "latest": "test-1",
+                }
+            ]
+        },
+        "! +569******34 is on the do-not-call list: it is not called",
+    ),
+    "test-number-add": (
+        {
+            "number": "+569******34",
+            "account_id": "acme",
+            "note": None,
+            "was_registered": False,
+            "on_do_not_call_list": False,
+        },
+        "may get test calls of account acme",
+    ),
+    "test-number-remove": ({"number": "+569******34", "was_registered": False}, "was not registered"),
+    "test-call": (
+        {
+            "test": "test-1",
+            "batch_id": "batch-1",
+            "name": "March",
+            "row": "job-7",
+            "number": "+569******34",
+            "until": "2026-03-02T10:05:00+00:00",
+            "agent_id": "agent-1",
+            "agent_version": 3,
+            "from_number": "+12125550100",
+            "remarks": ["the number is of US, the batch's people are of CL"],
+        },
+        "agent agent-1, version 3, from +12125550100",
+    ),
+    "test-result": (TEST_RESULT, "Buenas tardes"),
 }
 
 
@@ -1098,3 +1172,31 @@ def test_unhold_says_what_it_lifted(everywhere: bool, here: bool, said: str) -> 
 def test_resuming_a_batch_that_was_active_does_not_read_as_a_start(result: dict[str, Any], said: str) -> None:
     row = {"batch_id": "batch-1", "name": None, "first_calls": {"text": "first calls now"}}
     assert said in text("resume-batch", row | result)
+
+
+def test_a_test_call_shows_variables_sent_and_collected_side_by_side() -> None:
+    shown = as_text(render("test-result", TEST_RESULT))
+    assert "answered (user_hangup), 1m 12s talked, cost 0.12, charged 1.2 minutes" in shown
+    rows = [line.split() for line in shown.splitlines()[-3:]]
+    assert rows == [
+        ["name", "sent", "collected"],
+        ["nombre", "Ana"],
+        ["fecha_pago_cliente", "2026-04-01"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"state": "queued", "since": None}, "queued: the next free worker takes it"),
+        ({"state": "ringing", "since": "2026-03-02T10:00:00+00:00"}, "ringing"),
+        ({"state": "talking", "since": "2026-03-02T10:00:48+00:00"}, "talking 12s"),
+    ],
+)
+def test_how_far_a_test_call_is_stands_in_one_line(fields: dict[str, Any], line: str) -> None:
+    assert state_line({**TEST_RESULT, **fields}) == line
+
+
+def test_a_test_call_that_was_not_placed_says_why() -> None:
+    shown = as_text(render("test-result", {**TEST_RESULT, "call": None, "why": "test_expired"}))
+    assert "there was no call: test expired" in shown

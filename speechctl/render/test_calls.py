@@ -1,0 +1,108 @@
+"""Test calls: what begins, how far it is, what was said; and the registered numbers. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words, duration, local_time, plural
+
+#: What is said of a test's state; ``talking`` has the time, too.
+_STATES: Final = {
+    "queued": "queued: the next free worker takes it",
+    "dialling": "dialling",
+    "ringing": "ringing",
+    "talking": "talking",
+    "ended": "ended; the result is being recorded",
+    "unclear": "it is not known yet whether the dial became a call; Retell's call list is searched",
+    "over": "over",
+}
+
+
+def test_call(result: Result) -> list[Block]:
+    """What was begun."""
+    batch = f"{result['batch_id']} ({result['name']})" if result.get("name") else str(result["batch_id"])
+    return [
+        f"{result['test']}: {result['number']} is called as row {result['row']} of {batch}",
+        _speaker(result),
+        *(f"! {remark}" for remark in result["remarks"]),
+    ]
+
+
+def state_line(result: Result) -> str:
+    """How far a test call is, in one line: ``talking 0:12``."""
+    state = str(result["state"])
+    if state == "talking" and result.get("since"):
+        seconds = datetime.fromisoformat(result["at"]) - datetime.fromisoformat(result["since"])
+        return f"talking {duration(max(0.0, seconds.total_seconds()))}"
+    return _STATES.get(state, state)
+
+
+def test_result(result: Result) -> list[Block]:
+    """How far it is; when it is over, the whole call."""
+    title = f"{result['test']}: test call of {result['batch_id']} to {result['number']}, row {result['row']}"
+    call = result.get("call")
+    if call is None:
+        why = f"there was no call: {as_words(result['why'])}" if result.get("why") else state_line(result)
+        return [Heading(text=title), why]
+    talked, cost = duration(float(call.get("duration_ms") or 0) / 1000), call.get("cost")
+    reason = f" ({call['disconnection_reason']})" if call.get("disconnection_reason") else ""
+    blocks: list[Block] = [
+        Heading(text=title),
+        f"{as_words(call['outcome'])}{reason}, {talked} talked, cost {cost}{_charged(call)}",
+        _speaker(call),
+        f"call {call['call_id']}, placed {local_time(call.get('placed_at'))}",
+    ]
+    transcript = str(call.get("transcript") or "").strip()
+    blocks += ["", *transcript.splitlines()] if transcript else ["", "nobody said anything"]
+    rows = [[row["name"], row["sent"], row["collected"]] for row in call["variables"]]
+    return [*blocks, table("variables", "name sent collected", rows)] if rows else blocks
+
+
+def _charged(call: Result) -> str:
+    charged = call.get("charged") or {}
+    parts = [f"{charged[name]:g} {name}" for name in ("minutes", "credit") if charged.get(name)]
+    return f", charged {' and '.join(parts)}" if parts else ""
+
+
+def _speaker(fields: Result) -> str:
+    version = fields.get("agent_version")
+    shown = "" if version is None else f", version {version}"
+    return f"agent {fields.get('agent_id')}{shown}, from {fields.get('from_number')}"
+
+
+def test_numbers(result: Result) -> list[Block]:
+    """The registered numbers."""
+    if not result["numbers"]:
+        return ["no number is registered for test calls: speechctl test-number-add NUMBER"]
+    rows = [
+        [row["number"], row["note"], row["account_id"], row["by"], local_time(row["at"]), _marks(row)]
+        for row in result["numbers"]
+    ]
+    return [
+        plural(len(rows), "number is registered for test calls", "numbers are registered for test calls"),
+        table("", "number note account by since", [row[:-1] for row in rows]),
+        *(f"! {row[0]} is {row[-1]}" for row in rows if row[-1]),
+    ]
+
+
+def _marks(row: Result) -> str:
+    return "on the do-not-call list: it is not called" if row["on_do_not_call_list"] else ""
+
+
+def test_number_add(result: Result) -> list[Block]:
+    """What was registered."""
+    again = "was registered; its note and account are written again" if result["was_registered"] else None
+    of_account = f" of account {result['account_id']}" if result.get("account_id") else ""
+    marks = _marks(result)
+    return [
+        f"{result['number']} {again or f'may get test calls{of_account}'}",
+        *([f"! it is {marks}"] if marks else []),
+    ]
+
+
+def test_number_remove(result: Result) -> list[Block]:
+    """What was removed."""
+    done = "gets no more test calls" if result["was_registered"] else "was not registered"
+    return [f"{result['number']} {done}"]
