@@ -1176,7 +1176,7 @@ def test_resuming_a_batch_that_was_active_does_not_read_as_a_start(result: dict[
 
 def test_a_test_call_shows_variables_sent_and_collected_side_by_side() -> None:
     shown = as_text(render("test-result", TEST_RESULT))
-    assert "answered (user_hangup), 1m 12s talked, cost 0.12, charged 1.2 minutes" in shown
+    assert "answered (user_hangup), 1m 12s talked, cost 0.12 USD at Retell, charged 1.2 minutes" in shown
     rows = [line.split() for line in shown.splitlines()[-3:]]
     assert rows == [
         ["name", "sent", "collected"],
