@@ -96,7 +96,8 @@ def explain_job(context: HandlerContext, snapshot: Mapping[str, Any], job: Job) 
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
     choice = agent_choice(context.settings, preflight.batch)
-    checks.append(_agent(choice))
+    if job.status not in FINISHED:
+        checks.append(_agent(choice))
     checks.append(_workers(snapshot, job.batch_id, preflight.batch))
     checks.sort(key=_place)
     failed = [check for check in checks if not check["passed"]]

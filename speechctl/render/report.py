@@ -105,7 +105,7 @@ def _promises(promises: Result) -> list[Block]:
 
 
 def _agents(agents: list[Result]) -> list[Block]:
-    if not agents:
+    if len(agents) < 2:
         return []
     rows = [
         [

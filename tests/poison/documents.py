@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bson import Decimal128, Int64, ObjectId, Regex
 
+from speechaid.model.agent_settings import RULES
 from tests.poison.wire import BROKEN_TEXT, FAR_FUTURE, FAR_PAST
 
 Document = dict[str, Any]
@@ -102,9 +103,6 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = {
         *("call_settings.max_attempts", "call_settings.retry_delay_hours", "call_settings.allowed_hours"),
         *("call_settings.days_of_week", "call_settings.timezone", "call_settings.ring_timeout"),
         *("call_settings.max_call_duration", "call_settings.max_concurrent_calls", "pause", "open_dials"),
-        *("call_settings.agent_id", "call_settings.agent_version", "call_settings.from_number"),
-        *("call_settings.language", "call_settings.voicemail_option", "call_settings.dnc_detection"),
-        *("agent_pin", "agent_pin.version"),
         *("total_jobs", "pending_jobs", "total_cost", "total_minutes", "created_at", "unknown"),
     ),
     "accounts": (
@@ -180,6 +178,18 @@ def draw(seed: int, count: int) -> Iterator[Poison]:
         wrong = FORBIDDING.get(collection, {}).get(field, ())
         kinds = rng.choice([list(UNREADABLE), list(ODD), list(wrong) or list(ODD)])
         yield make(index, collection, field, rng.choice(kinds), lapsed=rng.random() < 0.3)
+
+
+def of_agents(begin: int) -> Iterator[Poison]:
+    """Every wrong value of a batch's agent, number and language; the first one has this index.
+
+    They are not drawn, so that known seeds give the same documents as before.
+    """
+    fields = [field for field in FORBIDDING["batches"] if field.rpartition(".")[2] in RULES]
+    wrong = [(field, kind) for field in fields for kind in FORBIDDING["batches"][field]]
+    pinned = [(field, kind) for field in ("agent_pin", "agent_pin.version") for kind in ("list", "fraction")]
+    for index, (field, kind) in enumerate([*wrong, *pinned], begin):
+        yield make(index, "batches", field, kind)
 
 
 def make(index: int, collection: str, field: str, kind: str, *, lapsed: bool = False) -> Poison:

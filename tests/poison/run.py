@@ -21,7 +21,16 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
-from tests.poison.documents import ACCOUNT, BATCH, SECOND_BATCH, Poison, draw, sound_account, sound_job
+from tests.poison.documents import (
+    ACCOUNT,
+    BATCH,
+    SECOND_BATCH,
+    Poison,
+    draw,
+    of_agents,
+    sound_account,
+    sound_job,
+)
 from tests.poison.wire import WireProxy
 from tests.support.database import run_embedded, run_sibling
 
@@ -70,7 +79,8 @@ def run(options: Options, keep: Path | None = None) -> Report:
     """Run once; the files of a clean run are deleted unless ``keep`` is given."""
     directory = keep or Path(tempfile.mkdtemp(prefix="poison-", dir="/tmp"))  # short: sockets are in it
     directory.mkdir(mode=0o700, exist_ok=True)
-    report = Report(options=options, poison=list(draw(options.seed, options.count)), directory=directory)
+    poison = [*draw(options.seed, options.count), *of_agents(options.count)]
+    report = Report(options=options, poison=poison, directory=directory)
     with (
         SERVERS[options.server](directory / "server") as uri,
         WireProxy(uri) as proxy,

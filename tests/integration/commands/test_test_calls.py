@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -340,6 +343,11 @@ def test_an_import_knows_nobody_by_a_test_call(tested: Operator) -> None:
     assert made["imported"] == 1
 
 
+def waiting_by(sleep: Callable[[float], None]) -> SimpleNamespace:
+    """The module ``time`` for ``speechctl.live`` alone: other threads go on sleeping."""
+    return SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+
+
 def interrupt(_seconds: float) -> None:
     raise KeyboardInterrupt
 
@@ -348,7 +356,7 @@ def test_ctrl_c_leaves_the_call_alone_and_says_how_to_look_at_it(
     tested: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("speechctl.live.time.sleep", interrupt)
+        patch.setattr("speechctl.live.time", waiting_by(interrupt))
         status = main(["test-call", "--to", NUMBER, "--batch", BATCH, "--socket", str(tested.client.target)])
     shown = capsys.readouterr()
     assert status == 130
@@ -366,7 +374,7 @@ def test_a_test_call_that_was_not_placed_is_a_failure_for_scripts(
         tested.database.jobs.update_many({"batch_id": TESTS}, {"$set": fields})
 
     with monkeypatch.context() as patch:
-        patch.setattr("speechctl.live.time.sleep", give_up)
+        patch.setattr("speechctl.live.time", waiting_by(give_up))
         arguments = ["test-call", "--to", NUMBER, "--batch", BATCH, "--json"]
         status = main([*arguments, "--socket", str(tested.client.target)])
     answer = json.loads(capsys.readouterr().out)

@@ -242,6 +242,7 @@ def test_a_job_document_is_complete_and_readable() -> None:
     assert key == f"b1:{document.pop('contact_key')}"
     assert "1-9" not in key
     assert document.pop("person_keys") == ["id:19", "line:+56955550001", "line:+56955550002"]
+    assert document.pop("name_key") == "ana"
     assert document == {
         "job_id": "job-1",
         "batch_id": "b1",
