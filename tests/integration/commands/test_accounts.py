@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from bson import Decimal128
 
+from speechaid.clock import SystemClock
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.account import Account, Reservation, TopUp
 from speechaid.store.connection import Store
-from tests.integration.control.test_commands import Operator, operator
+from tests.integration.control.test_commands import Operator, operator, settings_for
 
 __all__ = ["operator"]
 Document = dict[str, Any]
@@ -242,6 +244,16 @@ def test_the_next_command_finishes_a_top_up_whose_daemon_died(
     assert (again["repeated"], again["by"], again["balance"]["bought"]) == (True, "maria", 5.0)
     assert account_of(operator)["top_ups"] == []
     assert operator.database.transactions.count_documents({}) == 1
+
+
+def test_housekeeping_finishes_a_top_up_whose_daemon_died(operator: Operator, database_uri: str) -> None:
+    make_credit(operator)
+    died_before_the_record(operator)
+    settings = settings_for(database_uri, operator.database.name)
+    Housekeeper(operator.store).tick(settings, SystemClock().boottime())
+    assert account_of(operator)["top_ups"] == []
+    (record,) = operator.database.transactions.find()
+    assert (record["key"], record["credits"], record["created_by"]) == ("k1", 5.0, "maria")
 
 
 def test_transactions_show_a_top_up_whose_record_was_not_made(operator: Operator) -> None:
