@@ -19,6 +19,8 @@ from speechctl.parser import UsageError, build_parser, wire_arguments
 if TYPE_CHECKING:
     from speechctl.client import Client, Remote
 
+#: Codes of refusals that do not tell whether the command was carried out.
+_UNDECIDED: Final = frozenset({"unavailable", "internal"})
 #: What zones without an offset are called.
 _NAMES_OF_UTC: Final = ("UTC", "GMT", "UCT", "WET", "+00", "-00")
 #: The exit status that shells use for Ctrl-C (128 + SIGINT).
@@ -115,6 +117,7 @@ def _version_or_help(parser: argparse.ArgumentParser, *, version: bool) -> int:
 def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
     if spec.runs is Runs.CLIENT:
         return _run_locally(spec, options, as_json=as_json)
+    _make_key(options)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
     _validate(spec, args, attachment)
@@ -168,6 +171,12 @@ def _show_answer(
 
         return follow_logs(client, args, result, as_json=as_json)
     return 0
+
+
+def _make_key(options: argparse.Namespace) -> None:
+    """Make the key of a top-up before anything is sent: whatever happens, it can be repeated under it."""
+    if getattr(options, "idempotency_key", "given") is None:
+        options.idempotency_key = os.urandom(8).hex()
 
 
 def _follow_test(client: Client, spec: CommandSpec, begun: Mapping[str, Any], *, as_json: bool) -> int:
@@ -296,15 +305,28 @@ def _connection(options: argparse.Namespace) -> Iterator[Client]:
         with Client(_target(options)) as client:
             yield client
     except Refused as refused:
-        raise CommandFailed(refused.exit_status, refused.code, str(refused)) from refused
+        hint = _repeat_hint(options) if refused.code in _UNDECIDED else ""
+        raise CommandFailed(refused.exit_status, refused.code, f"{refused}{hint}") from refused
     except Unanswered as unanswered:
         is_import = options.command == "import"
-        hint = "; speechctl imports shows its progress and its result" if is_import else ""
+        hint = "; speechctl imports shows its progress and its result" if is_import else _repeat_hint(options)
         raise CommandFailed(3, "unreachable", f"{unanswered}{hint}") from unanswered
     except Unreachable as unreachable:
-        raise CommandFailed(3, "unreachable", str(unreachable)) from unreachable
+        raise CommandFailed(3, "unreachable", f"{unreachable}{_repeat_hint(options)}") from unreachable
+    except KeyboardInterrupt:
+        if hint := _repeat_hint(options):
+            print(f"speechctl: interrupted{hint}", file=sys.stderr)
+        raise
     finally:
         _clear_progress()
+
+
+def _repeat_hint(options: argparse.Namespace) -> str:
+    """How to repeat a command that may have been carried out; empty for one that has no key."""
+    key = getattr(options, "idempotency_key", None)
+    if key is None:
+        return ""
+    return f"; repeat the command with --idempotency-key {key}: under that key nothing is added twice"
 
 
 def _target(options: argparse.Namespace) -> Path | Remote:

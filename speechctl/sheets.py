@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
+from speechaid.protocol.money import RETELL_CURRENCY
 from speechaid.protocol.text import encodable_text
 from speechctl.private_files import open_private
 
@@ -242,10 +243,10 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
         ("Successful", calls["successful"]),
         ("Success rate", _share(calls["success_rate"])),
         ("Minutes", calls["minutes"]),
-        ("Cost", calls["cost"]),
-        ("Cost per success", calls["cost_per_success"]),
+        (f"Cost at Retell ({RETELL_CURRENCY})", calls["cost"]),
+        (f"Cost per success ({RETELL_CURRENCY})", calls["cost_per_success"]),
         ("Charged minutes", calls["charged"]["minutes"]),
-        ("Charged credit", calls["charged"]["credit"]),
+        *_charged_credit(calls["charged"]),
         ("Promises to pay", promises["jobs"]),
         *_promised(promises),
     ]
@@ -265,6 +266,12 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
             [(date_or_text(row["day"]), row["jobs"]) for row in promises["by_day"]],
         ),
     ]
+
+
+def _charged_credit(charged: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """One sum for each currency; a daemon of an older version has one of all."""
+    rows = charged.get("by_currency") or [{**charged, "currency": None}]
+    return [(f"Charged credit {row['currency'] or ''}".strip(), row["credit"]) for row in rows]
 
 
 def _promised(promises: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -23,6 +23,7 @@ from speechaid.model.states import (
     JobStatus,
     Outcome,
 )
+from speechaid.protocol.money import PLACES, RETELL_CURRENCY, money, plain_amount, sums_by_currency
 from speechaid.protocol.text import plural
 from speechaid.rules.currencies import OF_COUNTRY
 from speechaid.store.report_queries import ReportFigures
@@ -34,6 +35,7 @@ UNRECORDED: Final = "unrecorded"
 def shape(figures: ReportFigures) -> Document:
     """The report, JSON-compatible: money in currency units; rates from 0 to 1, or None without calls."""
     calls = _totals(figures.outcomes)
+    calls["charged"]["by_currency"] = _charged_by_currency(figures)
     jobs: Counter[str] = Counter()
     for counts in figures.jobs.values():
         jobs.update(_by_status(counts))
@@ -68,8 +70,8 @@ def to_markdown(report: Document) -> str:
             *_on_list(report["jobs_on_do_not_call_list"]),
             f"- **Calls**: {calls['total']}, {calls['connected']} connected, {calls['minutes']:.1f} minutes",
             f"- **Success rate**: {_percent(calls['success_rate'])} ({plural(calls['successful'], 'call')})",
-            f"- **Cost**: {calls['cost']:.2f}, {_money(calls['cost_per_success'])} for each success",
-            f"- **Charged**: {charged['minutes']:.1f} minutes, {charged['credit']:.2f} credit",
+            f"- **Cost at Retell**: {_cost(calls['cost'])}, {_cost(calls['cost_per_success'])} each success",
+            f"- **Charged to accounts**: {_charged(charged) or 'nothing'}",
             f"- **Promises to pay**: {promises['jobs']}, {_sums(promises)} altogether",
             *_section(
                 "Calls by outcome",
@@ -145,7 +147,7 @@ def _batch_row(row: Document) -> tuple[object, ...]:
         row["successful"],
         _percent(row["success_rate"]),
         f"{row['minutes']:.1f}",
-        f"{row['cost']:.2f}",
+        _cost(row["cost"]),
     )
 
 
@@ -153,8 +155,15 @@ def _percent(rate: float | None) -> str:
     return "-" if rate is None else f"{rate:.1%}"
 
 
-def _money(amount: float | None) -> str:
-    return "-" if amount is None else f"{amount:.2f}"
+def _cost(amount: float | None) -> str:
+    """What Retell wants for calls."""
+    return "-" if amount is None else money(amount, RETELL_CURRENCY)
+
+
+def _charged(charged: Document) -> str:
+    """What accounts were charged: ``12.5 minutes, 9,000 CLP``."""
+    minutes = [f"{plain_amount(charged['minutes'])} minutes"] if charged["minutes"] else []
+    return ", ".join([*minutes, *filter(None, [sums_by_currency(charged["by_currency"])])])
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -178,7 +187,7 @@ def _totals(rows: Iterable[Document]) -> Document:
         recorded = outcome != UNRECORDED
         sums["cost"] += _number(row, "cost") if recorded else _number(row, "retell_cents") / 100
     successes = sum(outcomes[name] for name in SUCCESSFUL_OUTCOMES)
-    cost = round(sums["cost"], 4)
+    cost = round(sums["cost"], PLACES)
     return {
         "total": sum(outcomes.values()),
         "connected": int(sums["connected"]),
@@ -186,12 +195,25 @@ def _totals(rows: Iterable[Document]) -> Document:
         "by_outcome": _ordered(outcomes, [*Outcome, UNRECORDED]),
         "minutes": round(sums["duration_ms"] / 60_000, 2),
         "cost": cost,
-        "cost_per_success": round(cost / successes, 4) if successes else None,
+        "cost_per_success": round(cost / successes, PLACES) if successes else None,
         "charged": {
             "minutes": round(sums["charged_minutes"], 2),
-            "credit": round(sums["charged_credit"], 4),
+            "credit": round(sums["charged_credit"], PLACES),
         },
     }
+
+
+def _charged_by_currency(figures: ReportFigures) -> list[Document]:
+    """The credit that accounts were charged, one sum for each currency."""
+    sums: defaultdict[str | None, float] = defaultdict(float)
+    for row in figures.outcomes:
+        credit = _number(row, "charged_credit")
+        if credit:
+            sums[figures.currencies.get(reading.text(row["_id"].get("account_id")) or "")] += credit
+    return [
+        {"currency": code, "credit": round(sums[code], PLACES)}
+        for code in sorted(sums, key=lambda code: code or "")
+    ]
 
 
 def _rate(outcomes: Mapping[str, int]) -> Document:
@@ -255,8 +277,7 @@ def _agents(rows: Iterable[Document]) -> list[Document]:
 
 
 def _sums(promises: Document) -> str:
-    sums = (f"{row['amount']:.2f} {row['currency'] or ''}".strip() for row in promises["by_currency"])
-    return ", ".join(sums) or "0.00"
+    return sums_by_currency(promises["by_currency"], "amount") or "0.00"
 
 
 def _promises(rows: Iterable[Document], country: str) -> Document:

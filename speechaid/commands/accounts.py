@@ -10,9 +10,9 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
 from speechaid.protocol.messages import ErrorCode
+from speechaid.rules.checks import ACTIVE
 from speechaid.store.queue import CHUNK_SIZE
 
-_ACTIVE: Final = "active"
 _SUSPENDED: Final = "suspended"
 #: Suspensions of jobs that end with their account's. Those for lack of credit end automatically.
 _REVIVED: Final = (SuspendReason.ACCOUNT_SUSPENDED, SuspendReason.ACCOUNT_UNKNOWN)
@@ -37,14 +37,21 @@ def resume_account(context: HandlerContext, command: Invocation) -> Continue:
     In portions: if it is interrupted, the same command goes on where it stopped.
     """
     account = resolve_account(context.store, command.args["account"])
-    if account.status not in {_ACTIVE, _SUSPENDED}:
+    if account.status not in {ACTIVE, _SUSPENDED}:
         message = (
-            f"account {account.account_id} is {account.status}: speechctl resumes suspended accounts only"
+            f"account {account.account_id} is {account.status}, and resume-account resumes suspended ones: "
+            f"edit-account {account.account_id} --status active makes it active"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
-    if account.status != _ACTIVE:
-        _set_status(context, command, account, _ACTIVE)
-    result = {"account_id": account.account_id, "status": _ACTIVE, "was": account.status}
+    if account.status != ACTIVE:
+        _set_status(context, command, account, ACTIVE)
+    result = {"account_id": account.account_id, "status": ACTIVE, "was": account.status}
+
+    return revive_jobs(command, account, result)
+
+
+def revive_jobs(command: Invocation, account: Account, result: Result) -> Continue:
+    """Make the jobs pending that were suspended since the account was not active; add their number."""
 
     def portion(context: HandlerContext) -> int:
         resume = context.store.queue.resume_suspended

@@ -14,18 +14,19 @@ from typing import Final
 
 from speechaid.commands.batch_agent import check_changed_choice, require_level_of
 from speechaid.commands.batch_copy import refuse_opposites, same_name_remark
-from speechaid.commands.batch_fields import (
-    OPTIONS,
-    BatchOption,
-    given_options,
-    night_warning,
-    shown_value,
-    stored_value,
-)
+from speechaid.commands.batch_fields import OPTIONS, given_options, night_warning
 from speechaid.commands.batch_start import count_waiting, has_hours
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.options import (
+    MAX_TRIES,
+    Wanted,
+    change_rows,
+    differing_values,
+    edited_document,
+    with_unset,
+)
 from speechaid.commands.start_check import StartCheck
 from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
@@ -38,12 +39,8 @@ from speechaid.store.batches import INACTIVE
 
 #: Jobs read by one task of the database thread.
 _PORTION: Final = 500
-#: Attempts on a batch that others edit at the same time.
-_MAX_TRIES: Final = 10
 _RETRY_DELAY: Final = "retry_delay_hours"
 _WINDOW: Final = frozenset({"hours", "days", "timezone"})
-
-_Wanted = list[tuple[BatchOption, object]]
 
 
 def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -51,7 +48,7 @@ def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continu
     batch = resolve_open_batch(context.store, command.args["batch"], "edited")
     wanted = _wanted(command)
     _check(context, batch, wanted)
-    edited = _edited(batch.document, wanted)
+    edited = edited_document(batch.document, wanted)
     options = {option.name for option, _ in wanted}
     if not {"agent", "agent_version"}.isdisjoint(options):
         edited["agent_pin"] = None  # what is given now is pinned anew
@@ -65,7 +62,7 @@ def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continu
 
 
 def _edit(
-    context: HandlerContext, command: Invocation, batch: Batch, wanted: _Wanted, check: StartCheck
+    context: HandlerContext, command: Invocation, batch: Batch, wanted: Wanted, check: StartCheck
 ) -> Result | Continue:
     has_started = batch.is_active or batch.agent_pin is not None
     pin = check.pin_for(context, command.actor) if has_started else None
@@ -82,7 +79,7 @@ def _edit(
 
 
 def apply_edit(
-    context: HandlerContext, command: Invocation, batch_id: str, wanted: _Wanted, pin: AgentPin | None = None
+    context: HandlerContext, command: Invocation, batch_id: str, wanted: Wanted, pin: AgentPin | None = None
 ) -> list[Document]:
     """Write the settings that differ; return each change with ``option``, ``old`` and ``new``.
 
@@ -91,30 +88,21 @@ def apply_edit(
     A setting that another operator has changed since it was read is read again, so that the recorded old
     value is the one that was replaced.
     """
-    for _ in range(_MAX_TRIES):
+    for _ in range(MAX_TRIES):
         batch = context.store.batches.get(batch_id)
         refuse_cancelled(batch, "edited")
-        differing = {
-            option.path: value for option, value in wanted if stored_value(batch.document, option) != value
-        }
+        changes = differing_values(batch.document, wanted)
         pinned = _pin_change(batch, pin)
         if pin is not None and pinned is not None:
-            differing["agent_pin"] = pin.document()
-        if not differing:
+            changes["agent_pin"] = pin.document()
+        if not changes:
             return []
-        changed = [option for option, _ in wanted if option.path in differing]
         expected = _expected(context, batch, wanted)
-        after = _edited(batch.document, wanted) | ({} if pinned is None else {"agent_pin": pin})
+        after = edited_document(batch.document, wanted) | ({} if pinned is None else {"agent_pin": pin})
         require_level_of(context, after, by=command.actor)
-        if context.store.batches.write_settings(batch, differing, expected, by=command.actor):
-            return [
-                {
-                    "option": option.name,
-                    "old": shown_value(batch.document, option),
-                    "new": shown_value(after, option),
-                }
-                for option in changed
-            ] + ([] if pinned is None else [pinned])
+        if context.store.batches.write_settings(batch, changes, expected, by=command.actor):
+            rows = change_rows(batch.document, wanted, changes)
+            return rows if pinned is None else [*rows, pinned]
         _check(context, context.store.batches.get(batch_id), wanted)
     message = f"batch {batch_id} kept changing meanwhile: repeat the command"
     raise CommandRefused(ErrorCode.REFUSED, message)
@@ -132,23 +120,19 @@ def _pin_change(batch: Batch, pin: AgentPin | None) -> Document | None:
     }
 
 
-def _wanted(command: Invocation) -> _Wanted:
+def _wanted(command: Invocation) -> Wanted:
     """The settings that were given with their new values; None: back to the default."""
     refuse_opposites(command)
     given = given_options(command.args)
-    unset = {name.replace("-", "_") for name in command.args["unset"] or ()}
-    both = sorted(unset & {option.name for option, _ in given})
-    if both:
-        message = f"--{both[0].replace('_', '-')} and --unset {both[0].replace('_', '-')} exclude each other"
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
-    wanted = [*given, *((option, None) for option in OPTIONS if option.name in unset)]
-    if not wanted:
-        message = "nothing to change: give a setting (--hours 09:00-18:00), or --unset hours"
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
-    return wanted
+    return with_unset(
+        OPTIONS,
+        given,
+        command.args["unset"] or (),
+        example="give a setting (--hours 09:00-18:00), or --unset hours",
+    )
 
 
-def _check(context: HandlerContext, batch: Batch, wanted: _Wanted) -> None:
+def _check(context: HandlerContext, batch: Batch, wanted: Wanted) -> None:
     """Refuse what would let people be called whom a rule protects, or be charged to the wrong account."""
     refuse_cancelled(batch, "edited")
     by_name = {option.name: value for option, value in wanted}
@@ -175,25 +159,15 @@ def _check_account(context: HandlerContext, batch: Batch, account: object) -> No
         raise CommandRefused(ErrorCode.REFUSED, message)
 
 
-def _loses_hours(context: HandlerContext, batch: Batch, wanted: _Wanted) -> bool:
+def _loses_hours(context: HandlerContext, batch: Batch, wanted: Wanted) -> bool:
     """Whether the batch has calling hours, and none afterwards."""
-    document = _edited(batch.document, wanted)
+    document = edited_document(batch.document, wanted)
     return has_hours(batch, context.settings) and not has_hours(Batch.read(document), context.settings)
 
 
-def _expected(context: HandlerContext, batch: Batch, wanted: _Wanted) -> Document:
+def _expected(context: HandlerContext, batch: Batch, wanted: Wanted) -> Document:
     """What must still hold when the settings are written: a batch resumed meanwhile keeps its hours."""
     return {"is_active": {"$in": INACTIVE}} if _loses_hours(context, batch, wanted) else {}
-
-
-def _edited(document: Document, wanted: _Wanted) -> Document:
-    """The batch as it will be."""
-    settings = document.get("call_settings")
-    edited = {**document, "call_settings": dict(settings) if isinstance(settings, dict) else {}}
-    for option, value in wanted:
-        group, _, field = option.path.rpartition(".")
-        (edited[group] if group else edited)[field] = value
-    return edited
 
 
 # -- jobs that wait for a retry ----------------------------------------------------------------------------
@@ -203,7 +177,7 @@ def _move_retries(
     context: HandlerContext,
     command: Invocation,
     batch: Batch,
-    wanted: _Wanted,
+    wanted: Wanted,
     finish: Callable[[HandlerContext, int], Result | Continue],
 ) -> Result | Continue:
     """Move the jobs that wait for a retry to where the new delay puts them; finish with their number."""
@@ -228,12 +202,12 @@ def _move_retries(
     return step(context)
 
 
-def _policies(context: HandlerContext, batch: Batch, wanted: _Wanted) -> tuple[RetryPolicy, RetryPolicy]:
+def _policies(context: HandlerContext, batch: Batch, wanted: Wanted) -> tuple[RetryPolicy, RetryPolicy]:
     """The retry policy before and after the edit; equal where the delay is not edited."""
     worker_context = dry_run_context(context)
     before = worker_context.retry_policy(batch)
     only_delay = [(option, value) for option, value in wanted if option.name == _RETRY_DELAY]
-    after = worker_context.retry_policy(Batch.read(_edited(batch.document, only_delay)))
+    after = worker_context.retry_policy(Batch.read(edited_document(batch.document, only_delay)))
     return before, after
 
 

@@ -9,41 +9,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
+from speechaid.commands import options
 from speechaid.commands.interfaces import CommandRefused
+from speechaid.commands.options import (
+    Option,
+    Wanted,
+    as_it_is,
+    country,
+    number_option,
+    stored_value,
+    zone_name,
+)
 from speechaid.model import agent_settings, reading
 from speechaid.model.levels import Level
-from speechaid.model.masking import mask_prose
-from speechaid.model.reading import Document, mapping
+from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode
-from speechaid.rules.phones import is_country
 from speechaid.rules.windows import Window, WindowFault, read_window
 
 #: 24:00 is the end of the day.
 _HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)")
 _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchOption:
-    """One setting of a batch: its option, and where and how it is stored."""
-
-    #: The argument's name.
-    name: str
-    #: Dotted field of the batch's document.
-    path: str
-    #: From an argument's value to the stored one; raises ``CommandRefused``.
-    to_stored: Callable[[Any], object]
-    #: From the stored value to the argument's; None where an argument cannot say it.
-    to_option: Callable[[Any], object]
-    #: Whether ``--copy-from`` copies it, and ``--unset`` removes it.
-    is_setting: bool = True
-    #: What a daemon must be able to heed, to dial a batch that has it.
-    level: Level = Level.FIRST
 
 
 def batch_fields(args: Mapping[str, Any], *, name: str, accept_unassigned: bool = False) -> Document:
@@ -63,17 +51,14 @@ def batch_fields(args: Mapping[str, Any], *, name: str, accept_unassigned: bool 
     return fields
 
 
-def given_options(args: Mapping[str, Any]) -> list[tuple[BatchOption, object]]:
+def given_options(args: Mapping[str, Any]) -> Wanted:
     """The options that were given, each with the value to store.
 
     Raises:
         CommandRefused: a value cannot be used; the text says which part of it.
     """
-    return [
-        (option, option.to_stored(args[option.name]))
-        for option in OPTIONS
-        if args.get(option.name) is not None and args[option.name] is not False
-    ] + ([(_BY_NAME["voicemail_counts"], False)] if args.get("no_voicemail_counts") else [])
+    given = options.given_options(OPTIONS, args)
+    return [*given, (_BY_NAME["voicemail_counts"], False)] if args.get("no_voicemail_counts") else given
 
 
 def options_of(document: Document) -> dict[str, object]:
@@ -100,13 +85,6 @@ def options_of(document: Document) -> dict[str, object]:
     return found
 
 
-def stored_value(document: Document, option: BatchOption) -> object:
-    """What a batch has for this option, as stored; None: nothing, so the settings' default applies."""
-    group, _, field = option.path.rpartition(".")
-    found = mapping(document.get(group)) if group else document
-    return found.get(field)
-
-
 def level_of(document: Document) -> Level:
     """What a daemon must be able to heed, to dial this batch."""
     pinned = Level.FIRST if document.get("agent_pin") is None else Level.PEOPLE_AND_AGENTS
@@ -114,26 +92,9 @@ def level_of(document: Document) -> Level:
     return max([pinned, *found])
 
 
-def shown_value(document: Document, option: BatchOption) -> object:
-    """The same as an operator would type it; as stored where that cannot be typed."""
-    stored = stored_value(document, option)
-    shown = None if stored is None else option.to_option(stored)
-    return mask_prose(reading.as_printable(stored)) if shown is None and stored is not None else shown
-
-
-def window_settings(args: Mapping[str, Any]) -> list[tuple[BatchOption, object]]:
+def window_settings(args: Mapping[str, Any]) -> Wanted:
     """The calling window's part of ``given_options``; empty where no such option was given."""
     return given_options({name: args.get(name) for name in ("hours", "days", "timezone")})
-
-
-def country(code: str | None) -> str | None:
-    """A country code as two capital letters; None where none was given."""
-    if code is not None and not is_country(code):
-        raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT,
-            f"country: {code!r} is not a country code; write two letters, such as CL or MX",
-        )
-    return None if code is None else code.strip().upper()
 
 
 def allowed_hours(text: str) -> Document:
@@ -195,19 +156,6 @@ def hours_text(window: Window) -> str:
     )
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (LookupError, ValueError, OSError) as exc:
-        message = f"timezone: {name!r} is unknown; write an IANA name such as America/Santiago"
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message) from exc
-    return name
-
-
-def _as_it_is(value: object) -> object:
-    return value
-
-
 def _window(hours: object = None, days: object = None, zone: object = None) -> Window | None:
     found = read_window(hours, days, zone, default_hours=None, default_days=None, default_timezone="Etc/UTC")
     return None if isinstance(found, WindowFault) else found
@@ -239,11 +187,6 @@ def priority_word(number: object) -> str:
     return Priority(min(max(whole, Priority.NORMAL), Priority.URGENT)).name.lower()
 
 
-def _number_option(stored: object) -> object:
-    found = reading.number(stored)
-    return found if found is None or not found.is_integer() else int(found)
-
-
 def _yes_or_no_option(stored: object) -> object:
     return {True: "yes", False: "no"}.get(reading.yes_or_no(stored))  # type: ignore[arg-type]
 
@@ -259,24 +202,22 @@ def _agent_setting(name: str, rule: agent_settings.Rule) -> Callable[[Any], obje
     return to_stored
 
 
-OPTIONS: Final[tuple[BatchOption, ...]] = (
-    BatchOption(name="name", path="name", to_stored=str, to_option=reading.text, is_setting=False),
-    BatchOption(name="description", path="description", to_stored=str, to_option=reading.text),
-    BatchOption(name="account", path="account_id", to_stored=str, to_option=reading.text),
-    BatchOption(name="country", path="country", to_stored=country, to_option=reading.text),
-    BatchOption(name="priority", path="priority", to_stored=_priority, to_option=priority_word),
-    BatchOption(
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option(name="name", path="name", to_stored=str, to_option=reading.text, is_setting=False),
+    Option(name="description", path="description", to_stored=str, to_option=reading.text),
+    Option(name="account", path="account_id", to_stored=str, to_option=reading.text),
+    Option(name="country", path="country", to_stored=country, to_option=reading.text),
+    Option(name="priority", path="priority", to_stored=_priority, to_option=priority_word),
+    Option(
         name="hours",
         path="call_settings.allowed_hours",
         to_stored=allowed_hours,
         to_option=_hours_option,
     ),
-    BatchOption(
-        name="days", path="call_settings.days_of_week", to_stored=days_of_week, to_option=_days_option
-    ),
-    BatchOption(name="timezone", path="call_settings.timezone", to_stored=_zone, to_option=_zone_option),
+    Option(name="days", path="call_settings.days_of_week", to_stored=days_of_week, to_option=_days_option),
+    Option(name="timezone", path="call_settings.timezone", to_stored=zone_name, to_option=_zone_option),
     *(
-        BatchOption(name=name, path=f"call_settings.{name}", to_stored=_as_it_is, to_option=_number_option)
+        Option(name=name, path=f"call_settings.{name}", to_stored=as_it_is, to_option=number_option)
         for name in (
             "max_attempts",
             "retry_delay_hours",
@@ -285,14 +226,14 @@ OPTIONS: Final[tuple[BatchOption, ...]] = (
             "max_concurrent_calls",
         )
     ),
-    BatchOption(
+    Option(
         name="voicemail_counts",
         path="call_settings.voicemail_counts",
         to_stored=bool,
         to_option=reading.yes_or_no,
     ),
     *(
-        BatchOption(
+        Option(
             name=name,
             path=f"call_settings.{field}",
             to_stored=_agent_setting(name, agent_settings.RULES[field]),
@@ -307,7 +248,7 @@ OPTIONS: Final[tuple[BatchOption, ...]] = (
             ("voicemail_option", "voicemail_option"),
         )
     ),
-    BatchOption(
+    Option(
         name="dnc_detection",
         path="call_settings.dnc_detection",
         to_stored=lambda word: word == "yes",

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from speechaid.commands.batch_fields import OPTIONS, days_text, shown_value, stored_value
+from speechaid.commands.batch_fields import OPTIONS, days_text
 from speechaid.commands.batch_start import count_waiting
 from speechaid.commands.batches import batch_faults
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import erased_fields
+from speechaid.commands.options import shown_value, stored_value
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.reading import number
+from speechaid.model.reading import Document, number
 from speechaid.model.states import Priority, counts_by_status
+from speechaid.protocol.money import exact_amount
 from speechaid.settings import Settings
 
 #: Imports and commands that the answer has, the latest.
@@ -64,8 +66,8 @@ def _answer(context: HandlerContext, batch: Batch) -> Result:
         "settings": settings_rows(context, batch),
         "jobs": counts_by_status(context.store.jobs.counts(batch.batch_id)),
         "live_calls": len(batch.open_dials),
-        "cost": number(document.get("total_cost")),
-        "minutes": number(document.get("total_minutes")),
+        "cost": _sum(document, "total_cost"),
+        "minutes": _sum(document, "total_minutes"),
         "imports": [
             {
                 "import_id": str(record["_id"]),
@@ -79,6 +81,12 @@ def _answer(context: HandlerContext, batch: Batch) -> Result:
             for line in reversed(context.store.logs.of_batch(batch.batch_id, _COMMANDS))
         ],
     }
+
+
+def _sum(document: Document, name: str) -> float | None:
+    """A sum of the batch's calls without binary residue; None where it has none."""
+    found = number(document.get(name))
+    return None if found is None else float(exact_amount(found))
 
 
 def settings_rows(context: HandlerContext, batch: Batch) -> list[Result]:

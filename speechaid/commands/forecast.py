@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,6 +24,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import number
 from speechaid.model.states import Priority
+from speechaid.protocol.money import PLACES
 from speechaid.rules import fair_share, metering, phones
 from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Evaluation
@@ -98,8 +99,9 @@ def forecast(context: HandlerContext, command: Invocation) -> Result:
         "workers": workers,
         "call_seconds": round(seconds, 1),
         "minutes": round(sum(row["minutes"] or 0 for row in schedule.rows), 2),
-        "credit": round(sum(row["credit"] or 0 for row in schedule.rows), 4),
-        "retell_cost": None if cost is None else round(cost * len(schedule.rows), 4),
+        "credit": round(sum(row["credit"] or 0 for row in schedule.rows), PLACES),
+        "credit_by_currency": _credit_by_currency(schedule.rows),
+        "retell_cost": None if cost is None else round(cost * len(schedule.rows), PLACES),
     }
 
 
@@ -337,8 +339,21 @@ def _add_dial(inputs: _Inputs, schedule: _Schedule, dial: _Dial, starts: datetim
             "attempt": job.attempts,
             "minutes": reserve.minutes if metered else None,
             "credit": reserve.credit if metered else None,
+            "currency": account.currency if account is not None and metered else None,
         }
     )
+
+
+def _credit_by_currency(rows: Sequence[Result]) -> list[Result]:
+    """The estimated credit of these dials, one sum for each currency."""
+    sums: defaultdict[str | None, float] = defaultdict(float)
+    for row in rows:
+        if row["credit"]:
+            sums[row["currency"]] += row["credit"]
+    return [
+        {"currency": code, "credit": round(sums[code], PLACES)}
+        for code in sorted(sums, key=lambda code: code or "")
+    ]
 
 
 def _no_phone(step: NextStep) -> str:

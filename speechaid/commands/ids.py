@@ -101,8 +101,9 @@ def ids(context: HandlerContext, command: Invocation) -> Result:
 
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:
     if not matches:
-        hints = {"batch": " (speechctl batches lists them)", "job": " (speechctl jobs lists them)"}
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no {kind} {prefix!r}{hints.get(kind, '')}")
+        listed_by = {"batch": "batches", "job": "jobs", "account": "accounts"}[kind]
+        message = f"there is no {kind} {prefix!r} (speechctl {listed_by} lists them)"
+        raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if len(matches) > 1:
         shown = ", ".join(matches[:_SHOWN]) + (", ..." if len(matches) > _SHOWN else "")
         raise CommandRefused(

@@ -23,7 +23,7 @@ from speechaid.campaign.people import id_key_of
 from speechaid.campaign.rows import Kind
 from speechaid.commands.batch_agent import pin_version, require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
-from speechaid.commands.batch_fields import batch_fields, country, given_options
+from speechaid.commands.batch_fields import batch_fields, given_options
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
     IMPORTED_PAUSED,
@@ -42,6 +42,7 @@ from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import OPTED_OUT, KnownPeople, called_since
+from speechaid.commands.options import country
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.dialer.context import agent_choice

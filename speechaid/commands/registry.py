@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from speechaid.commands import (
+    account_edit,
+    account_view,
     accounts,
     agent_check,
     batch_edit,
@@ -33,6 +35,7 @@ from speechaid.commands import (
     retell_lists,
     test_calls,
     test_numbers,
+    top_ups,
     undo_import,
 )
 from speechaid.commands.doctor import doctor
@@ -159,6 +162,12 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "hang-up": BackgroundCommand(run=job_actions.hang_up, after=fleet.hang_up_here),
     "release-stuck": BackgroundCommand(run=bulk_actions.release_stuck, needs_snapshot=True),
     "reset-jobs": BackgroundCommand(run=bulk_actions.reset_jobs),
+    "accounts": BackgroundCommand(run=account_view.accounts),
+    "account": BackgroundCommand(run=account_view.account),
+    "create-account": BackgroundCommand(run=account_edit.create_account),
+    "edit-account": BackgroundCommand(run=account_edit.edit_account),
+    "top-up": BackgroundCommand(run=top_ups.top_up),
+    "transactions": BackgroundCommand(run=top_ups.transactions),
     "suspend-account": BackgroundCommand(run=accounts.suspend_account),
     "resume-account": BackgroundCommand(run=accounts.resume_account),
     "hold": BackgroundCommand(

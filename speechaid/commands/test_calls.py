@@ -202,7 +202,7 @@ def test_result(context: HandlerContext, command: Invocation) -> Result:
         "at": context.store.now(),
         "until": job.test.until,
         "why": _why_not(job) if state == "over" and not results else None,
-        "call": _call(results[-1]) if results and state == "over" else None,
+        "call": _call(context, results[-1]) if results and state == "over" else None,
     }
 
 
@@ -229,11 +229,13 @@ def _why_not(job: Job) -> str:
     return mask_bare_phones(found)  # Retell's words may quote the number
 
 
-def _call(result: Document) -> Result:
+def _call(context: HandlerContext, result: Document) -> Result:
     """What a call was: who spoke, how it ended, what was said."""
     data, mark = mapping(result.get("call_data")), mapping(result.get("test"))
     sent = mapping(mark.get("variables")) or mapping(data.get(VARIABLES))
     collected = mapping(data.get("collected_dynamic_variables"))
+    account_id = text(result.get("account_id"))
+    account = None if account_id is None else context.store.accounts.find(account_id)
     names = [*sent, *(name for name in collected if name not in sent)]
     return {
         "call_id": result.get("call_id"),
@@ -243,6 +245,7 @@ def _call(result: Document) -> Result:
         "duration_ms": result.get("duration_ms"),
         "cost": result.get("cost"),
         "charged": result.get("charged"),
+        "currency": None if account is None else account.currency,
         **{name: result.get(name) for name in _SPEAKER_FIELDS},
         "transcript": data.get("transcript"),
         "variables": [

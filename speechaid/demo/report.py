@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from speechaid.protocol.money import RETELL_CURRENCY, money
+
 BAR_CHARACTERS = 30
 
 
@@ -33,7 +35,7 @@ class Summary:
 def as_text(summary: Summary) -> str:
     """The report, about twenty lines."""
     agree = "agree call by call" if summary.ledger_and_results_agree else "DO NOT AGREE"
-    talked = f"{summary.minutes_talked:g} minutes talked, cost {summary.cost:.2f}"
+    talked = f"{summary.minutes_talked:g} minutes talked, cost {money(summary.cost, RETELL_CURRENCY)}"
     comparison = f"{summary.calls_in_ledger}; recorded: {summary.calls_recorded}; they {agree}"
     lines = [
         "",

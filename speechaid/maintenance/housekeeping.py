@@ -288,6 +288,7 @@ class Housekeeper:
             "scheduled_jobs": lambda: _log_taken_up(queue.make_scheduled_pending()),
             "legacy_retries": lambda: _log_taken_up(self._requeue_legacy_retries(settings)),
             "ended_reservations": self._release_ended_reservations,
+            "top_ups": self._finish_top_ups,
             "suspended_jobs": self._resume_suspended,
             "test_calls": lambda: _log_ended_tests(self._store.test_calls.end_expired()),
             "leaks": lambda: self._release_leaks(settings),
@@ -320,6 +321,11 @@ class Housekeeper:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)
         if released:
             log.info("reservations.given_back", jobs=released)
+
+    def _finish_top_ups(self) -> None:
+        """Record the top-ups of commands that did not come to their end."""
+        for account in self._store.accounts.with_open_top_ups():
+            self._store.transactions.finish_top_ups(account)
 
     def _complete_indexes(self) -> None:
         """Create the unique index on open numbers once no two jobs share one any more."""

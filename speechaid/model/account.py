@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from speechaid.model import faults, reading
@@ -28,6 +29,46 @@ class Reservation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TopUp:
+    """Minutes or credit that an operator added, or took back, under a key of its own.
+
+    The account carries it from the write that changed the balance until ``transactions`` has it.
+    """
+
+    key: str
+    #: Positive, or negative where an earlier top-up is corrected; one of the two is 0.
+    minutes: float
+    #: In the account's currency.
+    credit: float
+    #: What was purchased altogether, in minutes or credit, before and after.
+    before: float
+    after: float
+    currency: str | None
+    note: str | None
+    by: str
+    at: datetime
+
+    def document(self) -> Document:
+        """As the account stores it."""
+        return dict(vars(self))
+
+    @classmethod
+    def read(cls, document: Document) -> TopUp:
+        """Read what ``document`` made."""
+        return cls(
+            key=str(document.get("key")),
+            minutes=reading.number(document.get("minutes")) or 0.0,
+            credit=reading.number(document.get("credit")) or 0.0,
+            before=reading.number(document.get("before")) or 0.0,
+            after=reading.number(document.get("after")) or 0.0,
+            currency=reading.text(document.get("currency")),
+            note=reading.text(document.get("note")),
+            by=reading.text(document.get("by")) or "",
+            at=reading.instant(document.get("at")) or datetime.fromtimestamp(0, UTC),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Account:
     """An account as read; money in currency units, time in minutes."""
 
@@ -35,9 +76,12 @@ class Account:
     #: None where the document names an unknown plan: not dialled.
     plan: Plan | None
     status: str
+    name: str | None
     country: str | None
     #: A known zone; None also where the document names another, which is a fault.
     timezone: str | None
+    #: ISO 4217; None where the document does not say, as SpeechAI's do not.
+    currency: str | None
     minutes_purchased: float
     minutes_used: float
     minutes_reserved: float
@@ -54,6 +98,8 @@ class Account:
     #: documents.
     calls_today_date: str | None
     reservations: tuple[Reservation, ...]
+    #: Top-ups whose transaction is not recorded yet.
+    top_ups: tuple[TopUp, ...]
     #: What cannot be read.
     field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
@@ -89,7 +135,9 @@ class Account:
             account_id=reading.text(document.get("account_id")) or str(document.get("_id")),
             plan=plan,
             status="active" if status is None else (reading.text(status) or "not understood").lower(),
+            name=reading.text(document.get("account_name")),
             country=reading.text(document.get("country")),
+            currency=faults.read_currency(document.get("currency")),
             timezone=zone.strip() if isinstance(zone, str) and reading.find_zone(zone.strip()) else None,
             minutes_purchased=amount("minutes_purchased"),
             minutes_used=amount("minutes_used"),
@@ -111,6 +159,11 @@ class Account:
                     credit=reading.number(entry.get("credit")) or 0.0,
                 )
                 for entry in reservations
+                if entry.get("key")
+            ),
+            top_ups=tuple(
+                TopUp.read(dict(entry))
+                for entry in map(reading.mapping, reading.sequence(document.get("top_ups")))
                 if entry.get("key")
             ),
             field_faults=faults.of_account(document),

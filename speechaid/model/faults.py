@@ -118,6 +118,16 @@ def _is_account_status(value: object) -> bool:
     return (reading.text(value) or "").lower() in ACCOUNT_STATUSES
 
 
+def read_currency(value: object) -> str | None:
+    """A code of three letters (ISO 4217) in capitals; None for anything else."""
+    code = value.strip().upper() if isinstance(value, str) else ""
+    return code if len(code) == 3 and code.isascii() and code.isalpha() else None
+
+
+def _is_currency(value: object) -> bool:
+    return read_currency(value) is not None
+
+
 def _is_zone(value: object) -> bool:
     """Whether it is a known zone, or a blank text, which counts as missing."""
     if not isinstance(value, str):
@@ -187,9 +197,11 @@ _ACCOUNT: Final[Mapping[str, _Rule]] = {
     # Also where a batch has a zone of its own: the daily limit counts days of this one.
     "timezone": _Rule(is_readable=_is_zone, wanted="a time zone such as America/Santiago", forbids=True),
     **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted="a number", forbids=True)),
+    "currency": _Rule(is_readable=_is_currency, wanted="an ISO 4217 code such as CLP"),
     "calls_today_date": _Rule(is_readable=_is_day, wanted="YYYY-MM-DD", forbids=True),
     "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),
     "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
+    "top_ups": _Rule(is_readable=_is_list, wanted="a list"),
 }
 
 

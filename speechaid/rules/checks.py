@@ -17,6 +17,7 @@ from speechaid.model.erasure import FORGETTING
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import shown
+from speechaid.protocol.money import money, plain_amount, price
 from speechaid.rules import metering, windows
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
@@ -172,10 +173,11 @@ def _balance(case: Case) -> Check:
     reserved = any(entry.key == case.own_key for entry in account.reservations)
     legacy = 0.0 if reserved else metering.reserved_for(case.job)
     if account.plan is Plan.MINUTES:
-        value = f"{metering.minutes_left(account, case.own_key, legacy):g} minutes left"
+        value = f"{plain_amount(metering.minutes_left(account, case.own_key, legacy))} minutes left"
     else:
         left = metering.credit_left(account, case.own_key, legacy)
-        value = f"{left:g} credit left, call set-up costs {account.cost_per_call_setup:g}"
+        setup = price(account.cost_per_call_setup, account.currency)
+        value = f"credit left: {money(left, account.currency)}; call set-up costs {setup}"
     if metering.has_balance(account, case.own_key, legacy):
         return _passed("balance", value)
     if metering.has_balance_once_settled(account, legacy):

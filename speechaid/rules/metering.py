@@ -20,9 +20,8 @@ from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
 from speechaid.model.reading import find_zone
 from speechaid.model.states import NO_CALL_OUTCOMES, Outcome
+from speechaid.protocol.money import PLACES
 from speechaid.rules.defaults import DiallingDefaults
-
-PLACES: Final = 6
 
 _UTC: Final = ZoneInfo("UTC")
 

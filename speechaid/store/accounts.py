@@ -6,25 +6,32 @@ on an account as read; it is written only if that evaluation still holds: the ch
 it, or there were none (``ledger_revision``). Settling removes the entry and adds the charge in one update:
 exactly once.
 
+``top_ups`` holds what operators added to the balance, each under a key, from the update that adds it until
+its transaction is recorded: so a top-up counts once, however often its command is repeated, and is not lost
+where the daemon dies in between.
+
 ``given_back`` lists the jobs whose SpeechAI reservation has been subtracted from the account, until the job's
 own document no longer has the amount.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from speechaid.model.account import Account, Reservation
+from speechaid.model.account import Account, Plan, Reservation, TopUp
 from speechaid.model.reading import Document, number, sequence, text
 from speechaid.rules.metering import Headroom
-from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
-from speechaid.store.table import Table, as_stored
+from speechaid.store.edits import field_changes
+from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries, without_residue
+from speechaid.store.table import Duplicate, Table, as_stored
 
 #: Amounts that are incremented; SpeechAI may have stored some as text, to which MongoDB cannot add.
 COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used", "ledger_revision")
 #: Lists that are pushed to; another program may have written anything else there.
-LISTS = ("open_dials", "given_back")
+LISTS = ("open_dials", "given_back", "top_ups")
+#: Where an account keeps what was bought for it, by plan.
+PURCHASED = {Plan.MINUTES: "minutes_purchased", Plan.CREDIT: "credit_balance"}
 
 
 class Accounts:
@@ -54,6 +61,38 @@ class Accounts:
             begins("account_id", prefix), sort=[("account_id", 1)], limit=limit, fields=("account_id",)
         )
         return [str(row["account_id"]) for row in rows]
+
+    def page(self, limit: int, after: str | None = None) -> list[Account]:
+        """Find accounts in the order of their ids, from the first one after ``after``."""
+        query: Document = {} if after is None else {"account_id": {"$gt": after}}
+        rows = self.table.find(query, sort=[("account_id", 1)], limit=limit)
+        return [Account.read(document) for document in rows]
+
+    def create(self, account_id: str, fields: Document, *, by: str) -> bool:
+        """Make an account; False where there is one of this id."""
+        if self.find(account_id) is not None:
+            return False
+        now = self._now()
+        # Ids of SpeechAI's accounts are not unique in the database; of two creations at once one fails here.
+        document = {"_id": account_id, "account_id": account_id, "status": "active", **fields}
+        try:
+            self.table.insert({**document, "created_at": now, "created_by": by, "updated_at": now})
+        except Duplicate:
+            return False
+        return True
+
+    def write_settings(self, account: Account, changes: Mapping[str, object], *, by: str) -> bool:
+        """Change single fields, and no other; False where one of them is not as read any more.
+
+        Args:
+            account: as read.
+            changes: by field, the new value; None removes the field.
+            by: the operator.
+        """
+        as_read, change = field_changes(account.document, changes, by=by, now=self._now())
+        if "status" in changes:
+            change["$set"]["status_order"] = {"by": by, "status": changes["status"], "at": self._now()}
+        return self.table.update({"account_id": account.account_id, **as_read}, change)
 
     def set_status(self, account: Account, status: str, order: Document) -> bool:
         """Change an account's status and record who, when and why; False where the status is not as read."""
@@ -168,6 +207,47 @@ class Accounts:
                 change["$set"] = {"calls_today_date": day}
         return self.table.update(query, change)
 
+    # -- top-ups ------------------------------------------------------------------------------------------
+
+    def top_up(self, account: Account, top_up: TopUp) -> bool:
+        """Change what was purchased, and keep the top-up with it; False where the account is not as read.
+
+        Expected: what was purchased and ``top_up_revision`` as read. Whoever finds no record of this key in
+        ``transactions`` after it has read the account may therefore add it: had it been added and recorded
+        meanwhile, the revision would be another one.
+
+        Args:
+            account: as read, on a minutes or a credit plan.
+            top_up: with ``before`` as read, and ``after``.
+        """
+        assert account.plan in PURCHASED  # noqa: S101
+        name, document = PURCHASED[account.plan], account.document
+        self._make_countable(account)
+        query = {
+            "account_id": account.account_id,
+            "plan_type": as_stored(document.get("plan_type")),
+            name: as_stored(document.get(name)),
+            "top_up_revision": as_stored(document.get("top_up_revision")),
+            "top_ups.key": {"$ne": top_up.key},
+        }
+        change = {
+            "$push": {"top_ups": top_up.document()},
+            "$inc": {"top_up_revision": 1},
+            "$set": {name: top_up.after, "updated_at": self._now()},
+        }
+        return self.table.update(query, change)
+
+    def end_top_up(self, account_id: str, key: str) -> None:
+        """Remove a top-up from the account, once its transaction is recorded."""
+        self.table.update(
+            {"account_id": account_id, "top_ups.key": key},
+            {"$pull": {"top_ups": {"key": key}}, "$inc": {"top_up_revision": 1}},
+        )
+
+    def with_open_top_ups(self) -> list[Account]:
+        """Find the accounts with a top-up whose transaction may not be recorded."""
+        return [Account.read(document) for document in self.table.find({"top_ups.0": {"$exists": True}})]
+
     # -- SpeechAI's reservations -------------------------------------------------------------------------
 
     def release_legacy_reservation(
@@ -200,7 +280,7 @@ class Accounts:
         )
 
     def _make_countable(self, account: Account) -> None:
-        """Turn amounts stored as text or null into numbers, and what should be a list into one."""
+        """Turn amounts into numbers without binary residue, and what should be a list into one."""
         for name in LISTS:
             value = account.document.get(name, [])
             if not isinstance(value, list):
@@ -208,9 +288,10 @@ class Accounts:
                 self.table.update(query, {"$set": {name: []}})
         for name in COUNTED:
             value = account.document.get(name, 0)
-            if not is_countable(value):
+            countable = without_residue(value)
+            if countable is not None:
                 query = {"account_id": account.account_id, name: as_stored(value)}
-                self.table.update(query, {"$set": {name: number(value) or 0.0, **_unread(name, value)}})
+                self.table.update(query, {"$set": {name: countable, **_unread(name, value)}})
 
     def stale_reservations(self, before: datetime) -> list[StaleEntry]:
         """The entries made before that time."""

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from speechaid.errors import NotFound, StoreError, StoreUnavailable
 from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
-from speechaid.model.reading import ACTIVE_VALUES, Document, mapping, number, text
+from speechaid.model.reading import ACTIVE_VALUES, Document, text
 from speechaid.model.states import Priority
-from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
+from speechaid.store.edits import field_changes, value_at
+from speechaid.store.ranges import StaleEntry, begins, stale_entries, without_residue
 from speechaid.store.table import Table, as_stored
 
 #: ``is_active`` means yes. What cannot be understood means neither yes nor no: not called, and not resumed by
@@ -177,6 +178,12 @@ class Batches:
             Batch.read(document) for document in self.table.find({}, sort=[("created_at", -1)], limit=limit)
         ]
 
+    def newest_of_account(self, account_id: str) -> Batch | None:
+        """Find the newest batch of an account that has call settings; None where there is none."""
+        query = {"account_id": account_id, "call_settings": {"$type": "object"}}
+        rows = self.table.find(query, sort=[("created_at", -1)], limit=1)
+        return Batch.read(rows[0]) if rows else None
+
     # -- pause and resume --------------------------------------------------------------------------------
 
     def pause(self, batch_id: str, *, by: str, reason: str | None) -> Document:
@@ -263,13 +270,7 @@ class Batches:
             by: the operator.
         """
         changes = _writable(batch.document, changes)
-        as_read = {path: as_stored(_at(batch.document, path)) for path in changes}
-        set_ = {path: value for path, value in changes.items() if value is not None}
-        unset = {path: "" for path, value in changes.items() if value is None}
-        now = self._now()
-        change: Document = {"$set": {**set_, "edited": {"by": by, "at": now}, "updated_at": now}}
-        if unset:
-            change["$unset"] = unset
+        as_read, change = field_changes(batch.document, changes, by=by, now=self._now())
         return self.table.update(
             {"batch_id": batch.batch_id, **as_read, **NOT_CANCELLED, **(expected or {})}, change
         )
@@ -362,17 +363,19 @@ class Batches:
             change["$unset"] = {"invalid_run": ""}
         if figures:
             change["$inc"] = dict(figures)
-            if as_read is None or not all(is_countable(as_read.document.get(name, 0)) for name in figures):
+            known = {} if as_read is None else as_read.document
+            if as_read is None or any(without_residue(known.get(name, 0)) is not None for name in figures):
                 self._make_countable(query, figures)
         return self.table.update(query, change)
 
     def _make_countable(self, query: Document, names: Iterable[str]) -> None:
-        """Turn sums that SpeechAI stored as text or null into numbers."""
+        """Turn sums that SpeechAI stored as text or null into numbers, and take the residue off."""
         document = self.table.find_one(query, fields=tuple(names)) or {}
         for name in names:
             value = document.get(name, 0)
-            if not is_countable(value):
-                self.table.update({**query, name: as_stored(value)}, {"$set": {name: number(value) or 0.0}})
+            countable = without_residue(value)
+            if countable is not None:
+                self.table.update({**query, name: as_stored(value)}, {"$set": {name: countable}})
 
     def note_invalid_number(self, batch_id: str, person: str, *, people: int, reason: str) -> bool:
         """Note that a person's number is invalid; pause the batch if that befell so many people in a row.
@@ -458,16 +461,8 @@ class Batches:
 
 def _same_agent(batch: Batch) -> Document:
     """The condition that a batch is not cancelled, and still has the agent and the number that were read."""
-    as_read = {path: as_stored(_at(batch.document, path)) for path in _AGENT_FIELDS}
+    as_read = {path: as_stored(value_at(batch.document, path)) for path in _AGENT_FIELDS}
     return {"batch_id": batch.batch_id, **as_read, **NOT_CANCELLED}
-
-
-def _at(document: Document, path: str) -> object:
-    """The value at a dotted path, None where it is missing."""
-    found: object = document
-    for name in path.split("."):
-        found = mapping(found).get(name)
-    return found
 
 
 def _writable(document: Document, changes: Mapping[str, object]) -> Mapping[str, object]:

@@ -50,6 +50,7 @@ from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
 from speechaid.store.table import Table, limited, translated
 from speechaid.store.test_calls import TestCalls
+from speechaid.store.transactions import Transactions
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
 CLOCK_REREAD_SECONDS = 60.0
@@ -197,6 +198,7 @@ class Store:
         self.batches = Batches(table(settings.batches_collection), self.now)
         self.accounts = Accounts(table(settings.accounts_collection), self.now)
         self.results = CallResults(table(settings.results_collection))
+        self.transactions = Transactions(table("transactions"), self.results.table, self.accounts)
         self.analyses = Analyses(self.results.table, self.jobs, self.now)
         self.diagnostics = Diagnostics(self.jobs.table, self.results.table, self.now)
         self.logs = CallLogs(table(settings.logs_collection), self.now)
@@ -281,6 +283,7 @@ class Store:
             (self.batches.table, indexes.BATCHES),
             (self.accounts.table, indexes.ACCOUNTS),
             (self.results.table, indexes.RESULTS),
+            (self.transactions.table, indexes.TRANSACTIONS),
             (self.logs.table, indexes.LOGS),
             (self.imports.records, indexes.IMPORTS),
         ]

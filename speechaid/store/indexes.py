@@ -122,6 +122,7 @@ BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
     Index("speechaid_priority", _keys("priority", "batch_id"), "batches above normal priority"),
     Index("speechaid_batch_name", _keys("name", "account_id"), "a batch by the name that people gave it"),
+    Index("speechaid_batch_account", _keys("account_id", "created_at"), "the newest batch of an account"),
     Index("speechaid_cancelled", _keys("cancelled.at"), "cancelled batches", {"sparse": True}),
     Index(
         "speechaid_redials", _keys("redial.of"), "batches that call those of another again", {"sparse": True}
@@ -130,6 +131,9 @@ BATCHES = (
 ACCOUNTS = (
     Index("speechaid_account_id", _keys("account_id"), "an account by its name"),
     Index("speechaid_account_zone", _keys("timezone"), "time zones of accounts"),
+)
+TRANSACTIONS = (
+    Index("speechaid_transaction_account", _keys("account_id", "created_at"), "an account's transactions"),
 )
 RESULTS = (
     Index("speechaid_call_id", _keys("call_id"), "a result by its call"),

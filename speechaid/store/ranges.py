@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from speechaid.model.reading import Document, instant, mapping, sequence, text
+from speechaid.model.reading import Document, instant, mapping, number, sequence, text
+from speechaid.protocol.money import exact_amount
+
+#: A fifth of what would change the last decimal that is read.
+_MOST_RESIDUE: Final = 1e-7
 
 
 def begins(field: str, prefix: str) -> Document:
@@ -38,3 +43,16 @@ def stale_entries(document: Document, owner: str, before: datetime) -> list[Stal
 def is_countable(value: object) -> bool:
     """Whether the database can increment this value: a number, not text or null."""
     return not isinstance(value, bool) and (isinstance(value, int | float) or hasattr(value, "to_decimal"))
+
+
+def without_residue(value: object) -> float | None:
+    """What to store in the place of a sum before the next amount is added to it; None: as it is.
+
+    A sum that SpeechAI stored as text or null becomes a number. Of one that has gathered more binary residue
+    than reading takes off safely (``protocol.money.exact_amount`` rounds to ``PLACES``), it is taken away.
+    """
+    if not is_countable(value):
+        return number(value) or 0.0
+    amount = number(value) or 0.0
+    rounded = float(exact_amount(amount))
+    return rounded if abs(amount - rounded) > _MOST_RESIDUE else None

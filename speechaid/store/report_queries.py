@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,8 @@ class ReportFigures:
     agents: Sequence[Document] = ()
     #: Jobs that were cancelled because the do-not-call list left them no phone.
     jobs_on_list: int = 0
+    #: The currency of each account that was charged; None: it has none.
+    currencies: Mapping[str, str | None] = field(default_factory=dict)
     #: ISO 3166 alpha-2: debts without a currency are in its own; None: they have none.
     country: str | None = None
 
@@ -66,6 +68,7 @@ def query_report_figures(
         jobs=counts,
         names={batch.batch_id: batch.name for batch in batches},
         outcomes=outcomes,
+        currencies=_currencies(store, outcomes),
         attempts=store.results.aggregate(attempts_pipeline(batch_id)),
         hours=store.results.aggregate(hours_pipeline(batch_id)),
         promises=store.jobs.table.aggregate(promises_pipeline(batch_id)),
@@ -75,13 +78,20 @@ def query_report_figures(
     )
 
 
+def _currencies(store: Store, outcomes: Sequence[Document]) -> dict[str, str | None]:
+    """The currency of each account of these calls."""
+    names = {reading.text(row["_id"].get("account_id")) for row in outcomes}
+    accounts = store.accounts.among(sorted(name for name in names if name is not None))
+    return {account.account_id: account.currency for account in accounts}
+
+
 def _ended_by_list(batch_id: str | None) -> Document:
     of_batch = of_campaigns({} if batch_id is None else {"batch_id": batch_id})
     return {**of_batch, "status": JobStatus.CANCELLED, "cancel_reason": ALL_LISTED.cancel_reason}
 
 
 def outcomes_pipeline(batch_id: str | None) -> Pipeline:
-    """Calls, minutes and money by batch and outcome.
+    """Calls, minutes and money by batch, outcome and account.
 
     ``$sum`` ignores values that are not numbers, so that an odd document of another program does not stop the
     report.
@@ -90,7 +100,7 @@ def outcomes_pipeline(batch_id: str | None) -> Pipeline:
         *_of(batch_id),
         {
             "$group": {
-                "_id": {"batch_id": "$batch_id", "outcome": "$outcome"},
+                "_id": {"batch_id": "$batch_id", "outcome": "$outcome", "account_id": "$account_id"},
                 "calls": {"$sum": 1},
                 "connected": {"$sum": {"$cond": [_is_positive("$duration_ms"), 1, 0]}},
                 "duration_ms": {"$sum": "$duration_ms"},

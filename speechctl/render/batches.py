@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
@@ -43,7 +44,8 @@ def batch(result: Result) -> list[Block]:
         first = str(result["first_calls"]["text"])
         blocks.append(first if result["active"] else f"after resume-batch: {first}")
     jobs = ", ".join(f"{count} {as_words(word)}" for word, count in result["jobs"].items())
-    talked = f"{result['minutes'] or 0:g} minutes, {result['cost'] or 0:g} at Retell"
+    cost = money(result["cost"] or 0, RETELL_CURRENCY)
+    talked = f"{plain_amount(result['minutes'] or 0)} minutes, {cost} at Retell"
     blocks += [
         f"jobs: {jobs or 'none'}",
         f"calls: {result['live_calls']} in progress; {talked}",

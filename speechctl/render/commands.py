@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, agents, batches, diagnostics, imports, lists, people, test_calls
+from speechctl.render import (
+    accounts,
+    actions,
+    agents,
+    batches,
+    diagnostics,
+    imports,
+    lists,
+    people,
+    test_calls,
+)
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -384,6 +394,12 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "hang-up": actions.hang_up,
     "release-stuck": actions.release,
     "reset-jobs": actions.reset,
+    "accounts": accounts.accounts,
+    "account": accounts.account,
+    "create-account": accounts.create_account,
+    "edit-account": accounts.edit_account,
+    "top-up": accounts.top_up,
+    "transactions": accounts.transactions,
     "suspend-account": actions.account,
     "resume-account": actions.account,
     "person": people.person,

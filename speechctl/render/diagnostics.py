@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount, sums_by_currency
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
@@ -44,11 +45,11 @@ def forecast(result: Result) -> list[Block]:
         f"assuming {plural(int(result['workers']), 'worker')} and {duration(result['call_seconds'])} a call"
     )
     waiting = plural(int(result["pending"]), "waiting job")
-    at_retell = "" if cost is None else f"; {cost:g} at Retell"
+    at_retell = "" if cost is None else f"; {money(cost, RETELL_CURRENCY)} at Retell"
     blocks: list[Block] = [
         Heading(text=f"Forecast{of}, {local_time_with_zone(result['at'])} (nothing is dialled)"),
         f"{plural(len(dials), 'dial')} shown of {waiting}, {assumed}",
-        f"estimated: {result['minutes']:g} minutes and {result['credit']:g} credit of accounts{at_retell}",
+        f"estimated: {_of_accounts(result)} of accounts{at_retell}",
     ]
     if result.get("as_if_unheld"):
         blocks.append("dialling is held: this is what would happen after speechctl unhold")
@@ -79,11 +80,17 @@ def forecast(result: Result) -> list[Block]:
     return blocks
 
 
+def _of_accounts(result: Result) -> str:
+    """The minutes and the credit that the dials would take."""
+    # A daemon of an older version does not tell currencies.
+    rows = result.get("credit_by_currency") or [{"credit": result["credit"], "currency": None}]
+    credit = f" and {sums_by_currency(rows)}" if result["credit"] else ""
+    return f"{plain_amount(result['minutes'])} minutes{credit}"
+
+
 def _estimate(row: Result) -> str:
-    parts = [
-        f"{row[name]:g} {word}" for name, word in (("minutes", "min"), ("credit", "credit")) if row.get(name)
-    ]
-    return ", ".join(parts)
+    minutes = [f"{plain_amount(row['minutes'])} min"] if row.get("minutes") else []
+    return ", ".join([*minutes, *([money(row["credit"], row.get("currency"))] if row.get("credit") else [])])
 
 
 def doctor(result: Result) -> list[Block]:

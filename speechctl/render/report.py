@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount, sums_by_currency
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import as_words, local_time_with_zone, percent, plural
 
@@ -19,7 +20,7 @@ def report(result: Result) -> list[Block]:
             f"{plural(int(jobs['total']), 'job')}, {plural(int(calls['total']), 'call')}, "
             f"{calls['connected']} connected, {_successes(calls)}"
         ),
-        f"{calls['minutes']:g} minutes, {_cost(calls)}{_charged(calls['charged'])}",
+        f"{plain_amount(calls['minutes'])} minutes, {_cost(calls)}{_charged(calls['charged'])}",
     ]
     statuses = [[as_words(word), number] for word, number in jobs["by_status"].items()]
     outcomes = [
@@ -63,11 +64,15 @@ def _successes(calls: Result) -> str:
 
 def _cost(calls: Result) -> str:
     per_success = calls["cost_per_success"]
-    return f"cost {calls['cost']:g}" + ("" if per_success is None else f" ({per_success:g} per success)")
+    each = "" if per_success is None else f" ({money(per_success, RETELL_CURRENCY)} per success)"
+    return f"cost {money(calls['cost'], RETELL_CURRENCY)} at Retell{each}"
 
 
 def _charged(charged: Result) -> str:
-    parts = [f"{charged[name]:g} {name}" for name in ("minutes", "credit") if charged[name]]
+    parts = [f"{plain_amount(charged['minutes'])} minutes"] if charged["minutes"] else []
+    if charged["credit"]:
+        # A daemon of an older version does not tell currencies.
+        parts.append(sums_by_currency(charged.get("by_currency") or [{**charged, "currency": None}]))
     return f"; charged to accounts: {', '.join(parts)}" if parts else ""
 
 
@@ -84,7 +89,7 @@ def _rated(rows: list[Result], title: str, name: str, label: Callable[[Any], str
 def _sums(promises: Result) -> str:
     # A daemon of an older version has one sum of all currencies.
     sums = promises.get("by_currency") or [{"amount": promises["amount"] or 0, "currency": None}]
-    return ", ".join(f"{row['amount']:,.2f} {row['currency'] or ''}".strip() for row in sums)
+    return sums_by_currency(sums, "amount")
 
 
 def _promises(promises: Result) -> list[Block]:
@@ -128,8 +133,8 @@ def _batches(batches: list[Result]) -> list[Block]:
             row["calls"],
             row["successful"],
             percent(row["success_rate"]),
-            f"{row['minutes']:g}",
-            f"{row['cost']:g}",
+            plain_amount(row["minutes"]),
+            money(row["cost"], RETELL_CURRENCY),
         ]
         for row in batches
     ]

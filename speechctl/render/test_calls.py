@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from speechaid.protocol.money import RETELL_CURRENCY, plain_amount, price
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import as_words, duration, local_time, plural
 
@@ -47,10 +48,11 @@ def test_result(result: Result) -> list[Block]:
         why = f"there was no call: {as_words(result['why'])}" if result.get("why") else state_line(result)
         return [Heading(text=title), why]
     talked, cost = duration(float(call.get("duration_ms") or 0) / 1000), call.get("cost")
+    at_retell = "" if cost is None else f", cost {price(cost, RETELL_CURRENCY)} at Retell"
     reason = f" ({call['disconnection_reason']})" if call.get("disconnection_reason") else ""
     blocks: list[Block] = [
         Heading(text=title),
-        f"{as_words(call['outcome'])}{reason}, {talked} talked, cost {cost}{_charged(call)}",
+        f"{as_words(call['outcome'])}{reason}, {talked} talked{at_retell}{_charged(call)}",
         _speaker(call),
         f"call {call['call_id']}, placed {local_time(call.get('placed_at'))}",
     ]
@@ -62,7 +64,8 @@ def test_result(result: Result) -> list[Block]:
 
 def _charged(call: Result) -> str:
     charged = call.get("charged") or {}
-    parts = [f"{charged[name]:g} {name}" for name in ("minutes", "credit") if charged.get(name)]
+    parts = [f"{plain_amount(charged['minutes'])} minutes"] if charged.get("minutes") else []
+    parts += [price(charged["credit"], call.get("currency"))] if charged.get("credit") else []
     return f", charged {' and '.join(parts)}" if parts else ""
 
 

@@ -56,6 +56,7 @@ _SHAPES: Final = tuple(
         (r"\bbatch-TIME-?[0-9a-f]{0,8}\b", "BATCH"),
         (r"\bjob-[0-9a-f]{16}\b", "JOB"),
         (r"\bcall_[0-9a-f]{32}\b", "CALL"),
+        (r"\bkey [0-9a-f]{16}\b", "key KEY"),
         (r"\btest-(?:\d{8}|TIME)-[0-9a-f]{8}\b", "TEST"),
         (r"\S*\*{4,}\d\d", "PHONE"),
         (r"\b(?:\w+ \(uid \d+\)|uid \d+)", "USER"),

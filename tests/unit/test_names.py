@@ -58,14 +58,14 @@ NEVER_VERBS: Final = frozenset({"look", "tell", "heed", "judge", "tend", "keep",
 #: Functions of one word that are no verbs: nouns and adjectives, for what they return, yield or ask.
 NOUNS: Final = frozenset(
     """
-    account among amount answers bars begins blocked body boottime breakers called calls campaigns
+    among amount answers balance bars begins blocked body boottime breakers called calls campaigns
     candidates cannot cause changed charge checks clock collection commands concurrency contacts country
-    counts credentials credit curves dashboard database date descriptors dial dials digest directory
+    counts credentials credit currency curves dashboard database date descriptors dial dials digest directory
     disks distinct document drawing due duration elapsed entry exhausted expected families fault faults
     fields fingerprint firing flag garbage given headroom health holds indexed instant intended
-    item json lapsed latest left limited limits line lines listed mapping may message minutes newest now
+    item json lapsed latest left limited limits line lines listed mapping may message minutes money newest now
     number numbers observation of order overlaps page pair passes percent pids placed plain plural policy port
-    priority profile rect refusals reloaded reloading remaining report request requests resettable
+    price priority profile rect refusals reloaded reloading remaining report request requests resettable
     results retries revived rewriter rewrites routes row rows samples sanitized script seconds secrets
     sequence setting settings settled shape shown sibling signature size snapshot spawning started
     starting stat stats status step stopped stopping storable stuck systemctl table text topology tracks

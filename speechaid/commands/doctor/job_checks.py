@@ -17,7 +17,7 @@ from speechaid.commands.doctor.facts import (
     listed,
     warning,
 )
-from speechaid.model.account import Plan
+from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_bare_phones, mask_phone, mask_prose
@@ -133,7 +133,7 @@ def credit(facts: DoctorFacts) -> Findings:
             "no_credit",
             "jobs are suspended because their account has no credit left",
             plural(jobs, "job"),
-            "add credit: the jobs resume automatically within a minute",
+            "speechctl top-up ACCOUNT --minutes N, or --credit N: the jobs resume within a minute",
         )
     unknown = facts.unknown_accounts
     if unknown:
@@ -141,7 +141,7 @@ def credit(facts: DoctorFacts) -> Findings:
             "account_unknown",
             "jobs are not called because their account does not exist",
             listed(by_jobs(unknown)),
-            "create the account under that account_id: the jobs resume automatically within a minute",
+            "speechctl create-account ID --plan PLAN makes it; the jobs resume automatically within a minute",
         )
     for _, account in sorted(facts.accounts.items()):
         if account.faults or account.plan is None:
@@ -151,22 +151,40 @@ def credit(facts: DoctorFacts) -> Findings:
                 "account_fault",
                 f"account {account.account_id} cannot be understood, so its jobs are not called",
                 "; ".join((*account.faults, *plan)),
-                "correct these fields of the account",
+                _account_remedy(account.account_id),
             )
         elif account.status != "active":
             yield intended(
                 "account_inactive",
                 f"account {account.account_id} is {account.status}: its jobs are not called",
                 f"status {account.status}",
-                f"speechctl resume-account {account.account_id}",
+                _activation(account),
             )
         elif not metering.has_balance(account) and not jobs:
             yield fault(
                 "balance_used_up",
                 f"account {account.account_id} has no balance left beyond what calls in progress reserve",
                 f"plan {account.plan}",
-                "add credit",
+                _top_up(account),
             )
+
+
+def _account_remedy(name: str) -> str:
+    return (
+        f"correct them: speechctl edit-account {name} --daily-call-limit 400 (account {name} shows all); "
+        "correct a balance in the database"
+    )
+
+
+def _activation(account: Account) -> str:
+    if account.status == "suspended":
+        return f"speechctl resume-account {account.account_id}"
+    return f"speechctl edit-account {account.account_id} --status active"
+
+
+def _top_up(account: Account) -> str:
+    unit = "minutes" if account.plan is Plan.MINUTES else "credit"
+    return f"speechctl top-up {account.account_id} --{unit} N"
 
 
 def retries(facts: DoctorFacts) -> Findings:

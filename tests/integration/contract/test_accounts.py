@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import Decimal128
 
-from speechaid.model.account import Account, Reservation
+from speechaid.model.account import Account, Reservation, TopUp
 from speechaid.rules.metering import Headroom
 from speechaid.store.connection import Store
 from tests.integration.contract.documents import ago, one
 
+AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TODAY, YESTERDAY, TOMORROW = "2026-03-02", "2026-03-01", "2026-03-03"
 HELD = Reservation(key="key-1", minutes=2, credit=0.5)
 
@@ -254,3 +256,116 @@ def test_the_mark_goes_once_the_job_no_longer_has_a_reservation(store: Store) ->
     store.accounts.clear_release_mark("acc-1", "job-1")
     assert document(store)["given_back"] == ["job-2"]
     assert not reserve(store, before), "whoever read the mark must read again"
+
+
+# -- made, edited, topped up -------------------------------------------------------------------------------
+
+
+def added(store: Store, key: str = "top-1", before: float = 0.0, after: float = 5.0) -> TopUp:
+    return TopUp(
+        key=key,
+        minutes=after - before,
+        credit=0.0,
+        before=before,
+        after=after,
+        currency=None,
+        note="invoice 7",
+        by="maria",
+        at=AT,
+    )
+
+
+def test_an_account_is_created_once(store: Store) -> None:
+    assert store.accounts.create("acc-1", {"plan_type": "unlimited"}, by="maria")
+    assert not store.accounts.create("acc-1", {"plan_type": "minutes_based"}, by="maria")
+    made = document(store)
+    assert (made["plan_type"], made["status"], made["created_by"]) == ("unlimited", "active", "maria")
+
+
+def test_accounts_come_page_by_page_in_the_order_of_their_ids(store: Store) -> None:
+    for name in ("c", "a", "b"):
+        add_account(store, name)
+    assert [found.account_id for found in store.accounts.page(2)] == ["a", "b"]
+    assert [found.account_id for found in store.accounts.page(2, "b")] == ["c"]
+
+
+def test_a_field_is_edited_only_where_it_is_as_read(store: Store) -> None:
+    read = add_account(store, daily_call_limit=10, country="CL")
+    assert store.accounts.write_settings(read, {"daily_call_limit": 20, "country": None}, by="maria")
+    assert not store.accounts.write_settings(read, {"daily_call_limit": 30}, by="luis")
+    after = document(store)
+    assert (after["daily_call_limit"], after["edited"]["by"]) == (20, "maria")
+    assert "country" not in after
+
+
+def test_a_top_up_is_added_where_the_account_is_as_read_and_carried_until_recorded(store: Store) -> None:
+    read = add_account(store, plan_type="minutes_based")
+    assert store.accounts.top_up(read, added(store))
+    assert not store.accounts.top_up(read, added(store))
+    assert not store.accounts.top_up(read, added(store, "top-2"))
+    assert document(store)["minutes_purchased"] == 5
+    (carrying,) = store.accounts.with_open_top_ups()
+    assert carrying.top_ups == (added(store),)
+    store.transactions.finish_top_ups(carrying)
+    store.transactions.finish_top_ups(carrying)
+    assert store.accounts.with_open_top_ups() == []
+    assert account(store).top_ups == ()
+    assert store.transactions.table.count({}) == 1
+    record = store.transactions.find("acc-1", "top-1")
+    assert record is not None
+    assert (record["transaction_type"], record["minutes"], record["balance_after"]) == ("topup", 5, 5)
+    assert store.transactions.find("acc-1", "top-2") is None
+
+
+def test_a_top_up_needs_the_revision_as_read_though_the_amounts_are_the_same_again(store: Store) -> None:
+    read = add_account(store, plan_type="minutes_based", minutes_purchased=0.0)
+    for key, before, after in (("top-1", 0.0, 5.0), ("top-2", 5.0, 0.0)):
+        assert store.accounts.top_up(account(store), added(store, key, before, after))
+        store.transactions.finish_top_ups(account(store))
+    assert document(store)["minutes_purchased"] == 0
+    assert not store.accounts.top_up(read, added(store))
+
+
+def test_transactions_and_charged_calls_come_newest_first(store: Store) -> None:
+    add_account(store, plan_type="minutes_based")
+    store.accounts.top_up(account(store), added(store))
+    store.transactions.finish_top_ups(account(store))
+    charges = ((1.5, 0.0, 60), (0.0, 0.25, -30), (0.0, 0.0, -50))
+    for number, (minutes, credit, seconds) in enumerate(charges):
+        charged = {"minutes": minutes, "credit": credit}
+        fields = {"account_id": "acc-1", "created_at": AT - timedelta(seconds=seconds), "charged": charged}
+        store.results.table.insert({"dial_key": f"dial-{number}", "call_id": f"call-{number}", **fields})
+    recorded, calls = store.transactions.page("acc-1", {}, limit=9)
+    assert [row["key"] for row in recorded] == ["top-1"]
+    assert [row["call_id"] for row in calls] == ["call-1", "call-0"]
+    recorded, calls = store.transactions.page("acc-1", {}, limit=9, before=AT, shown=(1, 0))
+    assert (recorded, [row["call_id"] for row in calls]) == ([], ["call-0"])
+    assert store.transactions.page("acc-1", {"$lt": AT - timedelta(hours=1)}, limit=9) == ([], [])
+
+
+def test_the_newest_batch_with_call_settings_is_found(store: Store) -> None:
+    assert store.batches.newest_of_account("acc-1") is None
+    for name, settings, seconds in (("b-1", {}, 300), ("b-2", {"max_attempts": 2}, 200), ("b-3", None, 100)):
+        fields = {
+            "account_id": "acc-1",
+            "created_at": AT - timedelta(seconds=seconds),
+            "call_settings": settings,
+        }
+        store.batches.table.insert({"batch_id": name, **fields})
+    found = store.batches.newest_of_account("acc-1")
+    assert found is not None
+    assert found.batch_id == "b-2"
+
+
+# -- sums --------------------------------------------------------------------------------------------------
+
+
+def test_a_sum_gathers_no_binary_residue(store: Store) -> None:
+    add_account(store, credit_used=1000.0000004)
+    store.batches.table.insert({"batch_id": "batch-1", "total_cost": 1000.0000004, "total_minutes": 0.5})
+    assert reserve(store, account(store))
+    assert settle(store, minutes=0.0, credit=0.1)
+    store.batches.register_live_dial("batch-1", "key-1")
+    assert store.batches.settle_dial("batch-1", "key-1", {"total_cost": 0.1, "total_minutes": 1.0})
+    assert document(store)["credit_used"] == 1000.1
+    assert one(store.batches.table, {"batch_id": "batch-1"})["total_cost"] == 1000.1

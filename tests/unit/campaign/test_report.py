@@ -30,8 +30,11 @@ def report(**fields: Any) -> Document:
     return shaped
 
 
-def outcome_row(batch_id: str | None, outcome: str | None, calls: int, **sums: float) -> Document:
-    return {"_id": {"batch_id": batch_id, "outcome": outcome}, "calls": calls, **sums}
+def outcome_row(
+    batch_id: str | None, outcome: str | None, calls: int, account: str | None = None, **sums: float
+) -> Document:
+    key = {"batch_id": batch_id, "outcome": outcome, "account_id": account}
+    return {"_id": key, "calls": calls, **sums}
 
 
 CAMPAIGN: dict[str, Any] = {
@@ -81,7 +84,9 @@ def test_calls_are_summed_over_batches_and_outcomes() -> None:
         "unrecorded": 2,
     }
     assert (calls["connected"], calls["minutes"]) == (6, 8.0)
-    assert calls["charged"] == {"minutes": 6, "credit": 0.05}
+    charged = calls["charged"]
+    assert (charged["minutes"], charged["credit"]) == (6, 0.05)
+    assert charged["by_currency"] == [{"currency": None, "credit": 0.05}]
 
 
 def test_the_price_of_speechais_results_is_retells_in_cents() -> None:
@@ -140,7 +145,7 @@ def test_promises_in_several_currencies_have_a_sum_each() -> None:
         {"currency": "CLP", "amount": 1500, "jobs": 2},
         {"currency": "USD", "amount": 25, "jobs": 2},
     ]
-    assert "1500.00 CLP, 25.00 USD altogether" in to_markdown(shaped)
+    assert "1,500 CLP, 25.00 USD altogether" in to_markdown(shaped)
 
 
 def test_batches_are_sorted_by_calls_and_include_those_without_calls() -> None:
@@ -166,7 +171,7 @@ def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
     assert "- **Success rate**: 40.0% (4 calls)" in text
     assert "| no_answer | 5 | 9.6% |" in text
     assert "| 10:00 | 5 | 2 | 40.0% |" in text
-    assert "| b1 | July \\| \\*collection\\* | 10 | 48 | 3 | 37.5% | 6.0 | 0.60 |" in text
+    assert "| b1 | July \\| \\*collection\\* | 10 | 48 | 3 | 37.5% | 6.0 | 0.60 USD |" in text
     assert "| 2026-07-31 | 3 |" in text
     tables = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")]
     assert set(tables) == {3, 4, 5, 9}
@@ -177,3 +182,17 @@ def test_jobs_that_the_do_not_call_list_ended_are_named() -> None:
     assert shaped["jobs_on_do_not_call_list"] == 2
     assert "- **Cancelled by the do-not-call list**: 2 jobs\n" in to_markdown(shaped)
     assert "do-not-call" not in to_markdown(report(jobs={"b1": {"cancelled": 3}}))
+
+
+def test_what_accounts_were_charged_is_summed_for_each_currency() -> None:
+    rows = [
+        outcome_row("b1", "answered", 1, charged_credit=0.1, account="acme"),
+        outcome_row("b1", "busy", 1, charged_credit=0.2, account="acme"),
+        outcome_row("b2", "answered", 1, charged_credit=9000, account="other"),
+    ]
+    shaped = report(outcomes=rows, currencies={"acme": "USD", "other": "CLP"})
+    assert shaped["calls"]["charged"]["by_currency"] == [
+        {"currency": "CLP", "credit": 9000},
+        {"currency": "USD", "credit": 0.3},
+    ]
+    assert "- **Charged to accounts**: 9,000 CLP, 0.30 USD" in to_markdown(shaped)

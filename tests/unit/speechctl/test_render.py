@@ -216,6 +216,7 @@ TEST_RESULT: dict[str, Any] = {
     },
 }
 
+BALANCE = {"unit": "credit", "bought": 1000.0, "used": 10.1, "reserved": 0.2, "left": 989.7}
 RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
     "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
@@ -402,6 +403,128 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         "1 job would be released",
     ),
     "reset-jobs": ({"dry_run": True, "would_reset": 3}, "3 jobs would be reset"),
+    "accounts": (
+        {
+            "accounts": [
+                {
+                    "account_id": "acme",
+                    "name": "Acme Chile",
+                    "plan": "credit_based",
+                    "status": "active",
+                    "faults": [],
+                    "currency": "USD",
+                    "balance": BALANCE,
+                    "calls_today": 12,
+                    "daily_call_limit": 400,
+                    "live_calls": 1,
+                }
+            ],
+            "next": "acme",
+        },
+        "credit based  active  989.70 USD    12 of 400            1",
+    ),
+    "account": (
+        {
+            "as_of": "2026-03-02T10:00:00+00:00",
+            "account_id": "acme",
+            "name": "Acme Chile",
+            "plan": "credit_based",
+            "status": "active",
+            "faults": ["daily_call_limit '1,000' cannot be understood: a number"],
+            "currency": "USD",
+            "balance": BALANCE,
+            "calls_today": 12,
+            "daily_call_limit": None,
+            "live_calls": 1,
+            "created_at": "2026-03-01T10:00:00+00:00",
+            "created_by": "maria (uid 1000)",
+            "settings": [
+                {"option": "country", "value": "CL", "source": "account", "variable": None},
+                {"option": "cost_per_minute", "value": 0.085, "source": "account", "variable": None},
+                {"option": "daily_call_limit", "value": "1,000", "source": "account", "variable": None},
+            ],
+            "last_call_settings": {
+                "from_batch": "batch-1",
+                "name": "May",
+                "created_at": "2026-03-01T10:00:00+00:00",
+                "settings": [{"option": "days", "value": "1-3"}],
+            },
+        },
+        "cost-per-minute   0.085 USD  account",
+    ),
+    "create-account": (
+        {
+            "account_id": "acme",
+            "name": None,
+            "plan": "credit_based",
+            "currency": "CLP",
+            "warning": "calls of this account cost it nothing",
+        },
+        "its balance is 0: speechctl top-up acme --credit N",
+    ),
+    "edit-account": (
+        {
+            "account_id": "acme",
+            "name": "Acme Chile",
+            "status": "expired",
+            "currency": "CLP",
+            "changes": [{"option": "cost_per_minute", "old": None, "new": 85.5}],
+            "faults": [],
+            "live_calls": 2,
+            "warning": None,
+        },
+        "cost-per-minute: default -> 85.5 CLP",
+    ),
+    "top-up": (
+        {
+            "account_id": "acme",
+            "name": None,
+            "at": "2026-03-02T10:00:00+00:00",
+            "type": "topup",
+            "minutes": None,
+            "credit": 1000.0,
+            "currency": "USD",
+            "before": 0.0,
+            "after": 1000.0,
+            "note": "invoice 7",
+            "by": "maria (uid 1000)",
+            "key": "0123456789abcdef",
+            "repeated": False,
+            "balance": BALANCE,
+        },
+        "account acme: +1,000.00 USD added (key 0123456789abcdef)",
+    ),
+    "transactions": (
+        {
+            "account_id": "acme",
+            "name": None,
+            "currency": "USD",
+            "transactions": [
+                {
+                    "at": "2026-03-02T10:00:00+00:00",
+                    "type": "call",
+                    "minutes": None,
+                    "credit": -0.085,
+                    "currency": "USD",
+                    "call_id": "call_1",
+                    "outcome": "no_answer",
+                },
+                {
+                    "at": "2026-03-01T10:00:00+00:00",
+                    "type": "topup",
+                    "minutes": None,
+                    "credit": 1000.0,
+                    "currency": "USD",
+                    "after": 1000.0,
+                    "by": "maria",
+                    "note": "invoice 7",
+                },
+            ],
+            "next": "1772359200000-1-0",
+            "balance": BALANCE,
+        },
+        "call      -0.085 USD                 call_1",
+    ),
     "suspend-account": (
         {"account_id": "acc-1", "status": "suspended", "was": "active", "live_calls": 1},
         "acc-1 is suspended (was active)",
@@ -1084,7 +1207,7 @@ def test_resuming_a_batch_that_was_active_does_not_read_as_a_start(result: dict[
 
 def test_a_test_call_shows_variables_sent_and_collected_side_by_side() -> None:
     shown = as_text(render("test-result", TEST_RESULT))
-    assert "answered (user_hangup), 1m 12s talked, cost 0.12, charged 1.2 minutes" in shown
+    assert "answered (user_hangup), 1m 12s talked, cost 0.12 USD at Retell, charged 1.2 minutes" in shown
     rows = [line.split() for line in shown.splitlines()[-3:]]
     assert rows == [
         ["name", "sent", "collected"],
