@@ -38,6 +38,10 @@ WITH_TESTS: dict[str, frozenset[str]] = {
             jobs.find_by_prefix jobs.insert_missing results.of_job test_calls.find_number
             test_calls.find_numbers test_calls.find_row people.calls_of
         """,
+        # A test is charged as a call is.
+        "charges": """
+            transactions.page
+        """,
         # The caller gives the query, which went through ``filters.filter_query`` or names a batch, or ids of
         # jobs that were found so.
         "the caller's query": """
