@@ -172,7 +172,7 @@ def open_breaker(operator: Operator) -> None:
         (hold, {}, "hold: fleet: fire"),
         (open_breaker, {}, "401"),
         (cancel, {}, "was cancelled"),
-        (spend, {}, "balance: 0 credit left"),
+        (spend, {}, "balance: credit left: 0.00"),
         (suspend, {}, "status suspended"),
     ],
     ids=["unregistered", "batch", "row", "job", "both", "hold", "breaker", "cancelled", "money", "account"],

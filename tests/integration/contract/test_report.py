@@ -51,7 +51,11 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
     assert report["jobs_on_do_not_call_list"] == 0
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1}
     assert (report["calls"]["connected"], report["calls"]["minutes"], report["calls"]["cost"]) == (2, 2, 0.25)
-    assert report["calls"]["charged"] == {"minutes": 1.5, "credit": 0.5}
+    assert report["calls"]["charged"] == {
+        "minutes": 1.5,
+        "credit": 0.5,
+        "by_currency": [{"currency": None, "credit": 0.5}],
+    }
     assert [(row["attempt"], row["calls"]) for row in report["attempts"]] == [(1, 2), (2, 1)]
     assert [(row["hour"], row["calls"]) for row in report["hours"]] == [(10, 3)]
     assert (report["promises"]["jobs"], report["promises"]["amount"]) == (2, 200_000)
