@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,12 +21,25 @@ Ids may be shortened to a unique prefix; a batch may be named by its name where 
 """
 #: argparse's message for an unknown command.
 _NO_COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '([^']*)'")
+
+
+def _read_number(text: str) -> float:
+    """A number of an argument; ``nan`` is none, and JSON has no word for it."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
+
+
 #: Converts an argument's text.
 _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
     Kind.TEXT: str,
     Kind.FILE: str,
     Kind.INTEGER: int,
-    Kind.NUMBER: float,
+    Kind.NUMBER: _read_number,
 }
 
 

@@ -14,13 +14,15 @@ from speechaid.model.batch import Batch
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.retell.directory import RetellDirectory
-from speechaid.rules.agent_choice import AgentChoice, AtRetell, fault_at_retell
+from speechaid.rules.agent_choice import AgentChoice, AtRetell, Source, fault_at_retell
 from speechaid.rules.phones import country_of
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 
 #: Options that Retell is asked about when they are given.
 CHOICES: Final = frozenset({"agent", "agent_version", "from_number"})
+#: Options that may change the country that a batch's own number is to call.
+_OF_COUNTRY: Final = frozenset({"country", "account"})
 
 #: Active batches whose agents and numbers ``check`` and ``doctor`` ask Retell about, at most.
 MOST_BATCHES: Final = 50
@@ -54,8 +56,9 @@ def check_changed_choice(
         refused: what does not happen, for the text of a refusal.
     """
     batch = Batch.read(document)
-    if CHOICES.isdisjoint(options):
-        choice = agent_choice(context.settings, batch)
+    choice = agent_choice(context.settings, batch)
+    has_number = choice.number_source is Source.BATCH
+    if CHOICES.isdisjoint(options) and not (has_number and _OF_COUNTRY & set(options)):
         return then(context, StartCheck(choice=choice, reading=None, not_checked=None))
     return check_choice(context, batch, then, refused=refused)
 

@@ -9,6 +9,7 @@ from speechaid.commands.interfaces import CommandRefused, DaemonControl, Result
 from speechaid.model.batch import LONGEST_TYPED, may_mean
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.alerts import ALERTS
+from speechaid.settings import settings_warnings
 
 Args = Mapping[str, Any]
 
@@ -81,8 +82,8 @@ def scale(daemon: DaemonControl, args: Args) -> Result:
 
 
 def reload(daemon: DaemonControl, _args: Args) -> Result:
-    """Read the settings again."""
-    return dict(daemon.reload())
+    """Read the settings again; a variable that is misspelt is named, since it has no effect."""
+    return {**daemon.reload(), "warnings": settings_warnings()}
 
 
 def log_level(daemon: DaemonControl, args: Args) -> Result:

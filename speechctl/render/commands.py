@@ -119,7 +119,7 @@ def _reload(result: Result) -> list[Block]:
     lines: list[Block] = [f"settings read again; applied: {applied}"]
     if result.get("needs_restart"):
         lines.append(f"needs a restart: {', '.join(result['needs_restart'])}")
-    return lines
+    return [*lines, *(f"! {warning}" for warning in result.get("warnings", ()))]
 
 
 def _log_level(result: Result) -> list[Block]:

@@ -444,6 +444,9 @@ def test_what_retell_does_not_have_is_refused_when_a_batch_is_made_edited_or_sta
         assert words in str(operator.refusal("create-batch", name="April", **options))
         assert words in str(operator.refusal("edit-batch", batch=batch, **options))
     assert "agent_id" not in operator.batch(batch)["call_settings"]
+    operator.run("edit-batch", batch=batch, from_number="+56220000001")
+    assert "may call CL alone, not MX" in str(operator.refusal("edit-batch", batch=batch, country="MX"))
+    operator.run("edit-batch", batch=batch, unset=["from-number"])
     operator.run("edit-batch", batch=batch, agent="agent_2")
     simulator.change(agents={AGENT: {}})
     assert "no agent agent_2" in str(operator.refusal("resume-batch", batch=batch))

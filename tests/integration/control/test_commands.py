@@ -509,6 +509,12 @@ def test_a_fleet_command_changes_the_fleet(
     assert seen(operator.daemon)
 
 
+def test_a_reload_names_a_misspelt_setting(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHAID_JOB_RETENTION_DAY", "3")
+    (warning,) = operator.run("reload")["warnings"]
+    assert "did you mean SPEECHAID_JOB_RETENTION_DAYS?" in warning
+
+
 def test_a_reload_of_invalid_settings_is_refused_with_every_fault(operator: Operator) -> None:
     operator.daemon.faults = ["WORKER_COUNT: 'x' is no number", "MAX_ATTEMPTS: 0 is too small"]
     refused = operator.refusal("reload")

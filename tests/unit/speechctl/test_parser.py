@@ -141,6 +141,8 @@ def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["scale", "many"], "invalid int value"),
         (["create-batch", "x", "--ring-timeout", "soon"], "write 90s, 5m"),
         (["create-batch", "x", "--priority", "top"], "invalid choice"),
+        (["paid", "1-9", "--amount", "nan"], "'nan' is not a number"),
+        (["top-up", "acme", "--credit", "many"], "'many' is not a number"),
     ],
 )
 def test_wrong_usage_is_exit_2(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

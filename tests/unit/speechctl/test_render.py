@@ -225,7 +225,10 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "pause-worker": ({"worker": "worker-2", "paused": True}, "worker-2 is paused"),
     "resume-worker": ({"worker": "worker-2", "paused": False}, "worker-2 takes jobs again"),
     "scale": ({"wanted": 5, "before": 3}, "5 workers wanted (before: 3)"),
-    "reload": ({"applied": ["A"], "needs_restart": ["B"]}, "needs a restart: B"),
+    "reload": (
+        {"applied": ["A"], "needs_restart": ["B"], "warnings": ["X is not a setting of speechaid"]},
+        "needs a restart: B\n! X is not a setting of speechaid",
+    ),
     "log-level": ({"level": "DEBUG"}, "level is DEBUG"),
     "shutdown": (
         {"stopping": True, "now": True, "calls_in_hand": 1},
