@@ -23,6 +23,7 @@ from speechaid.commands.options import (
     zone_name,
 )
 from speechaid.model import agent_settings, reading
+from speechaid.model.batch import batch_name
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
@@ -31,6 +32,8 @@ from speechaid.rules.windows import Window, WindowFault, read_window
 
 #: 24:00 is the end of the day.
 _HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)")
+#: A batch's id, or the beginning of one.
+_BATCH_ID: Final = re.compile(r"batch-\d{8}-[0-9a-f]{0,8}")
 _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
 
 
@@ -177,6 +180,17 @@ def _zone_option(stored: object) -> object:
     return None if window is None else window.zone.key
 
 
+def _name(text: str) -> str:
+    """A batch's name in one form, by which it is found again; the form of an id is left to ids."""
+    name = batch_name(text)
+    if _BATCH_ID.fullmatch(name):
+        message = (
+            f"name: {name!r} has the form of a batch's id, which would be taken for it; give another one"
+        )
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+    return name
+
+
 def _priority(word: str) -> int:
     return int(Priority[word.upper()])
 
@@ -203,7 +217,7 @@ def _agent_setting(name: str, rule: agent_settings.Rule) -> Callable[[Any], obje
 
 
 OPTIONS: Final[tuple[Option, ...]] = (
-    Option(name="name", path="name", to_stored=str, to_option=reading.text, is_setting=False),
+    Option(name="name", path="name", to_stored=_name, to_option=reading.text, is_setting=False),
     Option(name="description", path="description", to_stored=str, to_option=reading.text),
     Option(name="account", path="account_id", to_stored=str, to_option=reading.text),
     Option(name="country", path="country", to_stored=country, to_option=reading.text),

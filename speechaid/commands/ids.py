@@ -5,7 +5,7 @@ from __future__ import annotations
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.errors import NotFound
 from speechaid.model.account import Account
-from speechaid.model.batch import Batch
+from speechaid.model.batch import Batch, batch_name
 from speechaid.model.job import Job
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import SAFE_ID
@@ -26,7 +26,14 @@ def resolve_batch(store: Store, name: str) -> Batch:
     found = store.batches.find(name)
     if found is not None:
         return found
-    named = store.batches.find_by_name(name, _SHOWN + 1)
+    # Of other programs and earlier versions a name is stored as it was typed there.
+    named = [
+        *dict.fromkeys(
+            found
+            for form in (name, batch_name(name))
+            for found in store.batches.find_by_name(form, _SHOWN + 1)
+        )
+    ]
     if len(named) > 1:
         ids_shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
         message = f"more than one batch has the name {name!r}, so give the id: {ids_shown}"

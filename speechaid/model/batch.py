@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -181,6 +182,11 @@ def _cancelled(document: Document) -> Document | None:
     """``cancelled`` as ``cancel-batch`` writes it; a field of that name by another program is none."""
     found = reading.mapping(document.get("cancelled"))
     return dict(found) if found.get("at") is not None else None
+
+
+def batch_name(text: str) -> str:
+    """A batch's name in one form: without blanks around it, and composed (a Mac's file names are not)."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def _faults(document: object) -> tuple[str, ...]:

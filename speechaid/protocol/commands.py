@@ -839,7 +839,6 @@ _TABLE: Final = (
         Argument(name="note", help="what for: an invoice, a payment; recorded, numbers masked"),
         Argument(
             name="idempotency_key",
-            is_id=True,
             help="its key: with the same one nothing is added twice (default: speechctl makes one)",
         ),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -475,7 +476,9 @@ def test_a_name_is_accepted_where_only_one_batch_has_it(operator: Operator) -> N
 
 def test_an_id_wins_over_a_name(operator: Operator) -> None:
     batch_id = operator.run("create-batch", name="March")["batch_id"]
-    operator.run("create-batch", name=batch_id)
+    other = operator.run("create-batch", name="April")["batch_id"]
+    # Another program gave it that name: create-batch does not.
+    operator.database.batches.update_one({"batch_id": other}, {"$set": {"name": batch_id}})
     assert operator.run("batch", batch=batch_id)["name"] == "March"
 
 
@@ -598,3 +601,15 @@ def test_logs_are_filtered_by_batch_and_day(operator: Operator) -> None:
     ]
     assert len(operator.run("logs", batch="March", commands=True)["lines"]) == 1
     assert operator.run("logs", batch="March", to="2020-01-01")["lines"] == []
+
+
+def test_a_name_is_one_in_whatever_form_it_is_typed_and_no_id(operator: Operator) -> None:
+    decomposed = unicodedata.normalize("NFD", "Canción ñandú")
+    made = operator.run("create-batch", name=f"  {decomposed} ")
+    assert operator.batch(made["batch_id"])["name"] == unicodedata.normalize("NFC", decomposed)
+    for typed in ("Canción ñandú", decomposed):
+        assert operator.run("batch", batch=typed)["batch_id"] == made["batch_id"]
+    operator.database.batches.update_one({"batch_id": made["batch_id"]}, {"$set": {"name": decomposed}})
+    assert operator.run("batch", batch=decomposed)["batch_id"] == made["batch_id"]
+    for name in (made["batch_id"], made["batch_id"][:20]):
+        assert "form of a batch's id" in str(operator.refusal("create-batch", name=name))

@@ -268,7 +268,7 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
     assert prose == {
         *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
         *("number", "country", "hours", "days", "timezone", "from_number", "voicemail_option", "to"),
-        *("person", "file", "column", "amount_column", "note"),
+        *("person", "file", "column", "amount_column", "note", "idempotency_key"),
     }
 
 
