@@ -31,7 +31,11 @@ def dnc(context: HandlerContext, command: Invocation) -> Result:
         return answer
     person = _person_entries(context, command)
     if person:
-        numbers = [text(one) or "" for entry in person for one in sequence(entry.get("numbers"))]
+        came = {text(one) or "" for entry in person for one in sequence(entry.get("numbers"))}
+        shared = {text(one) or "" for entry in person for one in sequence(entry.get("shared"))}
+        of_people = {one for one in shared if (listing.entry(one) or {}).get(FOR_ITSELF) is False}
+        # One of them may have been taken off by itself.
+        numbers = sorted(listing.listed(came | of_people))
         return answer | {
             "number": str(command.args["number"]).strip(),
             "listed": True,

@@ -204,8 +204,11 @@ class DoNotCallList:
         self.table.update({"_id": form}, {"$set": {"read_as": list(numbers)}})
 
     def remove(self, number: str) -> bool:
-        """Remove a number, in all its forms; return whether it was listed."""
-        return self.table.delete({"_id": {"$in": list(all_spellings(number))}}) > 0
+        """Remove a number, in all its forms, and from its people; return whether it was listed."""
+        forms = {"$in": list(all_spellings(number))}
+        for name in ("numbers", "shared"):
+            self.table.update_many({**begins("_id", "person:"), name: forms}, {"$pull": {name: forms}})
+        return self.table.delete({"_id": forms}) > 0
 
 
 def person_forms(account: str | None, id_key: str | None) -> list[str]:

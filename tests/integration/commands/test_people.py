@@ -334,6 +334,15 @@ def test_a_person_is_taken_off_the_list_with_the_numbers_that_came_with_it(opera
     assert operator.store.do_not_call.people_size() == 0
 
 
+def test_a_number_that_was_taken_off_by_itself_is_not_shown_with_the_person(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": ["+56955550071", "+56955550072"]})
+    operator.run("opt-out", person="12345678-5")
+    operator.run("dnc-remove", number="+56955550071")
+    assert operator.run("dnc", number="12345678-5")["numbers"] == ["+569******72"]
+    operator.run("dnc-add", number="+56955550071")
+    assert operator.run("dnc", number="12345678-5")["numbers"] == ["+569******72"]
+
+
 def test_a_number_of_two_people_stays_listed_until_both_are_taken_off(operator: Operator) -> None:
     number = "+56955550071"
     add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": [number]})
