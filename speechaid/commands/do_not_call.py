@@ -15,6 +15,7 @@ from speechaid.model.masking import mask_each, mask_phone
 from speechaid.model.reading import Document, instant, sequence, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.numbers import is_valid, line_identity, read_cell, read_opt_out
+from speechaid.store.do_not_call import FOR_ITSELF
 
 #: Numbers written by one task of the database thread.
 _CHUNK: Final = 1000
@@ -30,7 +31,11 @@ def dnc(context: HandlerContext, command: Invocation) -> Result:
         return answer
     person = _person_entries(context, command)
     if person:
-        numbers = [text(one) or "" for entry in person for one in sequence(entry.get("numbers"))]
+        came = {text(one) or "" for entry in person for one in sequence(entry.get("numbers"))}
+        shared = {text(one) or "" for entry in person for one in sequence(entry.get("shared"))}
+        of_people = {one for one in shared if (listing.entry(one) or {}).get(FOR_ITSELF) is False}
+        # One of them may have been taken off by itself.
+        numbers = sorted(listing.listed(came | of_people))
         return answer | {
             "number": str(command.args["number"]).strip(),
             "listed": True,
@@ -77,17 +82,27 @@ def dnc_add(context: HandlerContext, command: Invocation) -> Result:
 def dnc_remove(context: HandlerContext, command: Invocation) -> Result:
     """Remove a number, in each form in which ``dnc-add`` lists it; jobs that ended by it stay cancelled.
 
-    With a person go the numbers that came onto the list with it.
+    With a person go the numbers that are listed through it alone; the answer names those that stay, and why.
     """
     person = _person_entries(context, command)
     if person:
         listing = context.store.do_not_call
-        of_person = [number for entry in person for number in map(str, sequence(entry.get("numbers")))]
-        gone = [number for number in of_person if listing.remove(number)]
+        came = {number for entry in person for number in map(str, sequence(entry.get("numbers")))}
+        shared = {number for entry in person for number in map(str, sequence(entry.get("shared")))}
+        entries = [str(entry["_id"]) for entry in person]
+        gone, kept = [], []
+        known = listing.listed(came | shared)
+        for number in sorted(known):
+            stays = listing.release(number, entries, came_with=number in came)
+            if stays is None:
+                gone.append(number)
+            else:
+                why = "another person" if stays.get(FOR_ITSELF) is False else "itself"
+                kept.append({"number": mask_phone(number), "listed_for": why})
         # Last, so that a repeated command finds the rest of the numbers.
         was_listed = [listing.remove_person(entry) for entry in person]
         shown = str(command.args["number"]).strip()
-        return {"number": shown, "was_listed": any(was_listed), "numbers": mask_each(gone)}
+        return {"number": shown, "was_listed": any(was_listed), "numbers": mask_each(gone), "kept": kept}
     numbers = _numbers(context, command)
     removed = [context.store.do_not_call.remove(number) for number in numbers]
     return {"number": mask_phone(numbers[0]), "was_listed": any(removed)}

@@ -37,7 +37,8 @@ class _Forget:
     erasure: Erasure
     #: In E.164.
     numbers: list[str]
-    is_listed: bool
+    is_number_listed: bool
+    is_id_listed: bool
     waiting: list[Any]
     cancelled: int = 0
     counts: Counts = field(default_factory=Counts)
@@ -57,7 +58,9 @@ def forget(context: HandlerContext, command: Invocation) -> Result | Continue:
         person=person,
         erasure=Erasure(at=store.now(), by=command.actor, what=What.PERSON),
         numbers=numbers,
-        is_listed=_is_listed(context, person, numbers),
+        # The list keeps them.
+        is_number_listed=bool(store.do_not_call.listed(numbers)),
+        is_id_listed=person.id_key is not None and bool(store.do_not_call.people_entries(person.id_key)),
         # A test call had the variables of one of the jobs, and another's telephone.
         waiting=[
             *(job.id for job in person.jobs),
@@ -66,13 +69,6 @@ def forget(context: HandlerContext, command: Invocation) -> Result | Continue:
     )
     work.cancelled = begin_forgetting(store, work.waiting, by=command.actor, reason=command.args["reason"])
     return _erase(context, command, work)
-
-
-def _is_listed(context: HandlerContext, person: Person, numbers: list[str]) -> bool:
-    """Whether the do-not-call list has the person, or one of the numbers: it keeps them."""
-    listing = context.store.do_not_call
-    has_entry = person.id_key is not None and bool(listing.people_entries(person.id_key))
-    return has_entry or bool(listing.listed(numbers))
 
 
 def _erase(context: HandlerContext, command: Invocation, work: _Forget) -> Result | Continue:
@@ -105,6 +101,8 @@ def _finish(context: HandlerContext, command: Invocation, work: _Forget) -> Resu
         "cancelled": work.cancelled,
         "later": work.later,
         "has_more": work.person.has_more,
-        "opt_out_kept": work.is_listed,
+        "opt_out_kept": work.is_number_listed or work.is_id_listed,
+        "number_kept": work.is_number_listed,
+        "id_kept": work.is_id_listed,
         "retell": _RETELL,
     }

@@ -82,9 +82,11 @@ def _list_numbers(
     new = [number for number in portion if number not in listed]
     if new:
         work.was_listed = False
-        if person.id_key is not None:
-            listing.add_numbers_of_person(person.accounts[0], person.id_key, new)
-        for number in new:
+    if person.id_key is not None:
+        account, source = person.accounts[0], _source(command)
+        listing.add_numbers_of_person(account, person.id_key, portion, source=source)
+    else:
+        for number in portion:
             listing.add(number, source=_source(command))
     if position + _PORTION < len(work.numbers):
         return Continue(
@@ -129,7 +131,8 @@ def _list_unknown(context: HandlerContext, command: Invocation, found: Found, ac
     for number in numbers:
         if number not in listed:
             was_listed = False
-            context.store.do_not_call.add(number, source=_source(command))
+        # Listed through a person, it is listed for itself now.
+        context.store.do_not_call.add(number, source=_source(command))
     return {
         "known": False,
         "understood_as": [str(way.meaning) for way in chosen],

@@ -10,7 +10,7 @@ person's jobs is dialled. The entry lists the numbers that came onto the list wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,10 @@ FORMS_PER_QUERY = 60
 SPELLING_OF = "spelling_of"
 #: On an entry that is a person: the key of the id (``campaign.people.id_key``).
 PERSON = "person"
+#: On a number: whether it is listed for itself, and not only through people; missing: an earlier version's.
+FOR_ITSELF = "for_itself"
+#: On a number: the entries of the people through whom it is listed.
+PEOPLE = "people"
 #: In the place of an account: every account.
 ANY_ACCOUNT = "*"
 
@@ -38,18 +42,23 @@ class DoNotCallList:
         self._now = now
 
     def add(self, number: str, *, source: str, job_id: str | None = None) -> None:
-        """Add a number, in each form that it can be dialled in; an existing entry stays as it is."""
+        """Add a number, in each form that it can be dialled in; an existing one is for itself now, too."""
         for entry in _entries(number, {"source": source, "job_id": job_id, "at": self._now()}):
-            self.table.update({"_id": entry.pop("_id")}, {"$setOnInsert": entry}, upsert=True)
+            change = {"$setOnInsert": entry, "$set": {FOR_ITSELF: True}}
+            self.table.update({"_id": entry.pop("_id")}, change, upsert=True)
 
     def add_many(self, numbers: Sequence[str], *, source: str) -> int:
         """Add many numbers; return how many lines were new."""
         of_line = {line_identity(number): number for number in reversed(numbers)}
         wanted = list(of_line.values())
-        shared = {"source": source, "at": self._now()}
+        shared = {"source": source, "at": self._now(), FOR_ITSELF: True}
         entries = [entry for number in wanted for entry in _entries(number, shared)]
         existing = self._ids([entry["_id"] for entry in entries])
-        missing = [entry for entry in entries if entry["_id"] not in existing]
+        for query in _portions([entry["_id"] for entry in entries]):
+            self.table.update_many(query, {"$set": {FOR_ITSELF: True}})
+        # Read again: one that was listed through a person may be gone since.
+        marked = self._ids([entry["_id"] for entry in entries], {FOR_ITSELF: True})
+        missing = [entry for entry in entries if entry["_id"] not in marked]
         try:
             if missing:
                 self.table.insert_many(missing)
@@ -95,10 +104,49 @@ class DoNotCallList:
         self.table.update({"_id": name}, {"$setOnInsert": {**entry, "read_as": [PERSON]}}, upsert=True)
         return not known
 
-    def add_numbers_of_person(self, account: str | None, id_key: str, numbers: Sequence[str]) -> None:
-        """Note which numbers come onto the list with a person, before they do."""
-        change = {"$addToSet": {"numbers": {"$each": list(numbers)}}}
-        self.table.update({"_id": _person_entry(account, id_key)}, change)
+    def add_numbers_of_person(
+        self, account: str | None, id_key: str, numbers: Sequence[str], *, source: str
+    ) -> None:
+        """List the numbers of a listed person; each is noted on the person first, then the person on it.
+
+        Those that were listed before are noted apart (``shared``): they stay when the person is taken off,
+        unless they are listed through nobody else and not for themselves.
+        """
+        person, listed = _person_entry(account, id_key), self.listed(numbers)
+        for number in numbers:
+            if number in listed:
+                known = {"_id": person, "numbers": {"$ne": number}}
+                self.table.update(known, {"$addToSet": {"shared": number}})
+            else:
+                self.table.update({"_id": person}, {"$addToSet": {"numbers": number}})
+            for entry in _entries(number, {"source": source, "job_id": None, "at": self._now()}):
+                form = {"_id": entry.pop("_id")}
+                change = {"$setOnInsert": {**entry, FOR_ITSELF: False}, "$addToSet": {PEOPLE: person}}
+                self.table.update(form, change, upsert=True)
+
+    def release(self, number: str, people: Sequence[str], *, came_with: bool) -> Document | None:
+        """Take people off a number, which is deleted where nobody else holds it and nothing else lists it.
+
+        Args:
+            number: in E.164.
+            people: their entries.
+            came_with: it is among the ``numbers`` of one: an earlier version's entry is theirs.
+
+        Returns:
+            An entry that stays; None where the number is not listed any more.
+        """
+        forms = list(all_spellings(number))
+        entries: Document = {"_id": {"$in": forms}}
+        if came_with:
+            naming = {**begins("_id", "person:"), "numbers": {"$in": forms}}
+            others = [row["_id"] for row in self.table.find(naming) if row["_id"] not in people]
+            change = {"$set": {FOR_ITSELF: False}, "$addToSet": {PEOPLE: {"$each": others}}}
+            self.table.update_many({**entries, FOR_ITSELF: {"$exists": False}}, change)
+        self.table.update_many(
+            {**entries, PEOPLE: {"$in": list(people)}}, {"$pull": {PEOPLE: {"$in": list(people)}}}
+        )
+        self.table.delete({**entries, FOR_ITSELF: False, f"{PEOPLE}.0": {"$exists": False}})
+        return min(self.table.find(entries), key=_stays_longest, default=None)
 
     def people_entries(self, id_key: str, account: str | None = None) -> list[Document]:
         """Find the entries of a person: of this account and of all, the oldest first.
@@ -134,9 +182,10 @@ class DoNotCallList:
         wanted = frozenset(numbers)
         return numbers_of(wanted, self._ids(searched_forms(wanted)))
 
-    def _ids(self, forms: Sequence[str]) -> set[object]:
-        """Those of the forms that have an entry."""
-        return {row["_id"] for query in _portions(forms) for row in self.table.find(query, fields=("_id",))}
+    def _ids(self, forms: Sequence[str], such: Mapping[str, object] | None = None) -> set[object]:
+        """Those of the forms that have an entry; ``such``: one with these fields."""
+        queries = [{**query, **(such or {})} for query in _portions(forms)]
+        return {row["_id"] for query in queries for row in self.table.find(query, fields=("_id",))}
 
     def other_forms(self, limit: int) -> list[Document]:
         """Find entries whose ``_id`` no dial compares with, since it does not begin with a plus.
@@ -155,8 +204,11 @@ class DoNotCallList:
         self.table.update({"_id": form}, {"$set": {"read_as": list(numbers)}})
 
     def remove(self, number: str) -> bool:
-        """Remove a number, in all its forms; return whether it was listed."""
-        return self.table.delete({"_id": {"$in": list(all_spellings(number))}}) > 0
+        """Remove a number, in all its forms, and from its people; return whether it was listed."""
+        forms = {"$in": list(all_spellings(number))}
+        for name in ("numbers", "shared"):
+            self.table.update_many({**begins("_id", "person:"), name: forms}, {"$pull": {name: forms}})
+        return self.table.delete({"_id": forms}) > 0
 
 
 def person_forms(account: str | None, id_key: str | None) -> list[str]:
@@ -177,6 +229,10 @@ def _person_entry(account: str | None, id_key: str) -> str:
 
 def _age_of_entry(entry: Document) -> tuple[bool, str]:
     return SPELLING_OF in entry, str(entry.get("at"))
+
+
+def _stays_longest(entry: Document) -> bool:
+    return entry.get(FOR_ITSELF) is False
 
 
 def _portions(forms: Sequence[str]) -> Iterator[Document]:

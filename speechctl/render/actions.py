@@ -125,6 +125,9 @@ def forget(result: Result) -> list[Block]:
         lines.append(f"{jobs} erased without another command, once the call is over and settled: {shown}")
     if result["has_more"]:
         lines.append("! there are more jobs than one command erases: give it again")
+    kept = ["the number"] if result.get("number_kept") else []
+    kept += ["the national id"] if result.get("id_kept") else []
     if result["opt_out_kept"]:
-        lines.append("the do-not-call list keeps the number, so that nobody calls it")
+        what = " and ".join(kept) or "the opt-out"
+        lines.append(f"the do-not-call list keeps {what}, so that nobody calls the person")
     return [*lines, str(result["retell"])]

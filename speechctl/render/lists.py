@@ -8,6 +8,11 @@ from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import erased_text, local_time, plural, zone_name
 
 _MAX_SHOWN: Final = 50
+#: Why a number stays when a person is taken off the list.
+_KEPT: Final = {
+    "another person": "another person who opted out has it, too",
+    "itself": "it is listed for itself, too",
+}
 
 
 def dnc(result: Result) -> list[Block]:
@@ -83,7 +88,10 @@ def dnc_remove(result: Result) -> list[Block]:
     """The result of ``dnc-remove``."""
     change = "may be called again" if result["was_listed"] else "was not on the list"
     numbers = f", and so may {', '.join(result['numbers'])}" if result.get("numbers") else ""
-    return [f"{result['number']} {change}{numbers}"]
+    kept = [
+        f"{row['number']} stays on the list: {_KEPT[row['listed_for']]}" for row in result.get("kept", [])
+    ]
+    return [f"{result['number']} {change}{numbers}", *kept]
 
 
 def dnc_import(result: Result) -> list[Block]:

@@ -23,6 +23,8 @@ from speechaid.rules.redial import NOT_REACHED
 from speechaid.store.analyses import WAIT
 from speechaid.store.report_queries import query_report_figures
 from speechaid.store.table import Table
+from speechctl.render.blocks import as_text
+from speechctl.render.commands import render
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
 
@@ -139,6 +141,25 @@ def test_nothing_of_the_person_is_left_but_the_opt_out(stage: Stage) -> None:
     assert after["calls"] == before["calls"]
     assert after["promises"] == before["promises"]
     assert {job["erased"]["by"] for job in stage.database.jobs.find({})} == {"maria"}
+
+
+@pytest.mark.parametrize(
+    ("number_kept", "id_kept", "words"),
+    [
+        (True, False, "keeps the number,"),
+        (False, True, "keeps the national id,"),
+        (True, True, "keeps the number and the national id,"),
+    ],
+)
+def test_it_is_said_which_opt_out_is_kept(stage: Stage, number_kept: bool, id_kept: bool, words: str) -> None:
+    number = add_job(stage)
+    if number_kept:
+        stage.store.do_not_call.add(number, source="call")
+    if id_kept:
+        stage.store.do_not_call.add_person(None, "id:123456785", source="maria")
+    answer = forget_person(stage)
+    assert (answer["number_kept"], answer["id_kept"]) == (number_kept, id_kept)
+    assert words in as_text(render("forget", answer))
 
 
 def test_sums_and_counts_are_equal_before_and_after(stage: Stage) -> None:

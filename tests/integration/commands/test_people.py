@@ -334,6 +334,65 @@ def test_a_person_is_taken_off_the_list_with_the_numbers_that_came_with_it(opera
     assert operator.store.do_not_call.people_size() == 0
 
 
+def test_a_number_that_was_taken_off_by_itself_is_not_shown_with_the_person(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": ["+56955550071", "+56955550072"]})
+    operator.run("opt-out", person="12345678-5")
+    operator.run("dnc-remove", number="+56955550071")
+    assert operator.run("dnc", number="12345678-5")["numbers"] == ["+569******72"]
+    operator.run("dnc-add", number="+56955550071")
+    assert operator.run("dnc", number="12345678-5")["numbers"] == ["+569******72"]
+
+
+def test_a_number_of_two_people_stays_listed_until_both_are_taken_off(operator: Operator) -> None:
+    number = "+56955550071"
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": [number]})
+    add_job(operator, "job-2", contact={"dni": "11111112-K", "phones": [number]})
+    for dni in ("12345678-5", "11111112-K"):
+        operator.run("opt-out", person=dni)
+    first = operator.run("dnc-remove", number="12345678-5")
+    assert (first["numbers"], first["kept"]) == (
+        [],
+        [{"number": "+569******71", "listed_for": "another person"}],
+    )
+    assert "+569******71 stays on the list: another person" in as_text(render("dnc-remove", first))
+    assert operator.store.do_not_call.listed([number])
+    assert operator.run("dnc-remove", number="11111112-K")["numbers"] == ["+569******71"]
+    assert not operator.store.do_not_call.listed([number])
+
+
+@pytest.mark.parametrize("command", ["dnc-add", "dnc-import"])
+def test_a_number_of_a_person_that_is_listed_for_itself_later_stays(operator: Operator, command: str) -> None:
+    number = "+56955550071"
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": [number]})
+    operator.run("opt-out", person="12345678-5")
+    if command == "dnc-add":
+        operator.run("dnc-add", number=number)
+    else:
+        assert operator.store.do_not_call.add_many([number], source="file") == 0
+    removed = operator.run("dnc-remove", number="12345678-5")
+    assert removed["kept"] == [{"number": "+569******71", "listed_for": "itself"}]
+    assert operator.store.do_not_call.listed([number])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_entry_of_an_earlier_version_is_of_the_person_that_names_it(
+    operator: Operator, named: bool
+) -> None:
+    number, listing = "+56955550071", operator.store.do_not_call
+    listing.table.insert({"_id": number, "source": "an earlier version"})
+    listing.add_person(None, "id:123456785", source="an earlier version")
+    if named:
+        listing.table.update({"_id": "person:id:123456785:"}, {"$set": {"numbers": [number]}})
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": [number]})
+    add_job(operator, "job-2", contact={"dni": "11111112-K", "phones": [number]})
+    operator.run("opt-out", person="12345678-5")
+    operator.run("opt-out", person="11111112-K")
+    operator.run("dnc-remove", number="12345678-5")
+    assert listing.listed([number])
+    operator.run("dnc-remove", number="11111112-K")
+    assert bool(listing.listed([number])) is not named
+
+
 def test_an_opt_out_of_one_account_is_none_of_another(operator: Operator) -> None:
     for name in ("acc-1", "acc-2"):
         operator.database.accounts.insert_one({"account_id": name, "plan_type": "unlimited"})
