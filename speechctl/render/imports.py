@@ -129,6 +129,7 @@ def _known(result: Result) -> list[Block]:
     if not known["counts"]:
         return blocks
     words = {"waiting": "waiting for a call", "reached": "reached lately", "called": "called lately"}
+    words["paid"] = "paid lately"
     words["opted_out"] = "on the do-not-call list as a person, left out"
     counts = ", ".join(f"{count} {words.get(state, state)}" for state, count in known["counts"].items())
     done = "left out (--duplicates keep imports them)" if result.get("left_out") else "imported all the same"
