@@ -1,4 +1,4 @@
-"""Who of a file is known already: people of the same account who wait, or were called in the last days.
+"""Who of a file is known already: people of the same account who wait, or were called or paid lately.
 
 Jobs that speechaid imported are found by their keys, in an index. Jobs of other programs have none: they are
 read once for each import, in portions.
@@ -23,6 +23,8 @@ from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus
 WAITING: Final = "waiting"
 REACHED: Final = "reached"
 CALLED: Final = "called"
+#: The person has paid: the file may name a new debt, or the one that was paid.
+PAID: Final = "paid"
 #: The person is on the do-not-call list, and is left out whatever the options say.
 OPTED_OUT: Final = "opted_out"
 _WAITS: Final = frozenset(
@@ -34,7 +36,7 @@ _MAX_NAMED: Final = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """A job of a person who waits, or was called lately."""
+    """A job of a person who waits, or was called or paid lately."""
 
     state: str
     job_id: str
@@ -50,7 +52,7 @@ class KnownPeople:
     batch_id: str
     #: Its own jobs are no reason to leave a contact out: an import that broke off is completed.
     import_id: str | None
-    #: Calls before that time count no more.
+    #: Calls and payments before that time count no more.
     since: datetime
     country: str | None
     counts: Counter[str] = field(default_factory=Counter)
@@ -65,7 +67,7 @@ class KnownPeople:
         self._wanted = frozenset(key for document in documents for key in document["person_keys"])
 
     def add(self, jobs: Iterable[Document]) -> None:
-        """Remember the people of jobs of the account who wait, or were called lately."""
+        """Remember the people of jobs of the account who wait, or were called or paid lately."""
         for document in jobs:
             if document.get("batch_id") == self.batch_id:
                 self.in_batch.add(str(document.get("contact_key")))
@@ -121,7 +123,10 @@ def _reference(document: Document) -> str:
 
 
 def _state(job: Job, since: datetime) -> str | None:
-    """Whether the job's person waits, or was reached or called since then; None: neither."""
+    """Whether the job's person waits, or has paid, or was reached or called since then; None: neither."""
+    paid_at = instant(mapping(job.document.get("paid")).get("at"))
+    if paid_at is not None and paid_at >= since:
+        return PAID  # even where it waits: it is in a call, at whose end it is cancelled
     if job.status in _WAITS:
         return WAITING
     document = job.document
@@ -140,5 +145,5 @@ def _state(job: Job, since: datetime) -> str | None:
 
 
 def called_since(now: datetime, days: float) -> datetime:
-    """The time from which on a call counts."""
+    """The time from which on a call, or a payment, counts."""
     return now - timedelta(days=days)

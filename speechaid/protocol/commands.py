@@ -555,7 +555,7 @@ _TABLE: Final = (
             name="duplicates",
             choices=("leave-out", "keep"),
             default="leave-out",
-            help="people of the account who wait already, or were called in the last days",
+            help="people of the account who wait already, or were called or paid in the last days",
         ),
         Argument(
             name="row",

@@ -12,6 +12,14 @@ from speechctl.render.text import erased_text, local_time, plural
 _MAX_SHOWN: Final = 50
 #: Known people that are named one by one.
 _MAX_NAMED: Final = 10
+#: The states of known people, in words.
+_KNOWN_AS: Final = {
+    "waiting": "waiting for a call",
+    "reached": "reached lately",
+    "called": "called lately",
+    "paid": "paid lately",
+    "opted_out": "on the do-not-call list as a person",
+}
 
 
 def contacts_import(result: Result) -> list[Block]:
@@ -128,17 +136,29 @@ def _known(result: Result) -> list[Block]:
     known = result.get("known") or {"counts": {}, "people": []}
     if not known["counts"]:
         return blocks
-    words = {"waiting": "waiting for a call", "reached": "reached lately", "called": "called lately"}
-    words["opted_out"] = "on the do-not-call list as a person, left out"
-    counts = ", ".join(f"{count} {words.get(state, state)}" for state, count in known["counts"].items())
-    done = "left out (--duplicates keep imports them)" if result.get("left_out") else "imported all the same"
-    blocks.append(f"known in the account, {done}: {counts}:")
+    counts = dict(known["counts"])
+    listed = {state: counts.pop(state) for state in ("opted_out",) if state in counts}
+    # Who is on the list is left out in any case; the others all are, or none is.
+    if int(result.get("left_out") or 0) > sum(listed.values()):
+        done = "left out (--duplicates keep imports them)"
+    else:
+        done = "would be imported all the same" if result["dry_run"] else "imported all the same"
+    return [*blocks, *_known_group(done, counts, known), *_known_group("left out", listed, known)]
+
+
+def _known_group(done: str, counts: dict[str, int], known: Result) -> list[Block]:
+    """The known people of some states, with what became of them; the first are named."""
+    if not counts:
+        return []
+    texts = ", ".join(f"{count} {_KNOWN_AS.get(state, state)}" for state, count in counts.items())
+    people = [person for person in known["people"] if person["state"] in counts][:_MAX_NAMED]
+    blocks: list[Block] = [f"known in the account, {done}: {texts}:"]
     blocks += [
-        f"  line {person['line']}: {words.get(person['state'], person['state'])}"
+        f"  line {person['line']}: {_KNOWN_AS.get(person['state'], person['state'])}"
         + (f", job {person['job_id']} of {person['batch_id']}" if person["job_id"] else "")
-        for person in known["people"][:_MAX_NAMED]
+        for person in people
     ]
-    more = sum(known["counts"].values()) - len(known["people"][:_MAX_NAMED])
+    more = sum(counts.values()) - len(people)
     return [*blocks, f"  and {more} more (--json lists them)"] if more > 0 else blocks
 
 

@@ -15,6 +15,8 @@ from xlsxwriter import Workbook
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused
+from speechctl.render.blocks import as_text
+from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, settings_for
 from tests.support.fakes import served
 
@@ -208,6 +210,23 @@ def test_jobs_of_other_programs_count_as_well(
     operator.database.jobs.insert_one(job)
     answer = operator.run("import", file=CSV, filename="march.csv", dry_run=True)
     assert answer["known"]["counts"] == ({} if state is None else {state: 1})
+
+
+def test_who_has_paid_lately_is_left_out_and_named_unless_it_is_kept(operator: Operator) -> None:
+    file = "nombre,rut,telefono\nAna Rojas,12345678-5,+56955550071\nEva Diaz,,+56955550073\n"
+    batch_id = imported(operator, file)
+    operator.run("paid", person="12345678-5")
+    again = "nombre,rut,telefono\nAna Rojas,12345678-5,+56955550071\nRosa Paz,,+56955550079\n"
+    answer = operator.run("import", file=again, filename="april.csv", dry_run=True)
+    assert (answer["would_import"], answer["left_out"], answer["known"]["counts"]) == (1, 1, {"paid": 1})
+    (known,) = answer["known"]["people"]
+    assert (known["line"], known["state"], known["batch_id"]) == (2, "paid", batch_id)
+    assert "1 paid lately" in as_text(render("import", answer))
+    kept = operator.run("import", file=again, filename="april.csv", duplicates="keep", dry_run=True)
+    assert (kept["would_import"], kept["known"]["counts"]) == (2, {"paid": 1})
+    earlier = operator.store.now() - timedelta(days=30)
+    operator.database.jobs.update_many({"paid": {"$exists": True}}, {"$set": {"paid.at": earlier}})
+    assert operator.run("import", file=again, filename="april.csv", dry_run=True)["known"]["counts"] == {}
 
 
 def test_two_people_with_different_ids_may_share_a_phone(operator: Operator) -> None:

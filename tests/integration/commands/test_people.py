@@ -268,7 +268,9 @@ def test_a_later_import_leaves_out_who_has_opted_out_with_whatever_number(operat
         )
         assert answer["known"]["counts"]["opted_out"] == 1
     assert answer["would_import"] == 1
-    assert "1 on the do-not-call list as a person, left out" in as_text(render("import", answer))
+    shown = as_text(render("import", answer))
+    assert "known in the account, left out: 1 on the do-not-call list as a person:" in shown
+    assert "known in the account, would be imported all the same: 1 waiting for a call:" in shown
     alone = "rut,nombre,telefono\n12.345.678-5,Ana Rojas,+56955550088\n"
     refused = operator.refusal("import", file=alone, filename="alone.csv")
     assert "everybody in the file (1 person) has opted out by national id" in str(refused)
