@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import xlsxwriter
 
-from speechctl.client import Client, Refused
+from speechctl.client import Client, Refused, Unreachable
 from tests.support.terminal import Terminal, open_terminal
 
 Document = dict[str, Any]
@@ -97,7 +97,7 @@ class Import:
                 self.result = client.ask(
                     command, args, attachment=file, timeout_seconds=300, on_progress=self.progress.append
                 )
-        except Refused as exc:
+        except (Refused, Unreachable) as exc:  # the daemon may be stopped meanwhile
             self.refusal = str(exc)
 
 
