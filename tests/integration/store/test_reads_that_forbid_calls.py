@@ -103,7 +103,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     erasures.write_job_without_call erasures.write_line erasures.write_result
     erasures.write_result_without_call
     do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
-    do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    do_not_call.listed_lines do_not_call.people_size do_not_call.remove_person
+    operator_actions.cancel_jobs people.calls_of
     people.with_open_dial
     operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.release do_not_call.remove
