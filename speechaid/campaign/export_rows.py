@@ -103,7 +103,15 @@ def job_row(document: Document) -> list[Cell]:
         _moment(document.get("finished_at")),
         *_texts(document, "fecha_pago_cliente"),
         _promised_value(document),
+        *_paid(document),
     ]
+
+
+def _paid(document: Document) -> list[Cell]:
+    """When a payment was recorded, the amount and its currency, by whom, and the note."""
+    paid = reading.mapping(document.get("paid"))
+    amount = reading.number(paid.get("amount"))
+    return [_moment(paid.get("at")), amount, *_texts(paid, "currency", "by", "note")]
 
 
 def promise_call(results: Sequence[Document]) -> Document | None:
@@ -204,7 +212,7 @@ _JOB_COLUMNS: Final = (
     "job_id batch_id account_id status name dni phones company_name debt_amount currency due_date "
     "reference_number "
     "attempts last_outcome last_error suspend_reason cancel_reason call_id created_at due_at finished_at "
-    "promised_day promised_amount"
+    "promised_day promised_amount paid_at paid_amount paid_currency paid_by paid_note"
 )
 _PROMISE_COLUMNS: Final = (
     "job_id batch_id name dni phone company_name reference_number debt_amount currency promised_day_as_told "
@@ -214,12 +222,13 @@ _PROMISE_COLUMNS: Final = (
 #: Of the columns that are no plain text.
 _KINDS: Final[Mapping[str, ColumnKind]] = {
     **dict.fromkeys(
-        ("placed_at", "created_at", "due_at", "finished_at", "called_at", "listed_at"), ColumnKind.TIME
+        ("placed_at", "created_at", "due_at", "finished_at", "called_at", "listed_at", "paid_at"),
+        ColumnKind.TIME,
     ),
     **dict.fromkeys(("due_date", "promised_day"), ColumnKind.DAY),
     **dict.fromkeys(("successful", "seconds", "cost", "charged_minutes", "charged_credit"), ColumnKind.VALUE),
     **dict.fromkeys(("attempt", "phone_number", "attempts"), ColumnKind.VALUE),
-    **dict.fromkeys(("debt_amount", "promised_amount"), ColumnKind.VALUE),
+    **dict.fromkeys(("debt_amount", "promised_amount", "paid_amount"), ColumnKind.VALUE),
 }
 
 #: All but the transcript, which is the largest part of a result.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.erasure import FORGETTING, What
 from speechaid.model.job import Job
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, mapping
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome, SuspendReason, spellings_of
 from speechaid.model.test_calls import TESTS
 from speechaid.rules.redial import OVER
@@ -230,6 +230,31 @@ class OperatorActions:
         return self.table.update(
             {"_id": job.id, "paid.at": {"$ne": None}, "paid.amount": None}, {"$set": fields}
         )
+
+    def correct_paid_amount(
+        self, job: Job, amount: float, currency: str | None, *, by: str
+    ) -> Document | None:
+        """Replace the recorded amount; return the correction, which the job keeps; None: not replaced.
+
+        Expected: amount and currency as read, so that a repeated command corrects nothing twice.
+        """
+        as_read = mapping(job.document.get("paid"))
+        correction = {
+            "at": self._now(),
+            "by": by,
+            **{f"old_{name}": as_read.get(name) for name in ("amount", "currency")},
+            "amount": amount,
+            "currency": currency,
+        }
+        query = {
+            "_id": job.id,
+            **{f"paid.{name}": as_stored(as_read.get(name)) for name in ("amount", "currency")},
+        }
+        change = {
+            "$set": {"paid.amount": amount, "paid.currency": currency},
+            "$push": {"paid.corrections": correction},
+        }
+        return correction if self.table.update(query, change) else None
 
     def start_imported(self, batch_id: str, limit: int) -> int:
         """Make at most ``limit`` of a batch's jobs pending that were imported and not started; how many."""

@@ -106,7 +106,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     do_not_call.listed_lines do_not_call.people_size do_not_call.remove_person
     operator_actions.cancel_jobs people.calls_of
     people.with_open_dial
-    operator_actions.mark_paid operator_actions.set_paid_amount
+    operator_actions.correct_paid_amount operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.release do_not_call.remove
     do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches

@@ -522,7 +522,9 @@ class TestBatchMayBeCalled:
 def test_the_start_of_a_paused_batch_depends_on_its_account(
     fields: dict[str, Any], reason: Reason | None, chance: datetime | None
 ) -> None:
-    start = evaluate_start(batch(is_active=False, account_id="acme"), account(**fields), holds=(), defaults=DEFAULTS, now=NOON)
+    start = evaluate_start(
+        batch(is_active=False, account_id="acme"), account(**fields), holds=(), defaults=DEFAULTS, now=NOON
+    )
     assert (start.reason, start.next_eligible_at) == (reason, chance)
 
 
