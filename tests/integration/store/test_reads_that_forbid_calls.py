@@ -125,6 +125,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     logs.write_many operator_actions.cancel_waiting operator_actions.count
     operator_actions.count_never_called operator_actions.delete_never_called
     operator_actions.drop_request operator_actions.in_progress operator_actions.move
+    operator_actions.find_to_reset operator_actions.of_batch
     operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
     operator_actions.start_imported operator_actions.stuck operator_actions.waiting_for_retry
     operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone
