@@ -275,7 +275,7 @@ _BATCH_OPTIONS: Final = (
         kind=Kind.INTEGER,
         minimum=1,
         maximum=100_000,
-        help="calls at a time; for none use --paused, or pause-batch later",
+        help="calls at a time; for none use pause-batch",
     ),
     Argument(
         name="voicemail_counts", kind=Kind.FLAG, help="a call that reaches a voicemail completes the job"
@@ -938,7 +938,7 @@ _TABLE: Final = (
                 maximum=5000,
                 # Other commands run between two pages.
                 default=1000,
-                help="rows per page",
+                help="rows of one request; a file gets all pages, whatever this says",
             ),
         ),
         timeout_seconds=120.0,
