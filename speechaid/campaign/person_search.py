@@ -29,7 +29,7 @@ _MARKS: Final = frozenset(" .-/")
 #: What people write before an id: a word that is none of its letters.
 _ID_WORD: Final = re.compile(
     r"(?i)^(?:r\.?u\.?[tnc]|d\.?n\.?i|c\.?u\.?i\.?[tl]|c\.?p\.?f|c\.?n\.?p\.?j|n\.?i\.?t|r\.?n\.?c|r\.?f\.?c|"
-    r"c\.?u\.?r\.?p|c\.?[ci]|c[eé]dula|documento|id)(?:(?![^\W\d_])[\s.:#º°-]*)(?:n[º°.]*\s*)?(?=\w)"
+    r"c\.?u\.?r\.?p|c\.?[ci]|c[eé]dula|documento|id)(?:(?![^\W\d_])[\s.:#º°-]*)(?:n[º°.]*\s*)?(?=[\w.]*\d)"
 )
 #: Letters that a name has at least: fewer would begin too many names.
 _NAME_LETTERS: Final = 3
@@ -155,7 +155,7 @@ def spellings_of_phones(numbers: Iterable[str]) -> tuple[str, ...]:
 
 def _read_name(typed: str, _countries: Sequence[str]) -> Reading | None:
     keys = (cells.fold_name(typed), cells.fold(typed))
-    if sum(map(str.isalpha, keys[0])) < _NAME_LETTERS:
+    if sum(map(str.isalpha, keys[0])) < _NAME_LETTERS or id_alone(typed) != typed:
         return None
     spelled = (typed, typed.title(), typed.upper(), typed.lower(), typed.capitalize())
     return Reading(
