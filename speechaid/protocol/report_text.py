@@ -10,7 +10,7 @@ from typing import Any, Final
 
 #: What the contact rate is; stands beside the figure.
 CONTACT_RATE: Final = (
-    "people reached of people called: a person answered at least one call, and Retell's analysis does not "
+    "the share of the people called whom a call reached: a person answered, and Retell's analysis does not "
     "call it a machine"
 )
 

@@ -48,8 +48,8 @@ def result(outcome: str | None, batch: str | None = None, **fields: Any) -> Docu
     return {**document, **({} if batch is None else {"batch_id": batch}), **fields}
 
 
-def day(*parts: int) -> datetime:
-    return datetime(2026, *parts, tzinfo=UTC)
+def day(month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(2026, month, day, hour, minute, second, tzinfo=UTC)
 
 
 CALLS = [
@@ -332,7 +332,12 @@ def test_a_debt_counts_once_for_a_job_and_its_redials() -> None:
             "payload": {"debt_amount": amount, "currency": "CLP"},
         }
 
-    jobs = [job("second", 700, "first"), job("first", 700), job("other", "1.500"), job("of another", 9, "x")]
+    jobs: list[Document] = [
+        job("second", 700, "first"),
+        job("first", 700),
+        job("other", "1.500"),
+        job("of another", 9, "x"),
+    ]
     jobs += [job("unreadable", "25 mil"), {"job_id": "none", "payload": {}}]
     assert report(jobs=jobs)["debt"] == {
         "jobs": 4,
@@ -394,12 +399,12 @@ def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
 
 def test_the_contact_rate_is_explained_beside_the_figure() -> None:
     text = to_markdown(report([result("answered", job_id="j"), result("busy", job_id="k")]))
-    assert "- **Contact rate**: 50.0% (people reached of people called: a person answered" in text
+    assert "- **Contact rate**: 50.0% (the share of the people called whom" in text
 
 
 def test_jobs_that_the_do_not_call_list_ended_are_named() -> None:
     reasons = ("on_do_not_call_list", "on_do_not_call_list", "do_not_call")
-    jobs = [
+    jobs: list[Document] = [
         {"job_id": f"j{number}", "status": "cancelled", "cancel_reason": reason}
         for number, reason in enumerate(reasons)
     ]
