@@ -51,6 +51,8 @@ KEPT_OF_RESULT: Final = frozenset(
     agent_version from_number language
     """.split()  # noqa: SIM905
 )
+#: The field of a result that stays in part.
+PROMISED: Final = "promised"
 #: Fields of Retell's call that stay, in ``call_data`` and in a job's ``call_result.summary``.
 KEPT_OF_CALL: Final = frozenset(
     """
@@ -103,8 +105,21 @@ def job_without_person(document: Document, erasure: Erasure) -> Document:
 def result_without_person(document: Document, erasure: Erasure) -> Document:
     """What is left of a call's result of which nobody is to know whom it reached."""
     kept = {name: value for name, value in document.items() if name in KEPT_OF_RESULT}
-    test = {"test": _test(document["test"])} if "test" in document else {}
-    return {**kept, **test, "contact": {}, "call_data": kept_of_call(document), ERASED: erasure.document()}
+    parts: Document = {"test": _test(document["test"])} if "test" in document else {}
+    if PROMISED in document:
+        parts[PROMISED] = _promised(reading.mapping(document[PROMISED]))
+    return {**kept, **parts, "contact": {}, "call_data": kept_of_call(document), ERASED: erasure.document()}
+
+
+def _promised(promised: Mapping[str, Any]) -> Document:
+    """What was promised in a call, as numbers and days."""
+    currency = reading.text(promised.get("currency"))
+    parts = {
+        "day": _day(promised.get("day")),
+        "amount": _sum(promised.get("amount"), currency),
+        "currency": currency,
+    }
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 def kept_of_call(document: Document, field: str = "call_data") -> Document:

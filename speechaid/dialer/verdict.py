@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.call import ReportedCall, collected_promises
+from speechaid.model.call import PROMISE_FIELDS, ReportedCall, collected_promises
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping, text
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, status_dates
@@ -112,13 +112,15 @@ def decide(
     else:
         stored, cuts = _stored_answer(job, dial, end.call, inputs.answer_bytes)
         changes |= _call_fields(end.call, stored, cuts, end, now)
-        if job.test is None:
-            changes |= collected_promises(end.call.document)
+        promised = collected_promises(end.call.document) if job.test is None else {}
+        changes |= promised
         agent = _agent_fields(dial, end.call)
         # By these jobs are found whose last call had this agent, or came from this number.
         changes |= {"last_agent_id": agent["agent_id"], "last_from_number": agent["from_number"]}
         result = _result_document(job, dial, end.call, end, charge=charge, inputs=inputs, now=now)
         result |= {"call_data": stored, **({"cut_fields": cuts} if cuts else {})}
+        if promised:
+            result["promised"] = _promise_of_call(job, promised)
         figures = _batch_figures(end.call, end)
     return Verdict(
         outcome=end.outcome,
@@ -270,6 +272,14 @@ def _call_fields(
         },
         "last_outcome": str(end.outcome),
     }
+
+
+def _promise_of_call(job: Job, promised: Document) -> Document:
+    """The promise as a result keeps it: a later call may replace it in the job."""
+    day, amount = (promised.get(name) for name in PROMISE_FIELDS)
+    currency = text(mapping(job.document.get("payload")).get("currency"))
+    fields = {"day": day, "amount": amount, "currency": currency}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _result_document(

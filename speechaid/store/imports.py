@@ -9,6 +9,7 @@ from typing import Final
 
 from speechaid.model.reading import Document
 from speechaid.model.states import SuspendReason
+from speechaid.store.indexes import ACCOUNT_JOBS, PERSON_KEYS
 from speechaid.store.operator_actions import NEVER_DIALLED, WAITING
 from speechaid.store.table import Table
 from speechaid.store.test_calls import of_campaigns
@@ -95,12 +96,15 @@ class Imports:
         for first in range(0, len(keys), _KEYS_OF_A_QUERY):
             wanted = list(keys[first : first + _KEYS_OF_A_QUERY])
             query = {"account_id": account_id, "person_keys": {"$in": wanted}}
-            found |= {row["_id"]: row for row in self._jobs.find(query, fields=_KNOWN_FIELDS)}
+            # With a second condition the embedded server reads an index only if it is named.
+            rows = self._jobs.find(query, fields=_KNOWN_FIELDS, hint=PERSON_KEYS)
+            found |= {row["_id"]: row for row in rows}
         return list(found.values())
 
     def jobs_of_account(self, account_id: str | None) -> Generator[Document]:
         """Yield all jobs of the account, with the fields that tell their state."""
-        return self._jobs.stream(of_campaigns({"account_id": account_id}), fields=_KNOWN_FIELDS)
+        query = of_campaigns({"account_id": account_id})
+        return self._jobs.stream(query, fields=_KNOWN_FIELDS, hint=ACCOUNT_JOBS)
 
     def has_others_since(self, account_id: str | None, since: datetime, *, besides: str | None) -> bool:
         """Whether another import may have made jobs of the account since then."""
@@ -111,7 +115,7 @@ class Imports:
     def jobs_without_keys(self, account_id: str | None) -> Generator[Document]:
         """Yield the account's jobs that other programs or earlier versions made, and that have no keys."""
         query = of_campaigns({"account_id": account_id, "person_keys": None})
-        return self._jobs.stream(query, fields=_KNOWN_FIELDS)
+        return self._jobs.stream(query, fields=_KNOWN_FIELDS, hint=PERSON_KEYS)
 
     def waiting_jobs(self, batch_id: str) -> Generator[Document]:
         """Yield the batch's jobs that wait for a call, those not started included, for counts of people."""
