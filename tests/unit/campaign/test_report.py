@@ -82,7 +82,7 @@ HOURS = [
     result("busy", placed_at=day(1, 4, 13)),
     *(result(None, placed_at="odd") for _ in range(9)),
 ]
-PROMISES = [
+PROMISES: list[Document] = [
     *(
         {"job_id": f"p{n}", "fecha_pago_cliente": "2026-07-31", "monto_pago_cliente": "150.000"}
         for n in range(2)
