@@ -68,7 +68,7 @@ class Scope:
         given = (self.agent, self.from_number, self.number)
         return self.days.is_limited or any(value is not None for value in given)
 
-    def facts(self, account_id: str | None) -> AccountFacts:
+    def facts_of(self, account_id: str | None) -> AccountFacts:
         """Those of an account."""
         return self.accounts.get(account_id or "", self.default)
 
@@ -140,7 +140,7 @@ class AmountSums:
         if amount is None:
             self.without_amount += 1
             return
-        self.sums[amount.currency] += micro(amount.value)
+        self.sums[amount.currency] += in_millionths(amount.value)
         self.counts[amount.currency] += 1
 
 
@@ -169,7 +169,7 @@ class ReportReading:
         self._job_ids: set[str] = set()
         self._redials: list[tuple[str, PromisedSum | None]] = []
         self._dates = {
-            zone: scope.days.dates(zone, scope.at)
+            zone: scope.days.days_in(zone, scope.at)
             for zone in {scope.default.zone, *(facts.zone for facts in scope.accounts.values())}
         }
 
@@ -184,7 +184,7 @@ class ReportReading:
     def add_call(self, result: Document) -> None:
         """Count a call, unless it was placed on a day that is left out."""
         account_id = reading.text(result.get("account_id"))
-        facts = self.scope.facts(account_id)
+        facts = self.scope.facts_of(account_id)
         placed_at = reading.instant(result.get("placed_at") or result.get("created_at"))
         local = None if placed_at is None else placed_at.astimezone(facts.zone)
         day = None if local is None else local.date()
@@ -220,7 +220,7 @@ class ReportReading:
     def add_job(self, job: Document) -> None:
         """Count a job, with what its person owes and has promised."""
         account_id = reading.text(job.get("account_id"))
-        facts = self.scope.facts(account_id)
+        facts = self.scope.facts_of(account_id)
         batch_id, status = reading.text(job.get("batch_id")), reading.text(job.get("status")) or "(none)"
         self.jobs[batch_id][status] += 1
         self._zones.setdefault(facts.zone.key, set()).add(account_id)
@@ -235,7 +235,7 @@ class ReportReading:
 
     def add_payment(self, job: Document) -> None:
         """Count what was paid on a job, unless it was recorded on a day that is left out."""
-        facts = self.scope.facts(reading.text(job.get("account_id")))
+        facts = self.scope.facts_of(reading.text(job.get("account_id")))
         paid = reading.mapping(job.get("paid"))
         recorded_at = reading.instant(paid.get("at"))
         day = None if recorded_at is None else recorded_at.astimezone(facts.zone).date()
@@ -258,7 +258,7 @@ class ReportReading:
                 self.debt.add(debt)
         self._redials.clear()
 
-    def promises(self) -> list[Promise]:
+    def latest_promises(self) -> list[Promise]:
         """Of each job the latest promise."""
         return [max(of_job.values(), key=_made_at) for of_job in self._promises.values()]
 
@@ -370,7 +370,7 @@ def promised_day(promise: Promise) -> date | None:
     return day_or_none(cells.clean(promise.day))
 
 
-def micro(amount: object) -> int:
+def in_millionths(amount: object) -> int:
     """An amount in millionths; 0 for what is no number."""
     value = reading.number(amount)
     return 0 if value is None else round(value * MICRO)
@@ -386,10 +386,10 @@ def _add(sums: Sums, result: Document, outcome: str) -> None:
         call_cost = reading.mapping(reading.mapping(result.get("call_data")).get("call_cost"))
         sums.cost += round((reading.number(call_cost.get("combined_cost")) or 0.0) * MICRO / 100)
     else:
-        sums.cost += micro(result.get("cost"))
+        sums.cost += in_millionths(result.get("cost"))
     charged = reading.mapping(result.get("charged"))
-    sums.charged_minutes += micro(charged.get("minutes"))
-    sums.charged_credit += micro(charged.get("credit"))
+    sums.charged_minutes += in_millionths(charged.get("minutes"))
+    sums.charged_credit += in_millionths(charged.get("credit"))
 
 
 def _answered_by(result: Document, outcome: str, analysis: Mapping[str, object]) -> tuple[AnsweredBy, bool]:

@@ -62,7 +62,7 @@ def forecast(context: HandlerContext, command: Invocation) -> Result:
     inputs = _Inputs(worker_context, wanted)
     unheld = inputs.lift_hold() or bool(command.snapshot.get("supervisor", {}).get("held"))
     skipped = Skipped()
-    queues = inputs.queues(context.store.diagnostics.stream_waiting(wanted), skipped)
+    queues = inputs.queues_of(context.store.diagnostics.stream_waiting(wanted), skipped)
     workers, seconds, cost = _workers(worker_context, command.snapshot), *_recent(context)
     costs = _Costs(inputs, limit)
     schedule = Schedule(
@@ -124,7 +124,7 @@ class _Inputs:
         self.preflight = replace(self.preflight, holds=others)
         return lifted
 
-    def queues(self, jobs: Iterator[Job], skipped: Skipped) -> list[Queue]:
+    def queues_of(self, jobs: Iterator[Job], skipped: Skipped) -> list[Queue]:
         """The possible dials of these jobs, by batch and account; the other jobs are skipped."""
         found: defaultdict[tuple[str | None, str | None], list[WaitingDial]] = defaultdict(list)
         while portion := list(islice(jobs, _PORTION)):

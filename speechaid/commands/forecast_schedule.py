@@ -195,4 +195,4 @@ class Schedule:
 
     def _rank(self, queue: Queue) -> tuple[int, int, datetime, str]:
         batch = EligibleBatch(batch_id=queue.batch_id, priority=queue.priority, first_due=queue.dials[-1].due)
-        return fair_share.rank(batch, self._served.get(queue.batch_id, fair_share.NEVER_SERVED))
+        return fair_share.rank_of(batch, self._served.get(queue.batch_id, fair_share.NEVER_SERVED))

@@ -201,13 +201,13 @@ def test_what_is_no_day_is_refused_with_what_is_allowed(typed: dict[str, str], f
 def test_a_range_that_ends_before_it_begins_is_refused() -> None:
     days = DayRange.read(day=None, first="today", last="yesterday")
     with pytest.raises(ValueError, match="to: 2026-07-04 is before --from 2026-07-05"):
-        days.span(SANTIAGO, AT)
+        days.span_in(SANTIAGO, AT)
 
 
 def test_a_day_of_a_clock_change_has_23_or_25_hours() -> None:
     def hours(typed: str) -> float:
         days = DayRange.read(day=typed, first=None, last=None)
-        begin, end = days.span(SANTIAGO, AT)
+        begin, end = days.span_in(SANTIAGO, AT)
         assert begin is not None
         assert end is not None
         return (end - begin).total_seconds() / 3600
