@@ -675,6 +675,11 @@ _TABLE: Final = (
         Argument(
             name="amount", kind=Kind.NUMBER, minimum=0, maximum=1e12, help="how much the person has paid"
         ),
+        Argument(
+            name="correct",
+            kind=Kind.FLAG,
+            help="replace an amount that was recorded before; the old one is kept beside it",
+        ),
         Argument(name="note", help="a note; recorded with author and time, numbers masked"),
         _DRY_RUN,
         timeout_seconds=600.0,

@@ -30,6 +30,9 @@ def _keys(*names: str) -> tuple[tuple[str, int], ...]:
 
 DAY_SECONDS = 86_400
 
+#: Names of indexes, for hints.
+ACCOUNT_JOBS = "speechaid_account"
+PERSON_KEYS = "speechaid_person_keys"
 JOBS = (
     Index(
         "speechaid_turn",
@@ -65,8 +68,9 @@ JOBS = (
         "payments by the day on which they were recorded",
         {"sparse": True},
     ),
-    Index("speechaid_people", _keys("account_id", "person_keys"), "other jobs of the same people"),
-    Index("speechaid_person_keys", _keys("person_keys"), "the jobs of a person, whatever the account"),
+    # Not one index of account and keys: each of a person's keys would be an entry of it, at every import.
+    Index(ACCOUNT_JOBS, _keys("account_id"), "the jobs of an account"),
+    Index(PERSON_KEYS, _keys("person_keys"), "the jobs of a person"),
     Index("speechaid_phones", _keys("contact.phones"), "jobs of a phone number"),
     # Of jobs that other programs made: numbers, ids and names as they wrote them.
     Index("speechaid_to_number", _keys("to_number"), "jobs of a phone number, in SpeechAI's older form"),
@@ -213,7 +217,7 @@ LOGS = (
     LOG_RETENTION,
 )
 #: Indexes of ``jobs`` that earlier versions created and that are dropped now: each costs every import.
-RETIRED_JOBS = ("speechaid_contacts",)
+RETIRED_JOBS = ("speechaid_contacts", "speechaid_people")
 #: Indexes of ``call_logs`` that earlier versions created and that are dropped now.
 RETIRED_LOGS = ("speechaid_log_expiry",)
 
