@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -20,8 +20,10 @@ from speechaid.campaign import cells
 from speechaid.campaign.amounts import PromisedSum, promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.campaign.day_range import DayRange
+from speechaid.campaign.erasure import UNREADABLE_PROMISE
 from speechaid.campaign.people import id_key_of
 from speechaid.model import reading
+from speechaid.model.call import PROMISE_FIELDS, collected_promises
 from speechaid.model.reading import Document
 from speechaid.model.states import ANSWERED_BY, NO_CALL_OUTCOMES, AnsweredBy, JobStatus, Outcome
 from speechaid.protocol.money import PLACES
@@ -31,6 +33,8 @@ from speechaid.rules.retry_table import ALL_LISTED
 #: A result without an outcome: SpeechAI's.
 UNRECORDED: Final = "unrecorded"
 MICRO: Final = 10**PLACES
+#: The names in ``promised`` of what ``PROMISE_FIELDS`` names.
+_TOLD: Final = ("day", "amount")
 _OUTCOMES: Final = frozenset(map(str, Outcome))
 
 
@@ -305,15 +309,11 @@ class ReportReading:
     def _note_promise(
         self, result: Document, key: CallKey, job_id: str | None, placed_at: datetime | None
     ) -> None:
-        stored = reading.mapping(result.get("promised"))
-        collected = reading.mapping(
-            reading.mapping(result.get("call_data")).get("collected_dynamic_variables")
-        )
-        # Results of other programs, and of versions up to 0.2, have what the agent collected alone.
-        told = stored or {
-            "day": collected.get("fecha_pago_cliente"),
-            "amount": collected.get("monto_pago_cliente"),
-        }
+        told = reading.mapping(result.get("promised"))
+        if not told:
+            # Results of other programs, and of versions up to 0.2, have what the agent collected alone.
+            collected = collected_promises(dict(reading.mapping(result.get("call_data"))))
+            told = {name: collected.get(field) for name, field in zip(_TOLD, PROMISE_FIELDS, strict=True)}
         if job_id is None or not (_is_given(told.get("day")) or _is_given(told.get("amount"))):
             return
         promise = Promise(
@@ -328,14 +328,17 @@ class ReportReading:
         of_job[key.day] = promise if earlier is None else max(earlier, promise, key=_made_at)
 
     def _note_promise_of_job(self, job: Document, job_id: str, currency: str | None) -> None:
-        """Complete the promises of its calls by the currency of its debt; without any, its own counts."""
+        """Complete the promises of its calls by what the job has; without any, its own counts."""
         known = self._promises.get(job_id)
+        day, amount = (job.get(field) for field in PROMISE_FIELDS)
         if known is not None:
-            for day, promise in known.items():
-                if promise.currency is None and currency is not None:
-                    known[day] = _in_currency(promise, currency)
+            for called_on, promise in known.items():
+                told = (promise.day, promise.amount)
+                if UNREADABLE_PROMISE in told and promise.currency is None:
+                    # What the agent collected was erased; the job keeps it as a day and a sum.
+                    promise = replace(promise, day=day, amount=amount)
+                known[called_on] = replace(promise, currency=promise.currency or currency)
             return
-        day, amount = job.get("fecha_pago_cliente"), job.get("monto_pago_cliente")
         if self.scope.is_of_calls or not (_is_given(day) or _is_given(amount)):
             return
         self._promises[job_id] = {
@@ -415,13 +418,3 @@ def _is_given(value: object) -> bool:
 
 def _made_at(promise: Promise) -> float:
     return float("-inf") if promise.made_at is None else promise.made_at.timestamp()
-
-
-def _in_currency(promise: Promise, currency: str) -> Promise:
-    return Promise(
-        made_at=promise.made_at,
-        account_id=promise.account_id,
-        day=promise.day,
-        amount=promise.amount,
-        currency=currency,
-    )

@@ -324,6 +324,16 @@ def test_a_promise_belongs_to_the_day_of_its_call_and_counts_once() -> None:
     assert of_day["promises"]["by_currency"] == [{"currency": "CLP", "amount": 3000, "jobs": 1}]
 
 
+def test_a_promise_whose_call_was_erased_counts_as_the_job_has_it() -> None:
+    """Of a result that a version up to 0.2 wrote; later ones keep the promise itself."""
+    erased = {"collected_dynamic_variables": {"monto_pago_cliente": "erased", "fecha_pago_cliente": "erased"}}
+    call = result("answered", job_id="j", placed_at=day(7, 1, 15), call_data=erased)
+    job = {"job_id": "j", "monto_pago_cliente": 700, "payload": {"currency": "CLP"}}
+    shaped = report([call], [job])
+    assert shaped["promises"]["by_currency"] == [{"currency": "CLP", "amount": 700, "jobs": 1}]
+    assert shaped["days"][0]["promised"]["by_currency"][0]["amount"] == 700
+
+
 def test_a_debt_counts_once_for_a_job_and_its_redials() -> None:
     def job(name: str, amount: object, redial_of: str | None = None) -> Document:
         return {
