@@ -333,11 +333,10 @@ class ReportReading:
         day, amount = (job.get(field) for field in PROMISE_FIELDS)
         if known is not None:
             for called_on, promise in known.items():
-                told = (promise.day, promise.amount)
-                if UNREADABLE_PROMISE in told and promise.currency is None:
-                    # What the agent collected was erased; the job keeps it as a day and a sum.
-                    promise = replace(promise, day=day, amount=amount)
-                known[called_on] = replace(promise, currency=promise.currency or currency)
+                is_erased = UNREADABLE_PROMISE in (promise.day, promise.amount) and promise.currency is None
+                # What the agent collected was erased; the job keeps it as a day and a sum.
+                of_job = {"day": day, "amount": amount} if is_erased else {}
+                known[called_on] = replace(promise, currency=promise.currency or currency, **of_job)
             return
         if self.scope.is_of_calls or not (_is_given(day) or _is_given(amount)):
             return

@@ -1065,7 +1065,10 @@ def in_currencies(**amounts: float) -> dict[str, Any]:
 
 def test_a_report_of_several_zones_and_currencies_says_so() -> None:
     day = {
-        **{"day": "2026-03-01", "calls": 4, "by_person": 1, "minutes": 3.5},
+        "day": "2026-03-01",
+        "calls": 4,
+        "by_person": 1,
+        "minutes": 3.5,
         "people": {"called": 3, "reached": 1, "contact_rate": 0.3333},
         "charged": of_accounts(CLP=900.0),
         "promised": in_currencies(CLP=1500.0),
@@ -1081,7 +1084,10 @@ def test_a_report_of_several_zones_and_currencies_says_so() -> None:
     ]
     result = {
         **REPORT,
-        **{"from": "2026-03-01", "to": "2026-03-01", "account_id": None, "is_of_calls": True},
+        "from": "2026-03-01",
+        "to": "2026-03-01",
+        "account_id": None,
+        "is_of_calls": True,
         "timezones": zones,
         "people": day["people"],
         "calls": {**REPORT["calls"], **answered, "charged": charged},
