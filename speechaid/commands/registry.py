@@ -19,7 +19,6 @@ from speechaid.commands import (
     do_not_call,
     explain,
     fleet,
-    forecast,
     forget,
     history,
     holds,
@@ -156,7 +155,9 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         documents=lambda _args, result: int(len(result["people"]) + len(result["opt_outs"])),
     ),
     "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True, documents=_one),
-    "forecast": BackgroundCommand(run=forecast.forecast, needs_snapshot=True, documents=_listed("dials")),
+    "forecast": BackgroundCommand(
+        run=in_process("forecast"), needs_snapshot=True, documents=_listed("dials")
+    ),
     "suspend-job": BackgroundCommand(run=job_actions.suspend_job),
     "resume-job": BackgroundCommand(run=job_actions.resume_job),
     "cancel-job": BackgroundCommand(run=job_actions.cancel_job),

@@ -694,6 +694,7 @@ _TABLE: Final = (
         name="forecast",
         help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
         access=Access.READ,
+        timeout_seconds=300.0,
         arguments=(
             _OF_BATCH,
             Argument(

@@ -93,7 +93,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
     batches.stale_dials batches.with_own_agent batches.write_counts batches.write_settings
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
-    diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
+    diagnostics.open_dials diagnostics.stream_waiting diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
     erasures.add_missing_ends erasures.being_forgotten erasures.count_late
