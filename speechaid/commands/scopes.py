@@ -72,6 +72,12 @@ def _check_new_batch(_context: HandlerContext, args: Args, account_id: str) -> N
         args["account"] = account_id
 
 
+def _check_stays(_context: HandlerContext, args: Args, _account_id: str) -> None:
+    """A batch without an account would be paid by none, and seen by those of all alone."""
+    if "account" in (args["unset"] or ()):
+        raise CommandRefused(ErrorCode.FORBIDDEN, "users of one account take no batch out of it")
+
+
 def _check_is_known(context: HandlerContext, args: Args, account_id: str) -> None:
     """A number on the do-not-call list is called for no account: only people of one's own are put there."""
     if not find_people(context, args["person"], account_id).people:
@@ -127,7 +133,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     **dict.fromkeys(("report", "promises", "forecast", "reset-jobs", "check-agent"), _ONE_BATCH),
     **dict.fromkeys(("account", "transactions"), _OWN_ACCOUNT),
     "create-batch": Scope(batches=("copy_from",), account=OfAccount.FORCED),
-    "edit-batch": Scope(batches=("batch",), account=OfAccount.IF_GIVEN),
+    "edit-batch": Scope(batches=("batch",), account=OfAccount.IF_GIVEN, check=_check_stays),
     "import": Scope(batches=("batch", "copy_from"), account=OfAccount.IF_GIVEN, check=_check_new_batch),
     "undo-import": Scope(check=_check_import),
     "jobs": Scope(batches=("batch",), account=OfAccount.FORCED),
