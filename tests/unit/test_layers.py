@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     "errors clock settings protocol data",
     "model",
-    "rules",
+    "rules compliance",
     "store retell telemetry",
     "dialer campaign",
     "importing",
@@ -28,6 +28,7 @@ HOMES = {
     "pymongo": ("speechaid/store/",),
     "bson": ("speechaid/store/",),
     "certifi": ("speechaid/retell/",),
+    "holidays": ("speechaid/compliance/",),
     "dotenv": ("speechaid/settings/",),
     "pydantic_settings": ("speechaid/settings/",),
     "requests": ("speechaid/retell/",),
