@@ -34,7 +34,7 @@ def callee_zones(
     Returns:
         Empty where nothing tells a zone.
     """
-    told = _told_by(line) if country in TELLING_COUNTRIES else ()
+    told = _zones_of_number(line) if country in TELLING_COUNTRIES else ()
     if told:
         return told
     if batch_zone is not None and (not pack_zones or batch_zone.key in pack_zones):
@@ -43,7 +43,7 @@ def callee_zones(
     return () if first is None else (first,)
 
 
-def _told_by(line: str) -> tuple[ZoneInfo, ...]:
+def _zones_of_number(line: str) -> tuple[ZoneInfo, ...]:
     # Its tables are large: only who calls these countries loads them.
     from phonenumbers import timezone  # noqa: PLC0415
 

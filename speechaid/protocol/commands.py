@@ -351,6 +351,8 @@ _ACCOUNT_OPTIONS: Final = (
         help="calls a day, over all hosts; for none use suspend-account",
     ),
 )
+#: What a call is for, as ``compliance.packs.Purpose``; a test compares them.
+PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
 #: What ``edit-batch --unset`` takes: the options of a batch, without what every batch has.
 _UNSETTABLE: Final = tuple(
     argument.name.replace("_", "-") for argument in _BATCH_OPTIONS if argument.name != "no_voicemail_counts"
@@ -1154,6 +1156,34 @@ _TABLE: Final = (
         ),
     ),
     CommandSpec(
+        name="packs",
+        access=Access.READ,
+        help="the calling rules by country that this version has (no call is refused by them yet)",
+    ),
+    CommandSpec(
+        name="pack",
+        access=Access.READ,
+        help="the calling rules of a country for a purpose: hours, holidays, caps, sources",
+        arguments=(
+            Argument(name="country", positional=True, required=True, is_id=True, help="ISO 3166 code: CL"),
+            Argument(
+                name="purpose",
+                positional=True,
+                required=True,
+                choices=PURPOSES,
+                help="what the calls are for",
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="check-pack",
+        access=Access.READ,
+        help="check a file with stricter calling rules of your own, and show what would hold with it",
+        arguments=(
+            Argument(name="filename", kind=Kind.FILE, positional=True, required=True, help="a TOML file"),
+        ),
+    ),
+    CommandSpec(
         name="keys",
         help="keys for control over TCP: make the server's, add or revoke a client's, list them",
         access=Access.STATUS,
@@ -1236,6 +1266,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),
     "agents at Retell": ("agents", "numbers", "check-agent"),
+    "calling rules": ("packs", "pack", "check-pack"),
     "this host": (
         *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
         *("reload", "log-level", "shutdown"),
