@@ -73,12 +73,30 @@ def resolve_batch_id(store: Store, name: str | None) -> str | None:
     return None if name is None else resolve_batch(store, name).batch_id
 
 
+#: The command that lists what an id is of.
+_LISTED_BY: Final = {
+    "batch": "batches",
+    "job": "jobs",
+    "account": "accounts",
+    "test call": "jobs --tests",
+}
+
+
 def resolve_job(store: Store, name: str) -> Job:
     """The job whose id is ``name``, or is the only one that begins with it."""
     try:
         return store.jobs.get(name)
     except NotFound:
         return store.jobs.get(_unique("job", name, store.jobs.find_by_prefix(name, _SHOWN + 1)))
+
+
+def resolve_test(store: Store, name: str) -> Job:
+    """The test call whose id is ``name``, or is the only one that begins with it."""
+    try:
+        return store.jobs.get(name)
+    except NotFound:
+        tests = store.jobs.find_by_prefix(name, _SHOWN + 1)
+        return store.jobs.get(_unique("test call", name, tests))
 
 
 def resolve_account(store: Store, name: str) -> Account:
@@ -108,7 +126,7 @@ def ids(context: HandlerContext, command: Invocation) -> Result:
 
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:
     if not matches:
-        listed_by = {"batch": "batches", "job": "jobs", "account": "accounts"}[kind]
+        listed_by = _LISTED_BY[kind]
         message = f"there is no {kind} {prefix!r} (speechctl {listed_by} lists them)"
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if len(matches) > 1:

@@ -81,6 +81,8 @@ class HandlerContext:
     readers: ReaderPool = field(default_factory=ReaderPool)
     #: For metrics.
     counters: ThreadCounters = field(default_factory=ThreadCounters)
+    #: Of the API key, in a process that does not get the key itself; None: that of the settings.
+    api_key_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -275,7 +275,7 @@ _BATCH_OPTIONS: Final = (
         kind=Kind.INTEGER,
         minimum=1,
         maximum=100_000,
-        help="calls at a time; for none use --paused, or pause-batch later",
+        help="calls at a time; for none use pause-batch",
     ),
     Argument(
         name="voicemail_counts", kind=Kind.FLAG, help="a call that reaches a voicemail completes the job"
@@ -677,6 +677,11 @@ _TABLE: Final = (
         Argument(
             name="amount", kind=Kind.NUMBER, minimum=0, maximum=1e12, help="how much the person has paid"
         ),
+        Argument(
+            name="correct",
+            kind=Kind.FLAG,
+            help="replace an amount that was recorded before; the old one is kept beside it",
+        ),
         Argument(name="note", help="a note; recorded with author and time, numbers masked"),
         _DRY_RUN,
         timeout_seconds=600.0,
@@ -691,6 +696,7 @@ _TABLE: Final = (
         name="forecast",
         help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
         access=Access.READ,
+        timeout_seconds=300.0,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -874,10 +880,26 @@ _TABLE: Final = (
     _write("unhold", "end the hold: dials are placed again"),
     CommandSpec(
         name="report",
-        help="results of the calls: jobs, outcomes, minutes and cost",
+        help="what the calls achieved: people reached, outcomes, minutes, cost, debt, promised, recovered",
         access=Access.READ,
+        timeout_seconds=300.0,
         arguments=(
             _OF_BATCH,
+            Argument(
+                name="account",
+                help="of this account only (id, or its unique beginning)",
+                completes="account",
+            ),
+            Argument(name="agent", is_id=True, help="only calls of this agent (its id)"),
+            Argument(name="number", help="only calls to this phone number: +56912345678, or national"),
+            Argument(name="from_number", help="only calls from this number"),
+            Argument(
+                name="day",
+                is_id=True,
+                help="calls that were placed on this day of the account's zone: 2026-11-30, today, yesterday",
+            ),
+            Argument(name="from", is_id=True, help="from this day of the account's zone on: 2026-11-30"),
+            Argument(name="to", is_id=True, help="up to this day, which counts too: 2026-11-30"),
             Argument(
                 name="format",
                 choices=("terminal", "markdown", "json", "xlsx"),
@@ -885,6 +907,17 @@ _TABLE: Final = (
                 help="output format; xlsx needs --output",
             ),
             Argument(name="output", local=True, help="write it to this file"),
+            Argument(
+                name="directory",
+                local=True,
+                help="write a file for each account into this directory: report-ACCOUNT-DAY.xlsx",
+            ),
+            Argument(
+                name="replace",
+                kind=Kind.FLAG,
+                local=True,
+                help="with --directory: write anew what is there already",
+            ),
         ),
     ),
     CommandSpec(
@@ -935,7 +968,7 @@ _TABLE: Final = (
                 maximum=5000,
                 # Other commands run between two pages.
                 default=1000,
-                help="rows per page",
+                help="rows of one request; a file gets all pages, whatever this says",
             ),
         ),
         timeout_seconds=120.0,

@@ -171,13 +171,15 @@ def test_jobs_ahead_of_one_are_the_earlier_ones_of_its_batch(store: Store) -> No
     assert store.diagnostics.ahead_of(Job.read(job(store, "always")), 9) == 0
 
 
-def test_pending_jobs_of_a_batch_come_soonest_due_first(store: Store) -> None:
+def test_jobs_that_wait_are_those_that_are_ready_or_scheduled(store: Store) -> None:
     add_job(store, job_id="2", batch_id=BATCH, reserved_until=ahead(store, hours=2), status="scheduled")
     add_job(store, job_id="1", batch_id=BATCH, reserved_until=ago(store, hours=1))
     add_job(store, job_id="0", batch_id=BATCH)
     add_job(store, job_id="done", batch_id=BATCH, status="done")
-    assert [found.job_id for found in store.diagnostics.pending_of(BATCH, 9)] == ["0", "1", "2"]
-    assert [found.job_id for found in store.diagnostics.pending_of(BATCH, 2)] == ["0", "1"]
+    add_job(store, job_id="of another", batch_id=OTHER_BATCH)
+    waiting = {found.job_id for found in store.diagnostics.stream_waiting(BATCH)}
+    assert waiting == {"0", "1", "2"}
+    assert {found.job_id for found in store.diagnostics.stream_waiting(None)} == {*waiting, "of another"}
 
 
 def test_numbers_in_live_calls_are_found_with_the_jobs_that_have_them(store: Store) -> None:
