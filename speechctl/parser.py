@@ -109,8 +109,8 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
-    # Parsers of all commands would take longer than asking the daemon; the others are in ``--help`` and in the
-    # message about an unknown one without them.
+    # Parsers of all commands would take longer than asking the daemon; ``--help`` and the message about an
+    # unknown command name the others without them.
     for spec in COMMANDS.values():
         if spec.name in argv:
             child = commands.add_parser(spec.name, description=_sentence(spec), parents=[common])
@@ -136,9 +136,7 @@ def _common() -> argparse.ArgumentParser:
     group.add_argument(
         "--socket", metavar="PATH", help="the daemon's control socket, or tcp://HOST:PORT with --key"
     )
-    group.add_argument(
-        "--key", metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)"
-    )
+    group.add_argument("--key", metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)")
     group.add_argument("--timeout", type=_timeout, metavar="TIME", help="longest wait for the answer: 5s, 2m")
     group.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return common

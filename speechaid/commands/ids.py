@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.errors import NotFound
 from speechaid.model.account import Account
