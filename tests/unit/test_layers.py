@@ -33,7 +33,7 @@ HOMES = {
     "requests": ("speechaid/retell/",),
     "urllib3": ("speechaid/retell/",),
     "prometheus_client": ("speechaid/telemetry/",),
-    "zmq": ("speechaid/control_sockets/tcp.py", "speechctl/client.py"),
+    "zmq": ("speechaid/control_sockets/tcp.py", "speechaid/protocol/client.py"),
 }
 FILES = sorted(
     str(path.relative_to(ROOT))

@@ -1,7 +1,7 @@
 """The client's end of the control socket: a request, its progress and its answer, within one deadline.
 
 ZeroMQ does not report a refused connection, so the socket is checked before a request is sent, and again
-after a time-out, to find the cause (``speechctl.connection_faults``).
+after a time-out, to find the cause (``speechaid.protocol.connection_faults``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
-from speechctl.connection_faults import timeout_reason, unreachable_reason
+from speechaid.protocol.connection_faults import timeout_reason, unreachable_reason
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
@@ -186,7 +186,7 @@ class Client:
             if dealer in ready:
                 return True
             if self._monitor is not None and self._monitor in ready:
-                from zmq.utils.monitor import recv_monitor_message
+                from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - over TCP only
 
                 event = recv_monitor_message(self._monitor)["event"]
                 if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
@@ -246,7 +246,7 @@ def _milliseconds_until(deadline: float) -> int:
 
 def new_pair() -> KeyPair:
     """A new pair of CURVE keys."""
-    from speechaid.protocol.keys import KeyPair
+    from speechaid.protocol.keys import KeyPair  # noqa: PLC0415 - only to make keys
 
     public, secret = zmq.curve_keypair()
     return KeyPair(public=public.decode("ascii"), secret=secret.decode("ascii"))
