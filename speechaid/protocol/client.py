@@ -66,8 +66,15 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """A connection to one daemon; a context manager."""
 
-    def __init__(self, target: Path | Remote) -> None:
+    def __init__(self, target: Path | Remote, *, on_behalf: Mapping[str, Any] | None = None) -> None:
+        """Connect at the first request.
+
+        Args:
+            target: the daemon's socket, or its address.
+            on_behalf: the user of the HTTP API for whom every request is made; only from that process.
+        """
         self.target = target
+        self._envelope = {} if on_behalf is None else {"on_behalf": dict(on_behalf)}
         self._context = zmq.Context()
         self._dealer: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
@@ -112,7 +119,7 @@ class Client:
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args})
+        header = messages.encode({"id": request_id, "command": command, "args": args, **self._envelope})
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         accepted = False
         while (left_ms := _milliseconds_until(deadline)) > 0:
@@ -156,7 +163,7 @@ class Client:
         accepted = False
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args})
+        header = messages.encode({"id": request_id, "command": command, "args": args, **self._envelope})
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS if accepted else _milliseconds_until(deadline)):
             reply = _decoded(dealer.recv_multipart())

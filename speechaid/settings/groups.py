@@ -484,7 +484,12 @@ class WebSettings(Group):
         "SPEECHAID_WEB_UPLOAD_MB", 64, "longest file that is taken, in MiB", low=1, high=64, live=False
     )
     requests: int = whole(
-        "SPEECHAID_WEB_REQUESTS", 128, "requests under way at once, of all clients", low=4, high=1000, live=False
+        "SPEECHAID_WEB_REQUESTS",
+        128,
+        "requests under way at once, of all clients",
+        low=4,
+        high=1000,
+        live=False,
     )
     requests_per_client: int = whole(
         "SPEECHAID_WEB_REQUESTS_PER_CLIENT",
