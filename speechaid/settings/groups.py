@@ -70,6 +70,11 @@ class DatabaseSettings(Group):
     )
 
     @property
+    def identity_name(self) -> str:
+        """The name of the database with users, tokens and sessions of the HTTP API."""
+        return f"{self.name[:59]}_web"
+
+    @property
     def embedded_directory(self) -> Path | None:
         """Where the embedded database keeps its files; None where the database is a server's."""
         scheme, _, directory = self.uri.get_secret_value().partition(":")
