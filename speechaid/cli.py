@@ -238,7 +238,7 @@ def _web(_options: argparse.Namespace) -> int:
     forbid_core_files()
     try:
         from speechaid.web.process import serve
-    except ImportError as exc:
+    except ModuleNotFoundError as exc:
         print(f"speechaid: the HTTP API is not installed ({exc.name} is missing):", file=sys.stderr)
         print("speechaid: install the extra: pip install '.[web]' in the checkout", file=sys.stderr)
         return ExitStatus.UNAVAILABLE

@@ -106,7 +106,7 @@ def _read_settings(
         places = {error["loc"][1:3] for error in exc.errors(include_input=False, include_url=False)}
         wrong = [declared for declared in DECLARATIONS if (declared.group, declared.field) in places]
         settings = _load(sources, without=[*wrong, *withheld])
-    names = {declared.variable for declared in wrong}
+    names = {declared.variable for declared in (*wrong, *withheld)}
     faults = [*sources.file.faults, *(sources.fault_of(declared) for declared in wrong)]
     faults += [line for involved, line in _contradictions(settings) if names.isdisjoint(involved)]
     faults += certificate_faults(

@@ -92,7 +92,7 @@ def _caller(request: Request, _header: Annotated[Any, Security(_BEARER)]) -> Pri
 Caller = Annotated[Principal, Depends(_caller)]
 
 
-def require(principal: Principal, what: str) -> None:
+def require_grant(principal: Principal, what: str) -> None:
     """Check that the principal's role may give this command, or do this action.
 
     Raises:

@@ -30,6 +30,7 @@ _ERRORS: Final = (
 def build(services: Services, find: FindPrincipal, settings: WebSettings) -> ASGIApp:
     """The application with its limits."""
     app = build_api(services)
+    app.openapi()  # kept by the framework: it would hold up other requests later
     return RequestLimits(Authentication(app, find, settings.requests_per_client), settings)
 
 
@@ -43,7 +44,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses=problems.responses(*_ERRORS),
+        responses=problems.error_responses(*_ERRORS),
     )
     app.state.services = services
     app.state.streams = set()
@@ -76,7 +77,7 @@ def _describe_problems(app: FastAPI) -> None:
                     # The framework's own form of this error, which no route answers.
                     operation["responses"].pop("422", None)
                     operation["responses"] |= {
-                        str(status): answer for status, answer in problems.responses(*_ERRORS).items()
+                        str(status): answer for status, answer in problems.error_responses(*_ERRORS).items()
                     }
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)

@@ -58,7 +58,7 @@ class CallSettingsBody(BaseModel):
     voicemail_option: str | None = None
     dnc_detection: bool | None = None
 
-    def options(self) -> tuple[dict[str, Any], list[str]]:
+    def to_options(self) -> tuple[dict[str, Any], list[str]]:
         """The options that are set, and the names of those that go back to their default."""
         given: dict[str, Any] = {}
         unset: list[str] = []

@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from fastapi import UploadFile
 
-from speechaid.model.identity import Principal
+from speechaid.model.identity import Principal, PrincipalKind
 from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
 from speechaid.protocol.commands import COMMANDS, CommandSpec
 from speechaid.protocol.messages import ErrorCode
-from speechaid.web.problems import Problem, refused
+from speechaid.web.problems import Problem, refusal_problem
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
 #: daemon takes eight ordinary ones of one process.
@@ -75,13 +75,13 @@ class DaemonConnection:
         try:
             return await asyncio.shield(task)
         except Refused as exc:
-            raise refused(exc.code, str(exc)) from exc
+            raise refusal_problem(exc.code, str(exc)) from exc
         except Unanswered as exc:
             text = f"{exc}; what was asked for may still be carried out"
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text, code=ErrorCode.TIMEOUT) from exc
         except Unreachable as exc:
             self._presence = (time.monotonic(), False)
-            raise away(str(exc)) from exc
+            raise daemon_away(str(exc)) from exc
 
     def _asking(
         self, spec: CommandSpec, args: Mapping[str, Any], principal: Principal, attachment: bytes | None
@@ -150,13 +150,13 @@ def on_behalf(principal: Principal) -> dict[str, Any]:
     """Who asks, as the request's envelope names them."""
     return {
         "user": principal.name,
-        "kind": str(principal.kind),
+        "kind": "token" if principal.kind is PrincipalKind.TOKEN else "user",
         "role": str(principal.role),
         "account": principal.account_id,
     }
 
 
-def away(why: str) -> Problem:
+def daemon_away(why: str) -> Problem:
     """The daemon cannot be asked."""
     text = f"the daemon is away, and this needs it: {why}"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.UNAVAILABLE)

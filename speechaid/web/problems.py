@@ -91,7 +91,7 @@ class Problem(Exception):  # noqa: N818 - an answer
         return Response(body, self.document.status, self.headers, MEDIA_TYPE)
 
 
-def refused(code: str, message: str) -> Problem:
+def refusal_problem(code: str, message: str) -> Problem:
     """The answer for a refusal by the daemon."""
     status = STATUS_OF[ErrorCode(code)] if code in set(ErrorCode) else HTTPStatus.BAD_GATEWAY
     return Problem(status, message, code=code)
@@ -102,7 +102,7 @@ def not_found(what: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"there is no such {what}", code=ErrorCode.NOT_FOUND)
 
 
-def invalid(field: str, message: str) -> Problem:
+def invalid_part(field: str, message: str) -> Problem:
     """One part of the request is wrong."""
     errors = [RequestFault(field=field, message=message)]
     detail = f"{field}: {message}"
@@ -162,7 +162,7 @@ _CODES: Final = {
 }
 
 
-def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """The errors of a route, for the OpenAPI document."""
     schema = {"$ref": "#/components/schemas/ProblemDocument"}
     return {

@@ -84,6 +84,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
+    # uvicorn handles signals only while it serves, and raises them again after its orderly end: an earlier one
+    # must not be lost, a repeated one must not kill.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     place = listener.getsockname()
     address = f"{place[0]}:{place[1]}" if listener.family == socket.AF_INET else f"[{place[0]}]:{place[1]}"
     log.info("web.started", address=address, database=settings.database.shown_uri)
@@ -132,5 +136,3 @@ def _open_log(settings: Settings) -> None:
     if own.file is not None and (fault := file_fault(own.file)) is not None:
         raise ConfigError([log_refused(own.file, fault)])
     logs.configure(own.level, own.format, file=own.file, secrets=settings.secrets())
-    # A signal before uvicorn has its handlers ends the process: nothing has been served.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from speechaid.model.batch import Batch
 from speechaid.model.reading import mapping
 from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
-from speechaid.rules.roles import Action
+from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, require
+from speechaid.web.access import Caller, require_grant
 from speechaid.web.documents import (
     AccountDocument,
     AccountPage,
@@ -30,7 +30,7 @@ from speechaid.web.documents import (
 from speechaid.web.idempotency import IdempotencyKey
 from speechaid.web.problems import not_found
 from speechaid.web.routes.batches import After, Limit, Skip, list_batches
-from speechaid.web.routes.commands import answer
+from speechaid.web.routes.commands import json_response
 from speechaid.web.services import Served, Services
 
 router = APIRouter(tags=["accounts"])
@@ -93,7 +93,7 @@ async def create_account(
     key: IdempotencyKey = None,
 ) -> Response:
     """Contacts and features of SpeechAI's accounts are not kept here, and refused."""
-    require(caller, "create-account")
+    require_grant(caller, "create-account")
     if caller.account_id is not None:
         raise not_found("account")
     account_id = body.account_id or f"acc_{secrets.token_hex(6)}"
@@ -115,7 +115,7 @@ async def create_account(
     result, repeated = await services.keys.once(caller, key, request, work)
     account = await services.get_account(caller, str(result["account_id"]))
     shown = AccountDocument.model_validate(account_document(account)).model_dump(mode="json", by_alias=True)
-    return answer(shown, 200 if repeated else 201, repeated=repeated)
+    return json_response(shown, 200 if repeated else 201, repeated=repeated)
 
 
 @router.get("/accounts", response_model=AccountPage, summary="Accounts in the order of their ids")
@@ -130,7 +130,7 @@ async def list_accounts(
     after: After = None,
 ) -> dict[str, Any]:
     """Plans, limits and what is left of them."""
-    require(caller, Action.VIEW_ACCOUNTS)
+    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     found = await services.reader.read(
         caller.account_id,
         lambda store: store.accounts.select(
@@ -145,7 +145,7 @@ async def list_accounts(
 @router.get("/accounts/{account_id}", response_model=AccountDocument, summary="One account")
 async def get_account(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """As it stands in the database."""
-    require(caller, Action.VIEW_ACCOUNTS)
+    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     return account_document(await services.get_account(caller, account_id))
 
 
@@ -154,7 +154,7 @@ async def get_account(caller: Caller, services: Served, account_id: AccountId) -
 )
 async def get_balance(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """In minutes or in its currency."""
-    require(caller, Action.VIEW_ACCOUNTS)
+    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     return balance_document(await services.get_account(caller, account_id))
 
 
@@ -180,7 +180,7 @@ async def get_account_summary(
 
 
 async def _summary(caller: Caller, services: Services, name: str) -> dict[str, Any]:
-    require(caller, Action.VIEW_ACCOUNTS)
+    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     account = await services.get_account(caller, name)
 
     def batches(store: ScopedStore) -> list[Batch]:
@@ -206,7 +206,7 @@ async def get_last_call_settings(
     account_id: AccountId,
 ) -> dict[str, Any]:
     """Those of its newest batch that has any."""
-    require(caller, Action.VIEW_ACCOUNTS)
+    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     account = await services.get_account(caller, account_id)
     batch = await services.reader.read(
         caller.account_id, lambda store: store.batches.newest_of_account(account.account_id)
@@ -231,7 +231,7 @@ async def list_batches_of_account(
     after: After = None,
 ) -> dict[str, Any]:
     """The last first."""
-    require(caller, Action.VIEW_PROGRESS)
+    require_grant(caller, WebAction.VIEW_PROGRESS)
     account = await services.get_account(caller, account_id)
     return await list_batches(
         caller=caller,

@@ -13,8 +13,8 @@ from starlette.responses import StreamingResponse
 
 from speechaid.model.identity import Principal
 from speechaid.protocol.text import encode_json
-from speechaid.rules.roles import Action
-from speechaid.web.access import Caller, require
+from speechaid.rules.roles import WebAction
+from speechaid.web.access import Caller, require_grant
 from speechaid.web.call_settings import CallSettingsBody
 from speechaid.web.command_table import ROUTES
 from speechaid.web.documents import (
@@ -26,8 +26,8 @@ from speechaid.web.documents import (
     batch_progress,
 )
 from speechaid.web.idempotency import IdempotencyKey
-from speechaid.web.problems import Problem, invalid
-from speechaid.web.routes.commands import CommandAnswer, answer, carry_out, within_account
+from speechaid.web.problems import Problem, invalid_part
+from speechaid.web.routes.commands import CommandAnswer, carry_out, json_response, within_account
 from speechaid.web.services import Served, Services
 
 router = APIRouter(tags=["batches"])
@@ -96,12 +96,12 @@ async def create_batch(
     key: IdempotencyKey = None,
 ) -> Response:
     """``POST /batches/{batch_id}/upload`` fills it."""
-    require(caller, "create-batch")
+    require_grant(caller, "create-batch")
     args: dict[str, Any] = {"name": body.name, "priority": _PRIORITIES[body.priority]}
     texts = {"description": body.description, "account": body.account_id, "country": body.country}
     args |= {name: value for name, value in texts.items() if value is not None}
     if body.call_settings is not None:
-        args |= body.call_settings.options()[0]
+        args |= body.call_settings.to_options()[0]
     if not body.is_active:
         args["paused"] = True
     args = within_account(caller, "create-batch", args)
@@ -113,7 +113,7 @@ async def create_batch(
     batch = await services.get_batch(caller, str(result["batch_id"]))
     shown = CreatedBatch.model_validate({**batch_document(batch), "warning": result.get("warning")})
     body_json = shown.model_dump(mode="json", by_alias=True)
-    return answer(body_json, 200 if repeated else 201, repeated=repeated)
+    return json_response(body_json, 200 if repeated else 201, repeated=repeated)
 
 
 @router.get("/batches", response_model=BatchPage, summary="Batches, the last first")
@@ -128,7 +128,7 @@ async def list_batches(
     after: After = None,
 ) -> dict[str, Any]:
     """In the order of their ids, which begin with their day."""
-    require(caller, Action.VIEW_PROGRESS)
+    require_grant(caller, WebAction.VIEW_PROGRESS)
     key = ("batches", account_id, is_active, limit, skip, after)
     found = await services.reader.share(
         key,
@@ -145,7 +145,7 @@ async def list_batches(
 @router.get("/batches/{batch_id}", response_model=BatchDocument, summary="One batch")
 async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """As it stands in the database."""
-    require(caller, Action.VIEW_PROGRESS)
+    require_grant(caller, WebAction.VIEW_PROGRESS)
     return batch_document(await services.get_batch(caller, batch_id))
 
 
@@ -219,7 +219,7 @@ async def _progress(
     caller: Principal, services: Services, name: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The progress of a batch, and its document."""
-    require(caller, Action.VIEW_PROGRESS)
+    require_grant(caller, WebAction.VIEW_PROGRESS)
     batch = await services.reader.share(
         ("batch", name), caller.account_id, lambda store: store.batches.find_by_any_id(name)
     )
@@ -248,11 +248,11 @@ async def change_batch(
     args: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     unset = [name for name, value in given.items() if value is None and name != "name"]
     if given.get("name", "") is None:
-        raise invalid("body.name", "every batch has a name")
+        raise invalid_part("body.name", "every batch has a name")
     if "priority" in args:
         args["priority"] = _PRIORITIES[args["priority"]]
     if body.call_settings is not None:
-        options, more = body.call_settings.options()
+        options, more = body.call_settings.to_options()
         args, unset = args | options, unset + more
     if unset:
         args["unset"] = unset
@@ -262,9 +262,9 @@ async def change_batch(
         *(["resume-batch"] if body.is_active else []),
     ]
     if not commands:
-        raise invalid("body", "nothing is changed")
+        raise invalid_part("body", "nothing is changed")
     for command in commands:  # before the first one is carried out
-        require(caller, command)
+        require_grant(caller, command)
     batch_id = await services.resolve(caller, "batch", batch_id)
     for command in commands:
         more_args = args if command == "edit-batch" else {}
@@ -285,16 +285,16 @@ async def delete_batch(
     """Deleted is only a batch of which nobody was called: records of calls stay."""
     batch_id = await services.resolve(caller, "batch", batch_id)
     if delete_jobs:
-        require(caller, "delete-batch")
+        require_grant(caller, "delete-batch")
         try:
             result = await services.daemon.ask(caller, "delete-batch", {"batch": batch_id})
         except Problem as problem:
             if problem.document.status != HTTPStatus.CONFLICT:
                 raise
         else:
-            return answer({**result, "deleted": True})
-    require(caller, "cancel-batch")
-    return answer(
+            return json_response({**result, "deleted": True})
+    require_grant(caller, "cancel-batch")
+    return json_response(
         {**await services.daemon.ask(caller, "cancel-batch", {"batch": batch_id}), "deleted": False}
     )
 
@@ -310,7 +310,7 @@ async def list_jobs_of_batch(
     skip: Annotated[int, Query(ge=0, le=1000)] = 0,
 ) -> Response:
     """One line each, numbers masked; who reads them is recorded."""
-    require(caller, "jobs")
+    require_grant(caller, "jobs")
     batch_id = await services.resolve(caller, "batch", batch_id)
     return await list_jobs(services, caller, {"batch": batch_id, "status": status}, limit, skip)
 
@@ -320,11 +320,11 @@ async def list_jobs(
 ) -> Response:
     """The jobs of a filter; the daemon answers at most a thousand."""
     if limit + skip > 1000:
-        raise invalid("query.skip", "limit and skip are 1000 together at most: GET /exports has pages")
+        raise invalid_part("query.skip", "limit and skip are 1000 together at most: GET /exports has pages")
     args = {name: value for name, value in args.items() if value is not None}
     args = within_account(caller, "jobs", args)
     found = await services.daemon.ask(caller, "jobs", {**args, "limit": limit + skip})
-    return answer({**found, "jobs": found["jobs"][skip:], "limit": limit, "skip": skip})
+    return json_response({**found, "jobs": found["jobs"][skip:], "limit": limit, "skip": skip})
 
 
 # -- SpeechAI's two steps of an import ---------------------------------------------------------------------
@@ -339,7 +339,7 @@ async def preview_excel(
     account_id: Annotated[str | None, Form(max_length=200)] = None,
 ) -> Response:
     """Valid and invalid rows, duplicates, columns; nothing is stored."""
-    require(caller, "import")
+    require_grant(caller, "import")
     args: dict[str, Any] = {"dry_run": True}
     if account_id is not None:
         args["account"] = account_id
@@ -356,8 +356,8 @@ async def create_from_excel(
     account_id: Annotated[str | None, Form(max_length=200)] = None,
     batch_description: Annotated[str | None, Form(max_length=4096)] = None,
     allow_duplicates: Annotated[bool, Form()] = False,
-    _processing_type: Annotated[
-        str | None, Form(alias="processing_type", max_length=40, description="not used: columns decide")
+    processing_type: Annotated[  # noqa: ARG001 - clients of SpeechAI send it
+        str | None, Form(max_length=40, description="not used: columns decide")
     ] = None,
     dias_fecha_limite: Annotated[int | None, Form(description="refused: dates come from the file")] = None,
     dias_fecha_maxima: Annotated[int | None, Form(description="refused: dates come from the file")] = None,
@@ -366,10 +366,12 @@ async def create_from_excel(
     key: IdempotencyKey = None,
 ) -> Response:
     """A new batch of the file's contacts; it waits for ``/resume`` unless ``start`` is given."""
-    require(caller, "import")
+    require_grant(caller, "import")
     for name, value in (("dias_fecha_limite", dias_fecha_limite), ("dias_fecha_maxima", dias_fecha_maxima)):
         if value is not None:
-            raise invalid(f"body.{name}", "a date that an agent names must stand in the file: add a column")
+            raise invalid_part(
+                f"body.{name}", "a date that an agent names must stand in the file: add a column"
+            )
     args: dict[str, Any] = {
         "name": batch_name,
         "duplicates": "keep" if allow_duplicates else "leave-out",
@@ -386,8 +388,8 @@ async def create_from_excel(
 
 def _settings_from(text: str) -> dict[str, Any]:
     try:
-        return CallSettingsBody.model_validate_json(text).options()[0]
+        return CallSettingsBody.model_validate_json(text).to_options()[0]
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         place = ".".join(["body.call_settings_json", *map(str, first["loc"])])
-        raise invalid(place, first["msg"]) from exc
+        raise invalid_part(place, first["msg"]) from exc

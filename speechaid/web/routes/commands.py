@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from speechaid.model.identity import Principal
 from speechaid.protocol.commands import COMMANDS, Argument, CommandSpec, Kind
 from speechaid.protocol.text import encode_json
-from speechaid.web.access import Caller, require
+from speechaid.web.access import Caller, require_grant
 from speechaid.web.command_table import ROUTES, CommandRoute
 from speechaid.web.idempotency import IdempotencyKey
 from speechaid.web.problems import not_found
@@ -76,7 +76,7 @@ def _endpoint(route: CommandRoute) -> Any:
     async def endpoint(**given: Any) -> Response:
         caller: Principal = given["caller"]
         services: Services = given["services"]
-        require(caller, route.command)
+        require_grant(caller, route.command)
         if has_body:
             body: BaseModel | None = given["body"]
             args = {} if body is None else body.model_dump(by_alias=True, exclude_none=True)
@@ -115,7 +115,7 @@ async def carry_out(
         result = await services.daemon.ask(
             caller, route.command, {**args, _KEY: key or secrets.token_hex(16)}
         )
-        return answer(result, 200 if result.get("repeated") else 201)
+        return json_response(result, 200 if result.get("repeated") else 201)
     async with services.daemon.place_for(file) as content:
         if file is not None:
             args[_file_argument(COMMANDS[route.command])] = name_of(file)
@@ -125,7 +125,7 @@ async def carry_out(
 
         request = [route.command, args, None if content is None else hashlib.sha256(content).hexdigest()]
         result, repeated = await services.keys.once(caller, key, request, work)
-    return answer(result, 200 if repeated or not route.creates else 201, repeated=repeated)
+    return json_response(result, 200 if repeated or not route.creates else 201, repeated=repeated)
 
 
 def within_account(caller: Principal, command: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def within_account(caller: Principal, command: str, args: dict[str, Any]) -> dic
     return args
 
 
-def answer(result: Mapping[str, Any], status: int = 200, *, repeated: bool = False) -> Response:
+def json_response(result: Mapping[str, Any], status: int = 200, *, repeated: bool = False) -> Response:
     """A result as the response."""
     headers = {"Idempotent-Replayed": "true"} if repeated else None
     return Response(encode_json(result), status, headers, "application/json")

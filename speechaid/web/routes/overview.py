@@ -16,9 +16,9 @@ from speechaid import __version__
 from speechaid.model.identity import Principal
 from speechaid.model.states import JobStatus
 from speechaid.protocol.text import encode_json
-from speechaid.rules.roles import Action
+from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, require
+from speechaid.web.access import Caller, require_grant
 from speechaid.web.documents import Overview, batch_sums
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import Limit, list_jobs
@@ -75,7 +75,7 @@ async def health(services: Served) -> Health:
 @router.get("/dashboard/overview", response_model=Overview, summary="What is at work", tags=["overview"])
 async def overview(caller: Caller, services: Served) -> dict[str, Any]:
     """Sums of the last 1000 batches, by their counters."""
-    require(caller, Action.VIEW_PROGRESS)
+    require_grant(caller, WebAction.VIEW_PROGRESS)
     sums = await services.reader.share("overview", caller.account_id, _sums)
     return {**sums, "database": "up", "daemon": await services.daemon_state()}
 
@@ -105,7 +105,7 @@ async def list_all_jobs(
     skip: Annotated[int, Query(ge=0, le=1000)] = 0,
 ) -> Response:
     """Numbers masked; who reads them is recorded."""
-    require(caller, "jobs")
+    require_grant(caller, "jobs")
     args: dict[str, Any] = {"status": status, "outcome": outcome}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
@@ -132,7 +132,7 @@ async def stream_events(
     ] = None,
 ) -> Response:
     """Each event has the id of its line in ``call_logs``: a client that comes back misses none."""
-    require(caller, "logs")
+    require_grant(caller, "logs")
     args: dict[str, Any] = {}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
