@@ -44,7 +44,7 @@ class Authentication:
         try:
             principal = await self._authenticate(scope)
         except Problem as problem:
-            await problem.response()(scope, receive, send)
+            await problem.to_response()(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         self._under_way[principal.actor] += 1
@@ -52,7 +52,7 @@ class Authentication:
             if self._under_way[principal.actor] > self._at_once:
                 text = f"{self._at_once} requests of this token are under way: wait for an answer"
                 busy = Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code=ErrorCode.BUSY)
-                await busy.response()(scope, receive, send)
+                await busy.to_response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
         finally:
@@ -101,3 +101,8 @@ def require_grant(principal: Principal, what: str) -> None:
     if not may(principal.role, what):
         text = f"the role {principal.role} may not do this ({what})"
         raise Problem(HTTPStatus.FORBIDDEN, text, code=ErrorCode.FORBIDDEN)
+
+
+def needs(what: str) -> dict[str, Any]:
+    """What a route requires, for the OpenAPI document: a command, or an action."""
+    return {"x-requires": str(what)}

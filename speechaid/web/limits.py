@@ -58,7 +58,7 @@ class RequestLimits:
         self._forms += request.is_form
         try:
             if busy is not None:
-                await busy.response()(scope, request.receive, request.send)
+                await busy.to_response()(scope, request.receive, request.send)
             else:
                 await self._app(scope, request.receive, request.send)
         finally:

@@ -85,7 +85,7 @@ class Problem(Exception):  # noqa: N818 - an answer
             title=status.phrase, status=int(status), detail=detail, code=code, errors=errors
         )
 
-    def response(self) -> Response:
+    def to_response(self) -> Response:
         """The answer."""
         body = encode_json(self.document.model_dump(exclude_none=True))
         return Response(body, self.document.status, self.headers, MEDIA_TYPE)
@@ -114,7 +114,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(_request: Request, exc: Problem) -> Response:
-        return exc.response()
+        return exc.to_response()
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, exc: HTTPException) -> Response:
@@ -123,7 +123,7 @@ def add_handlers(app: FastAPI) -> None:
             str(exc.detail) if exc.detail != status.phrase else _SENTENCES.get(status, status.description)
         )
         code = _CODES.get(status, ErrorCode.BAD_REQUEST)
-        return Problem(status, detail or status.phrase, code=code, headers=exc.headers).response()
+        return Problem(status, detail or status.phrase, code=code, headers=exc.headers).to_response()
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_request: Request, exc: RequestValidationError) -> Response:
@@ -133,21 +133,21 @@ def add_handlers(app: FastAPI) -> None:
         ]
         detail = f"{errors[0].field}: {errors[0].message}" if errors else "the request cannot be read"
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return Problem(status, detail, code=ErrorCode.BAD_ARGUMENT, errors=errors).response()
+        return Problem(status, detail, code=ErrorCode.BAD_ARGUMENT, errors=errors).to_response()
 
     @app.exception_handler(StoreUnavailable)
     async def _away(_request: Request, exc: StoreUnavailable) -> Response:
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), code=ErrorCode.UNAVAILABLE).response()
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), code=ErrorCode.UNAVAILABLE).to_response()
 
     @app.exception_handler(SpeechaidError)
     async def _refused(_request: Request, exc: SpeechaidError) -> Response:
         log.error("web.fault", text=str(exc))
-        return Problem(HTTPStatus.BAD_GATEWAY, str(exc), code=ErrorCode.INTERNAL).response()
+        return Problem(HTTPStatus.BAD_GATEWAY, str(exc), code=ErrorCode.INTERNAL).to_response()
 
     @app.exception_handler(Exception)
     async def _fault(_request: Request, exc: Exception) -> Response:
         text = f"a programming error ({type(exc).__name__}); the log of speechaid web has the details"
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text, code=ErrorCode.INTERNAL).response()
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text, code=ErrorCode.INTERNAL).to_response()
 
 
 #: What the framework answers with the bare phrase.

@@ -84,8 +84,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
-    # uvicorn handles signals only while it serves, and raises them again after its orderly end: an earlier one
-    # must not be lost, a repeated one must not kill.
+    # uvicorn handles signals only while it serves, and raises them again after its orderly end: an earlier
+    # one must not be lost, a repeated one must not kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     place = listener.getsockname()

@@ -13,7 +13,7 @@ from speechaid.model.reading import mapping
 from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, require_grant
+from speechaid.web.access import Caller, needs, require_grant
 from speechaid.web.documents import (
     AccountDocument,
     AccountPage,
@@ -84,7 +84,13 @@ _SAME_NAME: Final = (
 )
 
 
-@router.post("/accounts", status_code=201, response_model=AccountDocument, summary="Create an account")
+@router.post(
+    "/accounts",
+    status_code=201,
+    response_model=AccountDocument,
+    openapi_extra=needs("create-account"),
+    summary="Create an account",
+)
 async def create_account(
     *,
     caller: Caller,
@@ -118,7 +124,12 @@ async def create_account(
     return json_response(shown, 200 if repeated else 201, repeated=repeated)
 
 
-@router.get("/accounts", response_model=AccountPage, summary="Accounts in the order of their ids")
+@router.get(
+    "/accounts",
+    response_model=AccountPage,
+    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    summary="Accounts in the order of their ids",
+)
 async def list_accounts(
     *,
     caller: Caller,
@@ -142,7 +153,12 @@ async def list_accounts(
     return {"accounts": [account_document(one) for one in shown], "limit": limit, "next": following}
 
 
-@router.get("/accounts/{account_id}", response_model=AccountDocument, summary="One account")
+@router.get(
+    "/accounts/{account_id}",
+    response_model=AccountDocument,
+    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    summary="One account",
+)
 async def get_account(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """As it stands in the database."""
     require_grant(caller, WebAction.VIEW_ACCOUNTS)
@@ -150,7 +166,10 @@ async def get_account(caller: Caller, services: Served, account_id: AccountId) -
 
 
 @router.get(
-    "/accounts/{account_id}/balance", response_model=BalanceDocument, summary="What an account has left"
+    "/accounts/{account_id}/balance",
+    response_model=BalanceDocument,
+    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    summary="What an account has left",
 )
 async def get_balance(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """In minutes or in its currency."""
@@ -159,7 +178,10 @@ async def get_balance(caller: Caller, services: Served, account_id: AccountId) -
 
 
 @router.get(
-    "/accounts/{account_id}/stats", response_model=AccountStats, summary="An account's batches, summed"
+    "/accounts/{account_id}/stats",
+    response_model=AccountStats,
+    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    summary="An account's batches, summed",
 )
 async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """By the counters of its batches."""
@@ -167,7 +189,10 @@ async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> 
 
 
 @router.get(
-    "/accounts/{account_id}/summary", response_model=AccountSummary, summary="Account, balance and sums"
+    "/accounts/{account_id}/summary",
+    response_model=AccountSummary,
+    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    summary="Account, balance and sums",
 )
 async def get_account_summary(
     *,
@@ -197,6 +222,7 @@ async def _summary(caller: Caller, services: Services, name: str) -> dict[str, A
 @router.get(
     "/accounts/{account_id}/last-call-settings",
     response_model=CallSettingsDocument,
+    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
     summary="The call settings that an account used last",
 )
 async def get_last_call_settings(
@@ -219,7 +245,12 @@ async def get_last_call_settings(
     }
 
 
-@router.get("/accounts/{account_id}/batches", response_model=BatchPage, summary="Batches of an account")
+@router.get(
+    "/accounts/{account_id}/batches",
+    response_model=BatchPage,
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    summary="Batches of an account",
+)
 async def list_batches_of_account(
     *,
     caller: Caller,

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from speechaid.model.identity import Principal
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import Caller, require_grant
+from speechaid.web.access import Caller, needs, require_grant
 from speechaid.web.call_settings import CallSettingsBody
 from speechaid.web.command_table import ROUTES
 from speechaid.web.documents import (
@@ -87,7 +87,13 @@ _EXAMPLE: Final = {
 }
 
 
-@router.post("/batches", status_code=201, response_model=CreatedBatch, summary="Create an empty batch")
+@router.post(
+    "/batches",
+    status_code=201,
+    response_model=CreatedBatch,
+    openapi_extra=needs("create-batch"),
+    summary="Create an empty batch",
+)
 async def create_batch(
     *,
     caller: Caller,
@@ -116,7 +122,12 @@ async def create_batch(
     return json_response(body_json, 200 if repeated else 201, repeated=repeated)
 
 
-@router.get("/batches", response_model=BatchPage, summary="Batches, the last first")
+@router.get(
+    "/batches",
+    response_model=BatchPage,
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    summary="Batches, the last first",
+)
 async def list_batches(
     *,
     caller: Caller,
@@ -142,7 +153,12 @@ async def list_batches(
     return {"batches": [batch_document(batch) for batch in shown], "limit": limit, "next": following}
 
 
-@router.get("/batches/{batch_id}", response_model=BatchDocument, summary="One batch")
+@router.get(
+    "/batches/{batch_id}",
+    response_model=BatchDocument,
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    summary="One batch",
+)
 async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """As it stands in the database."""
     require_grant(caller, WebAction.VIEW_PROGRESS)
@@ -150,7 +166,10 @@ async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict
 
 
 @router.get(
-    "/batches/{batch_id}/summary", response_model=BatchSummary, summary="A batch with its jobs counted"
+    "/batches/{batch_id}/summary",
+    response_model=BatchSummary,
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    summary="A batch with its jobs counted",
 )
 async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """Counts of the last seconds."""
@@ -158,7 +177,12 @@ async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> di
     return {**document, **{name: progress[name] for name in ("status", "jobs", "daemon")}}
 
 
-@router.get("/batches/{batch_id}/status", response_model=BatchProgress, summary="How far a batch is")
+@router.get(
+    "/batches/{batch_id}/status",
+    response_model=BatchProgress,
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    summary="How far a batch is",
+)
 async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """Made to be polled: one reading of some seconds serves all clients."""
     return (await _progress(caller, services, batch_id))[0]
@@ -166,6 +190,7 @@ async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dic
 
 @router.get(
     "/batches/{batch_id}/events",
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
     summary="The progress of a batch as server-sent events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
@@ -234,7 +259,10 @@ _CHANGE: Final = {"description": "Segunda vuelta", "call_settings": {"max_attemp
 
 
 @router.patch(
-    "/batches/{batch_id}", response_model=BatchDocument, summary="Change a batch, pause or resume it"
+    "/batches/{batch_id}",
+    response_model=BatchDocument,
+    openapi_extra=needs("edit-batch"),
+    summary="Change a batch, pause or resume it",
 )
 async def change_batch(
     *,
@@ -272,7 +300,12 @@ async def change_batch(
     return batch_document(await services.get_batch(caller, batch_id))
 
 
-@router.delete("/batches/{batch_id}", response_model=CommandAnswer, summary="Delete a batch, or cancel it")
+@router.delete(
+    "/batches/{batch_id}",
+    response_model=CommandAnswer,
+    openapi_extra=needs("cancel-batch"),
+    summary="Delete a batch, or cancel it",
+)
 async def delete_batch(
     *,
     caller: Caller,
@@ -299,7 +332,12 @@ async def delete_batch(
     )
 
 
-@router.get("/batches/{batch_id}/jobs", response_model=CommandAnswer, summary="Jobs of a batch")
+@router.get(
+    "/batches/{batch_id}/jobs",
+    response_model=CommandAnswer,
+    openapi_extra=needs("jobs"),
+    summary="Jobs of a batch",
+)
 async def list_jobs_of_batch(
     *,
     caller: Caller,
@@ -330,7 +368,12 @@ async def list_jobs(
 # -- SpeechAI's two steps of an import ---------------------------------------------------------------------
 
 
-@router.post("/batches/excel/preview", response_model=CommandAnswer, summary="What an import would do")
+@router.post(
+    "/batches/excel/preview",
+    response_model=CommandAnswer,
+    openapi_extra=needs("import"),
+    summary="What an import would do",
+)
 async def preview_excel(
     *,
     caller: Caller,
@@ -346,7 +389,13 @@ async def preview_excel(
     return await carry_out(services, caller, _PREVIEW, args, file=file)
 
 
-@router.post("/batches/excel/create", status_code=201, response_model=CommandAnswer, summary="Import a file")
+@router.post(
+    "/batches/excel/create",
+    status_code=201,
+    response_model=CommandAnswer,
+    openapi_extra=needs("import"),
+    summary="Import a file",
+)
 async def create_from_excel(
     *,
     caller: Caller,
