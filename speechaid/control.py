@@ -16,6 +16,7 @@ import fcntl
 import json
 import logging
 import os
+import pwd
 import select
 import stat
 import time
@@ -29,13 +30,16 @@ import pydantic_core
 
 from speechaid.control_sockets.clients import ClientConnections, Connection, client_of
 from speechaid.control_sockets.relay import RelayProcess, TcpAccess
-from speechaid.errors import ControlError
+from speechaid.errors import ConfigError, ControlError
 from speechaid.fleet.interfaces import Readable
+from speechaid.model.identity import Role
 from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
-from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.protocol.messages import Access, ErrorCode, OnBehalf, Peer, Refusal, Request, Runs
 from speechaid.protocol.zmtp import Message
+from speechaid.rules.roles import may
+from speechaid.settings import Settings
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
 
@@ -61,8 +65,17 @@ class ControlSocket:
         ControlError: another daemon holds the socket, or it cannot be made; the text says why.
     """
 
-    def __init__(self, path: Path, tcp: TcpAccess | None = None) -> None:
+    def __init__(self, path: Path, tcp: TcpAccess | None = None, *, web_uid: int | None = None) -> None:
+        """Bind the socket.
+
+        Args:
+            path: of the socket.
+            tcp: how clients on the network are let in; None: there are none.
+            web_uid: of the user whose processes are believed on whose behalf they ask; this process' own
+                unless given.
+        """
         self.path = path
+        self._web_uid = os.geteuid() if web_uid is None else web_uid
         _prepare_directory(path)
         with contextlib.ExitStack() as opened:
             self._lock = _take_lock(path)
@@ -290,16 +303,27 @@ class ControlSocket:
             decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=text)
         else:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
-            if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                text = (
-                    f"{decoded.command.name} needs {decoded.command.access} access, and this client has"
-                    f" {peer.access}"
-                )
-                decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=text)
+            if isinstance(decoded, Request):
+                asked_for = decoded.peer.on_behalf
+                peer = self._with_rights(peer, asked_for)
+                lacks = _right_that_lacks(decoded, peer, asked_for)
+                if lacks is not None:
+                    decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks)
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
             return None
         return replace(decoded, route=route, peer=peer, remote=peer.name is not None)
+
+    def _with_rights(self, peer: Peer, on_behalf: OnBehalf | None) -> Peer:
+        """The peer with what it may do: for a user whom the web process names, or by itself.
+
+        The web process alone, where it has a user of its own, needs no more than to see whether all is well.
+        """
+        if peer.name is not None or peer.uid != self._web_uid:
+            return peer
+        if on_behalf is None and peer.uid != os.geteuid():
+            return replace(peer, access=Access.STATUS)
+        return replace(peer, on_behalf=on_behalf)
 
     def _refuse_message(self, refusal: Refusal, peer: Peer, route: bytes) -> None:
         self._log_refusal(refusal, peer)
@@ -345,6 +369,35 @@ class ControlSocket:
         if self._undeliverable.get(route, True) is None:
             return None
         return self._clients.send(number, (of_relay, message), of_stream=of_stream)
+
+
+def web_uid(settings: Settings) -> int | None:
+    """The uid of ``SPEECHAID_WEB_USER``; None where it is not set.
+
+    Raises:
+        ConfigError: this machine has no such user.
+    """
+    name = settings.control.web_user
+    try:
+        return None if name is None else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise ConfigError([f"SPEECHAID_WEB_USER={name}: this machine has no such user"]) from None
+
+
+def _right_that_lacks(request: Request, peer: Peer, asked_for: OnBehalf | None) -> str | None:
+    """Why the peer may not give this command; None where it may."""
+    if asked_for is not None and peer.on_behalf is None:
+        return (
+            "on_behalf is believed of the web process alone, on the daemon's own socket (SPEECHAID_WEB_USER)"
+        )
+    command = request.command
+    if not peer.may(command.access):
+        return f"{command.name} needs {command.access} access, and this client has {peer.access}"
+    if asked_for is not None and not may(Role(asked_for.role), command.name):
+        return f"{command.name} is not for the role {asked_for.role}"
+    if command.is_local and peer.name is not None:
+        return f"{command.name} is for the daemon's own host: not over TCP"
+    return None
 
 
 def _route(connection: Connection) -> bytes:

@@ -59,6 +59,8 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
         {
             *("create-account", "edit-account", "top-up", "suspend-account", "resume-account"),
             *("test-number-add", "test-number-remove", "forget", "release-stuck"),
+            *("user-add", "users", "user-edit", "user-password", "user-disable", "user-enable"),
+            *("user-sessions", "user-logout", "token-add", "tokens", "token-revoke"),
             WebAction.VIEW_USERS,
         }
     ),

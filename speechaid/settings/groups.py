@@ -319,6 +319,17 @@ class ControlSettings(Group):
         live=False,
     )
 
+    web_user: str | None = setting(
+        "SPEECHAID_WEB_USER",
+        None,
+        "the user whose process, `speechaid web`, is believed on whose behalf it asks; without such a user's"
+        " name it may do nothing but ask for the status",
+        default_shown="the daemon's own user",
+        allowed="the name of a user of this machine",
+        live=False,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$",
+    )
+
 
 class LoggingSettings(Group):
     """What the log tells, and how."""

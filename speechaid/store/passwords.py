@@ -66,7 +66,8 @@ class PasswordHashes:
             passes: argon2's time cost; the library's default unless given, as tests do.
             memory_kib: the memory of one hash; the library's default (64 MiB) unless given.
         """
-        self._costs = {"time_cost": passes, "memory_cost": memory_kib}
+        self._passes = passes
+        self._memory_kib = memory_kib
 
     def hash(self, password: str) -> str:
         """The hash of a new password, with its salt and parameters.
@@ -106,9 +107,12 @@ class PasswordHashes:
     def _hasher(self) -> PasswordHasher:
         if importlib.util.find_spec("argon2") is None:
             raise ConfigError(["users need argon2-cffi: pip install 'speechaid[web]'"])
-        from argon2 import PasswordHasher  # noqa: PLC0415 - an extra
+        import argon2  # noqa: PLC0415 - an extra
 
-        return PasswordHasher(**{name: cost for name, cost in self._costs.items() if cost is not None})
+        return argon2.PasswordHasher(
+            time_cost=self._passes or argon2.DEFAULT_TIME_COST,
+            memory_cost=self._memory_kib or argon2.DEFAULT_MEMORY_COST,
+        )
 
     @functools.cached_property
     def _unknown(self) -> str:

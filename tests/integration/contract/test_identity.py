@@ -119,7 +119,7 @@ def test_a_disabled_user_is_refused_as_an_unknown_one(identities: Identities, ma
     with pytest.raises(LoginRefused):
         identities.start_session(maria)
     identities.enable_user("maria")
-    assert identities.check_login("maria", PASSWORD, HOME)
+    identities.check_login("maria", PASSWORD, HOME)
     assert identities.find_session(secret) is None
 
 
@@ -132,7 +132,7 @@ def test_a_hash_of_other_parameters_is_renewed_at_the_login(identities: Identiti
     row = identities.users.find_one({"_id": "maria"})
     assert row is not None
     assert row["hash"] != weak
-    assert identities.check_login("maria", PASSWORD, HOME)
+    identities.check_login("maria", PASSWORD, HOME)
 
 
 def test_a_stored_hash_that_is_none_lets_nobody_in(identities: Identities, maria: User) -> None:
@@ -144,7 +144,7 @@ def test_a_stored_hash_that_is_none_lets_nobody_in(identities: Identities, maria
 
 def test_a_password_is_the_same_however_its_accents_are_typed(identities: Identities, maria: User) -> None:
     identities.set_password(maria.name, "contrase\u00f1a larga")
-    assert identities.check_login("maria", "contrasen\u0303a larga", HOME)
+    identities.check_login("maria", "contrasen\u0303a larga", HOME)
 
 
 def test_a_new_password_ends_the_sessions(identities: Identities, maria: User) -> None:
@@ -331,7 +331,7 @@ def test_strangers_do_not_lock_a_user_out_of_a_known_address(identities: Identit
     fail(identities, identity.USER_TRIES, name=maria.name)
     with pytest.raises(TooManyTries):
         identities.check_login("maria", PASSWORD, ELSEWHERE)
-    assert identities.check_login("maria", PASSWORD, HOME)
+    identities.check_login("maria", PASSWORD, HOME)
 
 
 def test_a_known_address_has_a_limit_of_its_own(identities: Identities, maria: User) -> None:
@@ -346,24 +346,24 @@ def test_addresses_of_one_ipv6_network_count_as_one(identities: Identities, mari
         fail(identities, 1, name=f"user-{number}", address=f"2001:db8::{number:x}")
     with pytest.raises(TooManyTries):
         identities.check_login("maria", PASSWORD, "2001:db8::ffff")
-    assert identities.check_login(maria.name, PASSWORD, "2001:db8:0:1::1")
+    identities.check_login(maria.name, PASSWORD, "2001:db8:0:1::1")
 
 
 def test_successful_logins_use_no_try_up(identities: Identities, maria: User) -> None:
     for number in range(identity.USER_TRIES + 2):
-        assert identities.check_login(maria.name, PASSWORD, f"203.0.113.{number}")
+        identities.check_login(maria.name, PASSWORD, f"203.0.113.{number}")
 
 
 def test_a_limit_ends_with_its_window(identities: Identities, maria: User) -> None:
     fail(identities, identity.USER_TRIES, name=maria.name)
     set_back(identities, until=identity.WINDOW_SECONDS)
-    assert identities.check_login("maria", PASSWORD, ELSEWHERE)
+    identities.check_login("maria", PASSWORD, ELSEWHERE)
 
 
 def test_a_clock_that_was_set_back_locks_nobody_out(identities: Identities, maria: User) -> None:
     fail(identities, identity.USER_TRIES, name=maria.name)
     set_back(identities, until=-86_400)
-    assert identities.check_login("maria", PASSWORD, ELSEWHERE)
+    identities.check_login("maria", PASSWORD, ELSEWHERE)
 
 
 def test_a_restart_forgets_no_try(identities: Identities, store: Store, maria: User) -> None:
