@@ -19,6 +19,7 @@ import zmq
 
 from speechaid.protocol import messages
 from speechaid.protocol.connection_faults import timeout_reason, unreachable_reason
+from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
@@ -66,7 +67,7 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """A connection to one daemon; a context manager."""
 
-    def __init__(self, target: Path | Remote, *, on_behalf: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, target: Path | Remote, *, on_behalf: OnBehalf | None = None) -> None:
         """Connect at the first request.
 
         Args:
@@ -74,7 +75,9 @@ class Client:
             on_behalf: the user of the HTTP API for whom every request is made; only from that process.
         """
         self.target = target
-        self._envelope = {} if on_behalf is None else {"on_behalf": dict(on_behalf)}
+        self._envelope: dict[str, Any] = (
+            {} if on_behalf is None else {"v": ON_BEHALF_VERSION, "on_behalf": on_behalf.to_wire()}
+        )
         self._context = zmq.Context()
         self._dealer: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None

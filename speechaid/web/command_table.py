@@ -32,13 +32,13 @@ class CommandRoute:
     creates: bool = False
     #: Its parameters are a form with a file.
     takes_file: bool = False
-    #: Its ``reason`` and the like come as parameters of the query, as a DELETE has no body.
     status: int = 200
 
 
 _BATCH: Final = {"batch_id": ("batch", "batch")}
 _ACCOUNT: Final = {"account_id": ("account", "account")}
 _JOB: Final = {"job_id": ("job", "job")}
+_NAME: Final = {"name": ("name", None)}
 _WRITES: Final = ("POST", "PUT")
 
 
@@ -274,6 +274,56 @@ ROUTES: Final = (
     _order("/pause-all", "pause-all", "Pause every active batch", example={"reason": "holiday"}),
     _order("/resume-all", "resume-all", "Resume the batches that pause-all paused, and no others"),
     _post("/release-stuck", "release-stuck", "Requeue jobs whose worker is gone", example={"dry_run": True}),
+    # -- users and tokens
+    _get("/users", "users", "The users of the API and the page"),
+    _post(
+        "/users",
+        "user-add",
+        "Create a user",
+        example={"name": "maria", "role": "operator", "password": "a long sentence"},
+        status=201,
+    ),
+    CommandRoute(
+        methods=("PATCH",),
+        path="/users/{name}",
+        command="user-edit",
+        summary="Change role or account of a user",
+        in_path=_NAME,
+        example={"role": "viewer"},
+    ),
+    _order(
+        "/users/{name}/password",
+        "user-password",
+        "Set a password; the user's sessions end",
+        in_path=_NAME,
+        example={"password": "another long sentence"},
+    ),
+    _order("/users/{name}/disable", "user-disable", "Refuse a user's logins", in_path=_NAME),
+    _order("/users/{name}/enable", "user-enable", "Allow them again", in_path=_NAME),
+    _get("/users/{name}/sessions", "user-sessions", "Where a user is logged in", in_path=_NAME),
+    CommandRoute(
+        methods=("DELETE",),
+        path="/users/{name}/sessions",
+        command="user-logout",
+        summary="End a user's sessions",
+        in_path=_NAME,
+    ),
+    _get("/tokens", "tokens", "The tokens, without their secrets"),
+    # Without Idempotency-Key: what it answers, the secret, is stored nowhere.
+    _post(
+        "/tokens",
+        "token-add",
+        "Create a token; its secret is in this answer alone",
+        example={"name": "crm", "role": "operator"},
+        status=201,
+    ),
+    CommandRoute(
+        methods=("DELETE",),
+        path="/tokens/{name}",
+        command="token-revoke",
+        summary="Revoke a token, at once and for good",
+        in_path=_NAME,
+    ),
     # -- Retell, test calls
     _get("/agents", "agents", "The agents that Retell has"),
     _get("/numbers", "numbers", "The phone numbers that Retell has"),

@@ -21,6 +21,7 @@ from speechaid.model.identity import Principal, PrincipalKind
 from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
 from speechaid.protocol.commands import COMMANDS, CommandSpec
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.on_behalf import OnBehalf
 from speechaid.web.problems import Problem, refusal_problem
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
@@ -146,14 +147,10 @@ def _kind_of(spec: CommandSpec) -> str:
     return "long" if spec.timeout_seconds > _LONG_SECONDS else "ordinary"
 
 
-def on_behalf(principal: Principal) -> dict[str, Any]:
+def on_behalf(principal: Principal) -> OnBehalf:
     """Who asks, as the request's envelope names them."""
-    return {
-        "user": principal.name,
-        "kind": "token" if principal.kind is PrincipalKind.TOKEN else "user",
-        "role": str(principal.role),
-        "account": principal.account_id,
-    }
+    kind = "token" if principal.kind is PrincipalKind.TOKEN else "user"
+    return OnBehalf(user=principal.name, role=str(principal.role), account=principal.account_id, kind=kind)
 
 
 def daemon_away(why: str) -> Problem:

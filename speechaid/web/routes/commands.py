@@ -17,7 +17,6 @@ from speechaid.protocol.text import encode_json
 from speechaid.web.access import Caller, needs, require_grant
 from speechaid.web.command_table import ROUTES, CommandRoute
 from speechaid.web.idempotency import IdempotencyKey
-from speechaid.web.problems import not_found
 from speechaid.web.services import Served, Services
 
 #: Longest text of a parameter, as the daemon has it.
@@ -109,7 +108,6 @@ async def carry_out(
 
     A file is in memory only while the daemon takes it, and two are at a time.
     """
-    args = within_account(caller, route.command, args)
     names = {argument.name for argument in COMMANDS[route.command].wire_arguments}
     if route.creates and _KEY in names:  # the daemon keeps this one with what it creates
         result = await services.daemon.ask(
@@ -125,23 +123,9 @@ async def carry_out(
 
         request = [route.command, args, None if content is None else hashlib.sha256(content).hexdigest()]
         result, repeated = await services.keys.once(caller, key, request, work)
-    return json_response(result, 200 if repeated or not route.creates else 201, repeated=repeated)
-
-
-def within_account(caller: Principal, command: str, args: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the caller's account; another one is as unknown as one that does not exist.
-
-    The daemon decides by the envelope; this only spares a caller who is bound to an account to name it.
-
-    Raises:
-        Problem: another account is named.
-    """
-    takes = any(each.name == "account" for each in COMMANDS[command].wire_arguments)
-    if caller.account_id is None or not takes:
-        return args
-    if args.setdefault("account", caller.account_id) != caller.account_id:
-        raise not_found("account")
-    return args
+    return json_response(
+        result, 200 if repeated else 201 if route.creates else route.status, repeated=repeated
+    )
 
 
 def json_response(result: Mapping[str, Any], status: int = 200, *, repeated: bool = False) -> Response:

@@ -22,7 +22,7 @@ from speechaid.web.access import Caller, needs, require_grant
 from speechaid.web.documents import Overview, batch_sums
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import Limit, list_jobs
-from speechaid.web.routes.commands import CommandAnswer, within_account
+from speechaid.web.routes.commands import CommandAnswer
 from speechaid.web.services import Served, Services
 
 open_router = APIRouter(tags=["health"])
@@ -149,7 +149,6 @@ async def stream_events(
     args: dict[str, Any] = {}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
-    args = within_account(caller, "logs", args)
     first = await _lines(services, caller, args, last_event_id, 1 if last_event_id is None else _LINES)
     streams = request.app.state.event_streams
     if len(streams) >= MAX_EVENT_STREAMS:
