@@ -61,20 +61,19 @@ def poll(address: str, token: str, paths: list[str], stop: Event, answers: Any) 
     answers.put((dict(statuses), times))
 
 
-def turn(terminal: Terminal) -> tuple[float, list[float], list[float]]:
-    """Calls a second, and the milliseconds of holds and of their ends."""
+def turn(terminal: Terminal) -> tuple[float, dict[str, list[float]]]:
+    """Calls a second, and the milliseconds of each ``hold`` and ``unhold``."""
     placed, began = len(terminal.simulator.placed_calls()), time.monotonic()
     time.sleep(TURN_SECONDS)
     rate = (len(terminal.simulator.placed_calls()) - placed) / (time.monotonic() - began)
-    holds: list[float] = []
-    ends: list[float] = []
+    times: dict[str, list[float]] = {"hold": [], "unhold": []}
     with Client(terminal.daemon.socket) as client:
         for _ in range(HOLD_ROUNDS):
-            for command, times in (("hold", holds), ("unhold", ends)):
+            for command, took in times.items():
                 at = time.monotonic()
                 client.ask(command, {}, timeout_seconds=60)
-                times.append((time.monotonic() - at) * 1000)
-    return rate, holds, ends
+                took.append((time.monotonic() - at) * 1000)
+    return rate, times
 
 
 def main() -> None:
@@ -91,7 +90,7 @@ def main() -> None:
         token = make_token(store, "bench", Role.MANAGER)
         batch = terminal.import_contacts(JOBS, "bench")
         with running_web(terminal.place, own) as web:
-            found: dict[bool, list[tuple[float, list[float], list[float]]]] = {False: [], True: []}
+            found: dict[bool, list[tuple[float, dict[str, list[float]]]]] = {False: [], True: []}
             statuses: Counter[int] = Counter()
             times: list[float] = []
             for number in range(2 * TURNS):
@@ -119,13 +118,12 @@ def main() -> None:
         f"calls a second: {rates[False]:.2f} without, {rates[True]:.2f} with clients"
         f" (ratio {rates[True] / rates[False]:.2f})"
     )
-    for name, place in (("hold", 1), ("unhold", 2)):
-        alone = [value for one in found[False] for value in one[place]]
-        beside_all = [value for one in found[True] for value in one[place]]
-        print(
-            f"{name}, ms: median {percentile(alone, 0.5):.0f} without,"
-            f" {percentile(beside_all, 0.5):.0f} with; 90th percentile {percentile(alone, 0.9):.0f} without, {percentile(beside_all, 0.9):.0f} with"
-        )
+    for name in ("hold", "unhold"):
+        alone = [value for _, took in found[False] for value in took[name]]
+        beside_all = [value for _, took in found[True] for value in took[name]]
+        for share in (0.5, 0.9):
+            without, with_clients = percentile(alone, share), percentile(beside_all, share)
+            print(f"{name}: {share:.0%} within {without:.0f} ms without, {with_clients:.0f} ms with clients")
     print(
         f"answers by status: {dict(statuses)}; median {percentile(times, 0.5) * 1000:.0f} ms,"
         f" 99th percentile {percentile(times, 0.99) * 1000:.0f} ms"

@@ -34,6 +34,7 @@ _FILES: Final = 2
 PLACE_SECONDS: Final = 10.0
 #: For so many seconds the daemon counts as up, or away, for ``health``.
 _PRESENCE_SECONDS: Final = 2.0
+_STATUS_SECONDS: Final = 2.0
 
 
 class DaemonConnection:
@@ -46,7 +47,9 @@ class DaemonConnection:
         }
         self._places = {kind: asyncio.Semaphore(places) for kind, places in _PLACES.items()}
         self._files = asyncio.Semaphore(_FILES)
-        self._presence: tuple[float, bool] = (0.0, False)
+        #: When the daemon was last asked, and whether it answered.
+        self._presence: tuple[float, bool] = (float("-inf"), False)
+        self._asking_status: asyncio.Future[bool] | None = None
 
     async def ask(
         self,
@@ -116,24 +119,26 @@ class DaemonConnection:
             self._files.release()
 
     async def is_up(self) -> bool:
-        """Whether a daemon answers; asked at most every two seconds."""
+        """Whether a daemon answers; asked at most every two seconds, for all who want to know."""
         at, is_up = self._presence
         if time.monotonic() - at < _PRESENCE_SECONDS:
             return is_up
-        self._presence = (time.monotonic(), is_up)  # others who ask meanwhile get the last answer
-        loop = asyncio.get_running_loop()
-        self._presence = (time.monotonic(), await loop.run_in_executor(self._threads["urgent"], self._ping))
-        return self._presence[1]
+        if self._asking_status is None or self._asking_status.done():
+            loop = asyncio.get_running_loop()
+            self._asking_status = loop.run_in_executor(self._threads["urgent"], self._ask_status)
+        return await asyncio.shield(self._asking_status)
 
-    def _ping(self) -> bool:
+    def _ask_status(self) -> bool:
+        is_up = True
         try:
             with Client(self._path) as client:
-                client.ask("status", {}, timeout_seconds=2.0)
+                client.ask("status", {}, timeout_seconds=_STATUS_SECONDS)
         except Refused:
-            return True
+            is_up = True
         except Unreachable:
-            return False
-        return True
+            is_up = False
+        self._presence = (time.monotonic(), is_up)
+        return is_up
 
     def close(self) -> None:
         """Take no more commands; those under way go on in the daemon."""

@@ -38,6 +38,7 @@ class IdempotencyKeys:
 
     def __init__(self, reader: DatabaseReader) -> None:
         self._reader = reader
+        self._prepared = False
 
     async def once(
         self,
@@ -64,7 +65,7 @@ class IdempotencyKeys:
             return await carry_out(), False
         name = _digest(caller.actor, key)
         digest = _digest(encode_json(request, sort_keys=True, default=str).decode())
-        known = await self._reader.on_identities(lambda store: _records(store).begin(name, digest))
+        known = await self._reader.on_identities(lambda store: self._begin(_records(store), name, digest))
         if known is not None:
             return _replayed(known, digest), True
         try:
@@ -83,6 +84,12 @@ class IdempotencyKeys:
             raise Problem(HTTPStatus.BAD_GATEWAY, f"{text}; created: {created}", code="internal") from exc
         return result, False
 
+    def _begin(self, records: IdempotencyRecords, name: str, digest: str) -> KeyRecord | None:
+        if not self._prepared:
+            records.prepare()
+            self._prepared = True
+        return records.begin(name, digest)
+
 
 def _replayed(known: KeyRecord, digest: str) -> dict[str, Any]:
     if known.request != digest:
@@ -95,11 +102,6 @@ def _replayed(known: KeyRecord, digest: str) -> dict[str, Any]:
         )
         raise Problem(HTTPStatus.CONFLICT, text, code=ErrorCode.REFUSED)
     return dict(known.created)
-
-
-def prepare_records(store: Store) -> None:
-    """Have old records deleted."""
-    _records(store).prepare()
 
 
 def _records(store: Store) -> IdempotencyRecords:
