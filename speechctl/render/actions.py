@@ -97,9 +97,16 @@ def release(result: Result) -> list[Block]:
 
 def reset(result: Result) -> list[Block]:
     """The result of ``reset-jobs``."""
+    left = left_out_line(result)
     if result["dry_run"]:
-        return [f"{plural(int(result['would_reset']), 'job')} would be reset; nothing was changed"]
-    return [f"{plural(int(result['reset']), 'job')} reset: pending, no attempt used, first phone"]
+        return [f"{plural(int(result['would_reset']), 'job')} would be reset; nothing was changed", *left]
+    return [f"{plural(int(result['reset']), 'job')} reset: pending, no attempt used, first phone", *left]
+
+
+def left_out_line(result: Result) -> list[Block]:
+    """How many people are not called again, by why."""
+    left = ", ".join(f"{count} {as_words(why)}" for why, count in result.get("left_out", {}).items())
+    return [f"left out: {left}"] if left else []
 
 
 def account(result: Result) -> list[Block]:

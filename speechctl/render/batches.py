@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount
+from speechctl.render.actions import left_out_line
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
@@ -108,8 +109,7 @@ def redial_batch(result: Result) -> list[Block]:
     """The result of ``redial-batch``."""
     name = f" ({result['source_name']})" if result.get("source_name") else ""
     source = f"{result['source']}{name}"
-    left = ", ".join(f"{count} {as_words(why)}" for why, count in result["left_out"].items())
-    tail: list[Block] = [f"left out: {left}"] if left else []
+    tail = left_out_line(result)
     if result["dry_run"]:
         people = plural(int(result["would_add"]), "person", "people")
         return [f"{people} of {source} would be called again; nothing was changed", *tail]
