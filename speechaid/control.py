@@ -30,15 +30,14 @@ import pydantic_core
 
 from speechaid.control_sockets.clients import ClientConnections, Connection, client_of
 from speechaid.control_sockets.relay import RelayProcess, TcpAccess
+from speechaid.control_sockets.rights import missing_right, with_rights
 from speechaid.errors import ConfigError, ControlError
 from speechaid.fleet.interfaces import Readable
-from speechaid.model.identity import Role
 from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
-from speechaid.protocol.messages import Access, ErrorCode, OnBehalf, Peer, Refusal, Request, Runs
+from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
 from speechaid.protocol.zmtp import Message
-from speechaid.rules.roles import may
 from speechaid.settings import Settings
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
@@ -305,25 +304,14 @@ class ControlSocket:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
             if isinstance(decoded, Request):
                 asked_for = decoded.peer.on_behalf
-                peer = self._with_rights(peer, asked_for)
-                lacks = _right_that_lacks(decoded, peer, asked_for)
+                peer = with_rights(peer, asked_for, web_uid=self._web_uid, own_uid=os.geteuid())
+                lacks = missing_right(decoded, peer, asked_for)
                 if lacks is not None:
                     decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks)
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
             return None
         return replace(decoded, route=route, peer=peer, remote=peer.name is not None)
-
-    def _with_rights(self, peer: Peer, on_behalf: OnBehalf | None) -> Peer:
-        """The peer with what it may do: for a user whom the web process names, or by itself.
-
-        The web process alone, where it has a user of its own, needs no more than to see whether all is well.
-        """
-        if peer.name is not None or peer.uid != self._web_uid:
-            return peer
-        if on_behalf is None and peer.uid != os.geteuid():
-            return replace(peer, access=Access.STATUS)
-        return replace(peer, on_behalf=on_behalf)
 
     def _refuse_message(self, refusal: Refusal, peer: Peer, route: bytes) -> None:
         self._log_refusal(refusal, peer)
@@ -382,22 +370,6 @@ def web_uid(settings: Settings) -> int | None:
         return None if name is None else pwd.getpwnam(name).pw_uid
     except KeyError:
         raise ConfigError([f"SPEECHAID_WEB_USER={name}: this machine has no such user"]) from None
-
-
-def _right_that_lacks(request: Request, peer: Peer, asked_for: OnBehalf | None) -> str | None:
-    """Why the peer may not give this command; None where it may."""
-    if asked_for is not None and peer.on_behalf is None:
-        return (
-            "on_behalf is believed of the web process alone, on the daemon's own socket (SPEECHAID_WEB_USER)"
-        )
-    command = request.command
-    if not peer.may(command.access):
-        return f"{command.name} needs {command.access} access, and this client has {peer.access}"
-    if asked_for is not None and not may(Role(asked_for.role), command.name):
-        return f"{command.name} is not for the role {asked_for.role}"
-    if command.is_local and peer.name is not None:
-        return f"{command.name} is for the daemon's own host: not over TCP"
-    return None
 
 
 def _route(connection: Connection) -> bytes:

@@ -327,7 +327,7 @@ def _start_database(
     directory = settings.database.embedded_directory
     if directory is None:
         return None, settings
-    database = EmbeddedDatabase(directory)
+    database = EmbeddedDatabase(directory, campaigns=settings.database.name)
     cleanup.callback(_close, database.stop)
     database.start()
     return database, _with_address(settings, database)

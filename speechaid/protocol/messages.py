@@ -204,7 +204,8 @@ class Refusal:
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """Encode a message; times become ISO 8601 text, and numbers that JSON does not have null."""
-    whole = {"v": PROTOCOL_VERSION, **message}
+    version = PROTOCOL_VERSION if message.get("on_behalf") is None else ON_BEHALF_VERSION
+    whole = {"v": version, **message}
     try:
         return encode_json(whole, **_ENCODING)
     except ValueError:  # a stored document may hold NaN, which costs a copy of the answer

@@ -89,8 +89,8 @@ _HEADER: Final = (
     f"# MONGO_URI, where it holds a password, in {credential_path('MONGO_URI')}.",
 )
 _WEB_HEADER: Final = (
-    "# Settings of the HTTP API (speechaid-web.service); written once by speechaid install-service, and yours",
-    "# to edit. Then: systemctl restart speechaid-web. docs/api.md explains them.",
+    "# Settings of the HTTP API (speechaid-web.service); written once by speechaid install-service,",
+    "# and yours to edit. Then: systemctl restart speechaid-web. docs/api.md explains them.",
     "# Nothing of Retell's belongs here: the API must not have the key.",
     "#SPEECHAID_WEB_ADDRESS=127.0.0.1:8000",
     "#SPEECHAID_WEB_PROXIES=127.0.0.1",

@@ -42,6 +42,11 @@ from speechaid.settings.fields import (
 )
 
 
+def identity_database(campaigns: str) -> str:
+    """The name of the database of users, tokens and sessions beside a campaigns' database."""
+    return f"{campaigns[:59]}_web"  # MongoDB allows 63 characters
+
+
 class DatabaseSettings(Group):
     """Where jobs and their history live."""
 
@@ -72,7 +77,7 @@ class DatabaseSettings(Group):
     @property
     def identity_name(self) -> str:
         """The name of the database with users, tokens and sessions of the HTTP API."""
-        return f"{self.name[:59]}_web"
+        return identity_database(self.name)
 
     @property
     def embedded_directory(self) -> Path | None:

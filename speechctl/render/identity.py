@@ -7,7 +7,7 @@ from speechctl.render.blocks import Block, Result, table
 from speechctl.render.text import local_time, plural, zone_name
 
 
-def user(result: Result) -> list[Block]:
+def one_user(result: Result) -> list[Block]:
     """The result of a command about one user."""
     state = "disabled" if result["disabled"] else "may log in"
     lines: list[Block] = [f"{result['name']}: {result['role']}, {_bound(result)}, {state}"]
@@ -33,7 +33,7 @@ def users(result: Result) -> list[Block]:
     return [table(f"times in {zone_name()}", "user role account state last_login created by", rows)]
 
 
-def sessions(result: Result) -> list[Block]:
+def user_sessions(result: Result) -> list[Block]:
     """The result of ``user-sessions``."""
     rows = [
         [row["key"], *(local_time(row[name]) for name in ("created_at", "used_at", "expires_at"))]
@@ -44,12 +44,12 @@ def sessions(result: Result) -> list[Block]:
     return [table(f"{result['user']}, times in {zone_name()}", "session began last_used ends", rows)]
 
 
-def logout(result: Result) -> list[Block]:
+def ended_sessions(result: Result) -> list[Block]:
     """The result of ``user-logout``."""
     return [f"{plural(int(result['ended']), 'session')} of {result['user']} ended"]
 
 
-def token(result: Result) -> list[Block]:
+def new_token(result: Result) -> list[Block]:
     """The result of ``token-add``."""
     until = local_time(result["expires_at"])
     return [
@@ -78,7 +78,7 @@ def tokens(result: Result) -> list[Block]:
     return [table(f"times in {zone_name()}", "token role account state expires last_used by", rows)]
 
 
-def revoked(result: Result) -> list[Block]:
+def revoked_token(result: Result) -> list[Block]:
     """The result of ``token-revoke``."""
     was = "" if result["was_valid"] else "; it was not valid any more"
     return [f"{result['name']} is revoked{was}"]

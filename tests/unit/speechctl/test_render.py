@@ -798,6 +798,48 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "may get test calls of account acme",
     ),
+    **dict.fromkeys(
+        ("user-add", "user-edit", "user-password", "user-disable"),
+        (
+            {"name": "maria", "role": "manager", "account_id": "acme", "disabled": True},
+            "maria: manager, account acme, disabled",
+        ),
+    ),
+    "user-enable": (
+        {"name": "maria", "role": "manager", "account_id": None, "disabled": False},
+        "maria: manager, all accounts, may log in",
+    ),
+    "users": ({"users": []}, "user-add NAME --role admin creates the first"),
+    "user-sessions": ({"user": "maria", "sessions": []}, "maria is not logged in"),
+    "user-logout": ({"user": "maria", "ended": 2}, "2 sessions of maria ended"),
+    "token-add": (
+        {
+            "name": "crm",
+            "role": "viewer",
+            "account_id": None,
+            "expires_at": "2026-03-02T10:00:00+00:00",
+            "token": "spt_x",
+        },
+        "spt_x",
+    ),
+    "tokens": (
+        {
+            "tokens": [
+                {
+                    "name": "crm",
+                    "role": "viewer",
+                    "account_id": None,
+                    "valid": False,
+                    "revoked_at": None,
+                    "expires_at": "2026-03-02T10:00:00+00:00",
+                    "used_at": None,
+                    "created_by": "maria (user)",
+                }
+            ]
+        },
+        "expired",
+    ),
+    "token-revoke": ({"name": "crm", "was_valid": True}, "crm is revoked"),
     "test-number-remove": ({"number": "+569******34", "was_registered": False}, "was not registered"),
     "test-call": (
         {
