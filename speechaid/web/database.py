@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from speechaid.embedded.database import published_uri
+from speechaid.embedded.files import WEB_CREDENTIALS
 from speechaid.errors import FleetError, StoreUnavailable
 from speechaid.settings.groups import DatabaseSettings
 from speechaid.store.connection import Store, connect
@@ -111,7 +112,7 @@ class DatabaseReader:
             if self._store is None:
                 directory = self._settings.embedded_directory
                 try:
-                    uri = None if directory is None else published_uri(directory)
+                    uri = None if directory is None else published_uri(directory, WEB_CREDENTIALS)
                 except FleetError as exc:
                     raise StoreUnavailable(f"the database is away: {exc}") from exc
                 self._store, self._uri = connect(self._settings, uri=uri, operation_seconds=READ_SECONDS), uri
@@ -124,7 +125,7 @@ class DatabaseReader:
             return  # the driver finds a server again by itself
         with self._lock:
             try:
-                moved = published_uri(directory) != self._uri
+                moved = published_uri(directory, WEB_CREDENTIALS) != self._uri
             except FleetError:
                 moved = True
             if moved and self._store is store:

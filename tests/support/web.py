@@ -19,7 +19,7 @@ from speechaid.demo.daemon import INHERITED_VARIABLES
 from speechaid.model.identity import Role
 from speechaid.store.connection import Store
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 30.0
 
 
