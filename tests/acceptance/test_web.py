@@ -16,40 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 
 from speechaid.embedded.database import published_uri
 from speechaid.model.identity import Role
-from speechaid.rules.roles import may
 from speechaid.settings import get_web_settings
 from speechaid.store.connection import Store, connect
-from speechaid.web.app import build_api
+from tests.support.api_contract import NAMES, OPERATIONS, STREAMS, UNKNOWN, check_answer, example_of
 from tests.support.terminal import Terminal, open_terminal, variables
 from tests.support.web import WebProcess, make_token, running_web
 
 pytestmark = pytest.mark.slow
-
-DOCUMENT = build_api().openapi()
-OPERATIONS = [
-    (method.upper(), path, operation)
-    for path, operations in DOCUMENT["paths"].items()
-    for method, operation in operations.items()
-    if path.startswith("/api/v1")
-]
-NAMES = [f"{method} {path}" for method, path, _ in OPERATIONS]
-#: Streams do not end; the tests of their own read them.
-STREAMS = ("/events",)
-#: What would end or wait for other tests' work; its own tests have it.
-UNKNOWN = {
-    "batch_id": "batch-20000101-00000000",
-    "account_id": "acc_none",
-    "job_id": "000000000000000000000000",
-    "import_id": "000000000000000000000000",
-    "test_id": "000000000000000000000000",
-    "name": "nobody",
-}
-CONTACTS = "nombre,telefono\nAna,+12125550123\nBea,+12125550124\n"
 
 
 class Site:
@@ -147,47 +124,6 @@ def test_after_a_pause_that_has_answered_no_call_is_placed(site: Site) -> None:
 # -- the contract ------------------------------------------------------------------------------------------
 
 
-def check(response: httpx.Response, operation: dict[str, Any]) -> None:
-    """That the answer is one that the document promises, and no programming error."""
-    where = (
-        f"{response.request.method} {response.request.url.path}: {response.status_code} {response.text[:300]}"
-    )
-    assert response.status_code != 500, where
-    promised = operation["responses"].get(str(response.status_code))
-    assert promised is not None, where
-    media = response.headers["content-type"].partition(";")[0]
-    schema = promised["content"][media]["schema"]
-    jsonschema.validate(response.json(), {**schema, "components": DOCUMENT["components"]})
-    assert "traceback" not in response.text.lower()
-
-
-def ask(
-    client: httpx.Client,
-    method: str,
-    path: str,
-    operation: dict[str, Any],
-    ids: dict[str, str],
-    **changes: Any,
-) -> httpx.Response:
-    """The operation with its own example."""
-    parameters = operation.get("parameters", [])
-    query = {
-        parameter["name"]: parameter["examples"]["example"]["value"]
-        for parameter in parameters
-        if parameter["in"] == "query" and "examples" in parameter
-    }
-    content = operation.get("requestBody", {}).get("content", {})
-    body: dict[str, Any] = {}
-    if "application/json" in content:
-        examples = content["application/json"].get("examples")
-        body = {"json": examples["example"]["value"]} if examples else {}
-    elif content:
-        body = {"files": {"file": ("a.csv", CONTACTS)}, "data": {"batch_name": "contract"}}
-        if not path.endswith("/excel/create"):
-            body["data"] = {}
-    return client.request(method, path.format(**ids), params=query, **body, **changes)
-
-
 @pytest.fixture(scope="module")
 def ids(site: Site) -> dict[str, str]:
     """Things of ``acc_123`` that are there."""
@@ -215,23 +151,10 @@ def test_each_example_is_answered_as_the_document_says(
     if path.endswith(STREAMS):
         return
     with site.client() as client:
-        response = ask(client, method, path, operation, ids)
-        check(response, operation)
+        response = client.request(**example_of(method, path, operation, ids))
+        check_answer(response, operation)
         if path.startswith(("/api/v1/batches", "/api/v1/accounts", "/api/v1/jobs")):
             assert response.status_code in {200, 201, 409}, response.text
-
-
-@pytest.mark.parametrize("role", list(Role))
-def test_a_role_may_what_its_row_says_and_nothing_else(site: Site, role: Role) -> None:
-    refused = 0
-    with site.client(role) as client:
-        for method, path, operation in OPERATIONS:
-            if not may(role, operation["x-requires"]):
-                response = ask(client, method, path, operation, UNKNOWN)
-                check(response, operation)
-                assert response.status_code == 403, f"{method} {path}: {response.text}"
-                refused += 1
-    assert (refused == 0) is (role is Role.ADMIN)
 
 
 def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, ids: dict[str, str]) -> None:
@@ -240,9 +163,9 @@ def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, i
         for method, path, operation in OPERATIONS:
             if not any("{" + name + "}" in path for name in ("batch_id", "account_id", "job_id")):
                 continue
-            foreign = ask(client, method, path, operation, ids)
-            unknown = ask(client, method, path, operation, UNKNOWN)
-            check(foreign, operation)
+            foreign = client.request(**example_of(method, path, operation, ids))
+            unknown = client.request(**example_of(method, path, operation, UNKNOWN))
+            check_answer(foreign, operation)
             assert foreign.status_code == unknown.status_code, f"{method} {path}: {foreign.text}"
             assert foreign.status_code in {403, 404}, f"{method} {path}: {foreign.text}"
             text = foreign.text
@@ -256,51 +179,6 @@ def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, i
         made = client.post("/api/v1/batches", json={"name": "mine", "account_id": "acc_123"})
         assert made.status_code == 404, made.text
     site.store.identities.revoke_token("bound", by="test")
-
-
-HOSTILE = ("\x00", "a" * 3000, "..", "%2e%2e", "$where", "{}", "ñ", "' or 1=1", "-1", "1e999", "[]", "\ud7ff")
-
-
-@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_values_are_answered_as_the_document_says(site: Site, value: str) -> None:
-    from urllib.parse import quote
-
-    with site.client() as client:
-        for method, path, operation in OPERATIONS:
-            if method != "GET" or path.endswith(STREAMS) or "openapi" in path:
-                continue
-            names = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
-            encoded = {name: quote(value, safe="") for name in UNKNOWN}
-            for query in [{}, *({name: value} for name in names[:3])]:
-                if not query and "{" not in path:
-                    continue
-                response = client.get(path.format(**encoded), params=query)
-                if response.status_code == 404 and "no such path" in response.text:
-                    continue
-                check(response, operation)
-
-
-@pytest.mark.parametrize(
-    ("content", "media"),
-    [
-        (b"{", "application/json"),
-        (b"[" * 50_000, "application/json"),
-        (b"\xff\xfe", "application/json"),
-        (b'{"name": "a", "secret_field": 1}', "application/json"),
-        (b'{"name": NaN}', "application/json"),
-        (b"name=a", "application/x-www-form-urlencoded"),
-        (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
-        (b"", "multipart/form-data"),
-    ],
-    ids=range(8),
-)
-def test_a_body_that_cannot_be_read_is_a_problem(site: Site, content: bytes, media: str) -> None:
-    with site.client() as client:
-        for path in ("/api/v1/batches", "/api/v1/imports", "/api/v1/hold-not"):
-            response = client.post(path, content=content, headers={"Content-Type": media})
-            assert 400 <= response.status_code < 500, response.text
-            assert response.headers["content-type"] == "application/problem+json"
-            assert response.json()["status"] == response.status_code
 
 
 # -- tokens ------------------------------------------------------------------------------------------------

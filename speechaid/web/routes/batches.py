@@ -39,7 +39,7 @@ MAX_STREAMS: Final = 64
 #: Seconds after which a stream without news has a comment, so that proxies keep it open.
 _COMMENT_SECONDS: Final = 15.0
 _PRIORITIES: Final = {1: "normal", 2: "high", 3: "urgent"}
-_IMPORT: Final = next(route for route in ROUTES if route.path == "/imports")
+_IMPORT: Final = next(route for route in ROUTES if (route.path, route.creates) == ("/imports", True))
 _PREVIEW: Final = next(route for route in ROUTES if route.path == "/imports/preview")
 
 BatchId = Annotated[str, Path(description="`batch_id` or `_id`", max_length=200)]
