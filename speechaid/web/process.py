@@ -11,7 +11,7 @@ from typing import Final
 
 import uvicorn
 
-from speechaid.errors import ConfigError, ExitStatus, TelemetryError
+from speechaid.errors import ConfigError, ExitStatus, SpeechaidError, TelemetryError
 from speechaid.fleet.systemd import SystemdNotifier
 from speechaid.model.identity import Principal
 from speechaid.settings import Settings, get_web_settings, settings_warnings
@@ -23,6 +23,7 @@ from speechaid.web.connections import HEAD_BYTES, TimedConnection
 from speechaid.web.daemon import DaemonConnection
 from speechaid.web.database import DatabaseReader
 from speechaid.web.idempotency import IdempotencyKeys
+from speechaid.web.problems import Problem
 from speechaid.web.services import Services
 
 log = get_logger("speechaid.web")
@@ -91,13 +92,25 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     place = listener.getsockname()
     address = f"{place[0]}:{place[1]}" if listener.family == socket.AF_INET else f"[{place[0]}]:{place[1]}"
     log.info("web.started", address=address, database=settings.database.shown_uri)
-    notifier = asyncio.create_task(_notify(server, address))
+    tasks = [asyncio.create_task(_notify(server, address)), asyncio.create_task(_warn_of_no_token(reader))]
     try:
         await server.serve(sockets=[listener])
     finally:
-        notifier.cancel()
+        for task in tasks:
+            task.cancel()
         daemon.close()
         reader.close()
+
+
+async def _warn_of_no_token(reader: DatabaseReader) -> None:
+    """Say once how the first token is made, where there is none."""
+    try:
+        found = await reader.on_identities(lambda store: store.identities.find_tokens())
+    except (SpeechaidError, Problem):
+        return  # the database is away: each answer says so
+    if not found:
+        text = "no token works yet: speechctl token-add NAME --role ROLE makes one (docs/api.md)"
+        log.warning("web.no_token", text=text)
 
 
 async def _notify(server: uvicorn.Server, address: str) -> None:
