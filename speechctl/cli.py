@@ -18,7 +18,7 @@ from speechctl.parser import UsageError, build_parser, wire_arguments
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from speechctl.client import Client, Remote
+    from speechaid.protocol.client import Client, Remote
 
 #: Codes of refusals that do not tell whether the command was carried out.
 _UNDECIDED: Final = frozenset({"unavailable", "internal"})
@@ -391,7 +391,7 @@ def _run_locally(spec: CommandSpec, options: argparse.Namespace, *, as_json: boo
 @contextlib.contextmanager
 def _connection(options: argparse.Namespace) -> Iterator[Client]:
     """A client whose faults become ``CommandFailed``."""
-    from speechctl.client import Client, Refused, Unanswered, Unreachable
+    from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
 
     try:
         with Client(_target(options)) as client:
@@ -431,8 +431,8 @@ def _target(options: argparse.Namespace) -> Path | Remote:
     key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
     if not key:
         raise CommandFailed(2, "bad_argument", f"{address}: control over TCP needs a key: --key FILE")
+    from speechaid.protocol.client import Remote
     from speechaid.protocol.keys import KeyringError, credentials
-    from speechctl.client import Remote
 
     try:
         return Remote(address=address, credentials=credentials(Path(key).expanduser()))
