@@ -122,7 +122,9 @@ def account(result: Result) -> list[Block]:
 def forget(result: Result) -> list[Block]:
     """The result of ``forget``."""
     jobs, calls = plural(int(result["jobs"]), "job"), plural(int(result["calls"]), "call")
-    lines: list[Block] = [f"erased in {jobs} and {calls}; amounts, costs, outcomes and dates are kept"]
+    who = ", ".join(str(result[name]) for name in ("name", "dni") if result.get(name))
+    whom = f"{who or 'the person'} is erased in {jobs} and {calls}"
+    lines: list[Block] = [f"{whom}; amounts, costs, outcomes and dates are kept"]
     if result["cancelled"]:
         lines.append(f"{plural(int(result['cancelled']), 'job')} that waited cancelled")
     later = list(result["later"])
@@ -132,9 +134,8 @@ def forget(result: Result) -> list[Block]:
         lines.append(f"{jobs} erased without another command, once the call is over and settled: {shown}")
     if result["has_more"]:
         lines.append("! there are more jobs than one command erases: give it again")
-    kept = ["the number"] if result.get("number_kept") else []
-    kept += ["the national id"] if result.get("id_kept") else []
-    if result["opt_out_kept"]:
-        what = " and ".join(kept) or "the opt-out"
-        lines.append(f"the do-not-call list keeps {what}, so that nobody calls the person")
+    kept = ["the number"] if result["number_kept"] else []
+    kept += ["the national id"] if result["id_kept"] else []
+    if kept:
+        lines.append(f"the do-not-call list keeps {' and '.join(kept)}, so that nobody calls the person")
     return [*lines, str(result["retell"])]

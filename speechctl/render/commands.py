@@ -12,8 +12,10 @@ from speechctl.render import (
     agents,
     batches,
     diagnostics,
+    identity,
     imports,
     lists,
+    packs,
     people,
     test_calls,
 )
@@ -364,6 +366,15 @@ def _pairs(fields: Result, without: frozenset[str] | set[str] = frozenset()) -> 
 _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "status": status,
     "alerts": alerts,
+    **dict.fromkeys(
+        ("user-add", "user-edit", "user-password", "user-disable", "user-enable"), identity.one_user
+    ),
+    "users": identity.users,
+    "user-sessions": identity.user_sessions,
+    "user-logout": identity.ended_sessions,
+    "token-add": identity.new_token,
+    "tokens": identity.tokens,
+    "token-revoke": identity.revoked_token,
     "drain": _drain,
     "undrain": _undrain,
     "pause-worker": _worker,
@@ -383,6 +394,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "check-agent": agents.check_agent,
     "agents": agents.agents,
     "numbers": agents.numbers,
+    "packs": packs.packs,
+    "pack": packs.pack,
+    "check-pack": packs.check_pack,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
     "forget": actions.forget,

@@ -116,11 +116,12 @@ def _marks(row: Result) -> str:
 
 def test_number_add(result: Result) -> list[Block]:
     """What was registered."""
-    again = "was registered; its note and account are written again" if result["was_registered"] else None
     of_account = f" of account {result['account_id']}" if result.get("account_id") else ""
+    note = f" ({result['note']})" if result.get("note") else ""
+    again = "was registered, and " if result["was_registered"] else ""
     marks = _marks(result)
     return [
-        f"{result['number']} {again or f'may get test calls{of_account}'}",
+        f"{result['number']} {again}may get test calls{of_account}{note}",
         *([f"! it is {marks}"] if marks else []),
     ]
 
