@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid.protocol import messages, stdio
@@ -17,7 +16,9 @@ from speechaid.protocol.text import encodable_text, plural, printable_name
 from speechctl.parser import UsageError, build_parser, wire_arguments
 
 if TYPE_CHECKING:
-    from speechctl.client import Client, Remote
+    from pathlib import Path
+
+    from speechaid.protocol.client import Client, Remote
 
 #: Codes of refusals that do not tell whether the command was carried out.
 _UNDECIDED: Final = frozenset({"unavailable", "internal"})
@@ -118,6 +119,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     if spec.runs is Runs.CLIENT:
         return _run_locally(spec, options, as_json=as_json)
     _make_key(options)
+    _take_password(spec, options)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
     _validate(spec, args, attachment)
@@ -181,6 +183,18 @@ def _make_key(options: argparse.Namespace) -> None:
         options.idempotency_key = os.urandom(8).hex()
 
 
+def _take_password(spec: CommandSpec, options: argparse.Namespace) -> None:
+    """Ask for the password of a user, where the command sends one."""
+    if not spec.secrets:
+        return
+    from speechctl.passwords import PasswordError, read_password
+
+    try:
+        options.password = read_password(options.password_file)
+    except PasswordError as exc:
+        raise CommandFailed(2, "bad_argument", str(exc)) from exc
+
+
 def _follow_test(client: Client, spec: CommandSpec, begun: Mapping[str, Any], *, as_json: bool) -> int:
     """Show a test call until it is over; 1 where there was none."""
     from speechctl.live import follow_test
@@ -227,6 +241,8 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
                 else "--output and --directory: give one"
             )
             raise CommandFailed(2, "bad_argument", message)
+        from pathlib import Path
+
         if not Path(options.directory).is_dir():
             raise CommandFailed(2, "bad_argument", f"{options.directory}: there is no such directory")
         return
@@ -260,6 +276,8 @@ def _write_reports(
     as_json: bool,
 ) -> int:
     """Write one report for each account; 1 where one is not written since an older file is there."""
+    from pathlib import Path
+
     from speechctl.report_files import ENDINGS, Written, write_reports
     from speechctl.sheets import SheetError
 
@@ -373,7 +391,7 @@ def _run_locally(spec: CommandSpec, options: argparse.Namespace, *, as_json: boo
 @contextlib.contextmanager
 def _connection(options: argparse.Namespace) -> Iterator[Client]:
     """A client whose faults become ``CommandFailed``."""
-    from speechctl.client import Client, Refused, Unanswered, Unreachable
+    from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
 
     try:
         with Client(_target(options)) as client:
@@ -405,14 +423,16 @@ def _repeat_hint(options: argparse.Namespace) -> str:
 
 def _target(options: argparse.Namespace) -> Path | Remote:
     """The Unix socket, or the address of a daemon on the network with this client's keys."""
+    from pathlib import Path
+
     address = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
     if not address.startswith("tcp://"):
         return Path(address).expanduser().absolute() if address else messages.client_socket()
     key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
     if not key:
         raise CommandFailed(2, "bad_argument", f"{address}: control over TCP needs a key: --key FILE")
+    from speechaid.protocol.client import Remote
     from speechaid.protocol.keys import KeyringError, credentials
-    from speechctl.client import Remote
 
     try:
         return Remote(address=address, credentials=credentials(Path(key).expanduser()))
@@ -425,6 +445,8 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
     if not names or names[0] is None:
         return None
+    from pathlib import Path
+
     path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:
         if path.is_char_device() or path.is_block_device():

@@ -89,7 +89,7 @@ class HandlerContext:
 class Invocation:
     """One command as a background handler gets it."""
 
-    args: Mapping[str, Any]
+    args: Mapping[str, Any] = field(repr=False)
     #: The sender, as the kernel confirms it: ``maria (uid 1000)``.
     actor: str
     attachment: bytes | None

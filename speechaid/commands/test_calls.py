@@ -126,15 +126,11 @@ def _row(context: HandlerContext, batch: Batch, command: Invocation) -> Job:
 
 def _registered(context: HandlerContext, number: Number, account_id: str | None) -> RegisteredNumber:
     found = context.store.test_calls.find_number(number.e164)
-    if found is None:
+    if found is None or not found.may_serve(account_id):
+        # In the same words: a user of one account must not learn what another has registered.
         message = (
-            f"{mask_phone(number.e164)} is not registered for test calls: speechctl test-number-add NUMBER"
-        )
-        raise CommandRefused(ErrorCode.REFUSED, message)
-    if not found.may_serve(account_id):
-        message = (
-            f"{mask_phone(number.e164)} is registered for tests of account {found.account_id} alone: "
-            "test-number-remove and test-number-add register it for another, or for all"
+            f"{mask_phone(number.e164)} is not registered for test calls of this batch's account: "
+            "speechctl test-number-add NUMBER; test-numbers lists them"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found

@@ -22,6 +22,7 @@ from speechaid.settings.fields import (
     DailyHours,
     Group,
     HostNames,
+    IpAddresses,
     LevelName,
     Listener,
     MongoAddress,
@@ -29,6 +30,7 @@ from speechaid.settings.fields import (
     SocketPath,
     StateDirectory,
     WebAddress,
+    WebListener,
     WeekDays,
     Zone,
     collection,
@@ -38,6 +40,11 @@ from speechaid.settings.fields import (
     setting,
     whole,
 )
+
+
+def identity_database(campaigns: str) -> str:
+    """The name of the database of users, tokens and sessions beside a campaigns' database."""
+    return f"{campaigns[:59]}_web"  # MongoDB allows 63 characters
 
 
 class DatabaseSettings(Group):
@@ -66,6 +73,11 @@ class DatabaseSettings(Group):
     max_pool_size: int = whole(
         "MONGO_MAX_POOL_SIZE", 50, "most connections of one process", low=1, high=1000, live=False
     )
+
+    @property
+    def identity_name(self) -> str:
+        """The name of the database with users, tokens and sessions of the HTTP API."""
+        return identity_database(self.name)
 
     @property
     def embedded_directory(self) -> Path | None:
@@ -312,6 +324,17 @@ class ControlSettings(Group):
         live=False,
     )
 
+    web_user: str | None = setting(
+        "SPEECHAID_WEB_USER",
+        None,
+        "the user whose process, `speechaid web`, is believed on whose behalf it asks; without such a user's"
+        " name it may do nothing but ask for the status",
+        default_shown="the daemon's own user",
+        allowed="the name of a user of this machine",
+        live=False,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$",
+    )
+
 
 class LoggingSettings(Group):
     """What the log tells, and how."""
@@ -461,6 +484,54 @@ class AlertSettings(Group):
     )
 
 
+class WebSettings(Group):
+    """`speechaid web`, the HTTP API: a process of its own."""
+
+    address: WebListener = setting(
+        "SPEECHAID_WEB_ADDRESS",
+        "127.0.0.1:8000",
+        "where `speechaid web` serves, without TLS: a reverse proxy in front of it has that",
+        allowed="HOST:PORT or [IPv6]:PORT; port 0 takes a free one, which the log tells",
+        live=False,
+    )
+    proxies: IpAddresses = setting(
+        "SPEECHAID_WEB_PROXIES",
+        None,
+        "reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed",
+        allowed="IP addresses with commas between",
+        live=False,
+    )
+    upload_mb: int = whole(
+        "SPEECHAID_WEB_UPLOAD_MB", 64, "longest file that is taken, in MiB", low=1, high=64, live=False
+    )
+    requests: int = whole(
+        "SPEECHAID_WEB_REQUESTS",
+        128,
+        "requests under way at once, of all clients",
+        low=4,
+        high=1000,
+        live=False,
+    )
+    requests_per_client: int = whole(
+        "SPEECHAID_WEB_REQUESTS_PER_CLIENT",
+        16,
+        "requests under way at once of one token, or of one address without a token",
+        low=1,
+        high=1000,
+        live=False,
+    )
+    request_seconds: float = setting(
+        "SPEECHAID_WEB_REQUEST_SECONDS",
+        300.0,
+        "time that a client has to send a whole request; a pause of 20 seconds ends it sooner",
+        allowed="a number of seconds, more than 0 and at most 3600",
+        live=False,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+    )
+
+
 class Settings(Group):
     """All settings, checked; one process hands them to another with ``to_wire`` and ``from_wire``."""
 
@@ -475,6 +546,7 @@ class Settings(Group):
     telemetry: TelemetrySettings
     retention: RetentionSettings
     alerts: AlertSettings
+    web: WebSettings
 
     def to_wire(self) -> dict[str, dict[str, Any]]:
         """As JSON types, secrets in clear: for a private pipe, never for a file or a log."""

@@ -18,7 +18,7 @@ from speechaid.model.reading import ACTIVE_VALUES, Document, text
 from speechaid.model.states import Priority
 from speechaid.store.edits import field_changes, value_at
 from speechaid.store.ranges import StaleEntry, begins, stale_entries, without_residue
-from speechaid.store.table import Table, as_stored
+from speechaid.store.table import Table, as_stored, ids_from_text
 
 #: ``is_active`` means yes. What cannot be understood means neither yes nor no: not called, and not resumed by
 #: ``resume-all``.
@@ -92,16 +92,18 @@ class Batches:
         document = self.table.find_one({"batch_id": batch_id})
         return None if document is None else Batch.read(document)
 
-    def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
-        """Names of batches with this prefix."""
+    def find_by_prefix(self, prefix: str, limit: int = 20, account_id: str | None = None) -> list[str]:
+        """Names of batches with this prefix, of one account or of all."""
+        of_account = {} if account_id is None else {"account_id": account_id}
         rows = self.table.find(
-            begins("batch_id", prefix), sort=[("batch_id", 1)], limit=limit, fields=("batch_id",)
+            begins("batch_id", prefix) | of_account, sort=[("batch_id", 1)], limit=limit, fields=("batch_id",)
         )
         return [str(row["batch_id"]) for row in rows]
 
-    def find_by_name(self, name: str, limit: int) -> list[str]:
-        """Ids of the batches of this name, as typed, sorted; at most ``limit``."""
-        rows = self.table.find({"name": name}, limit=limit, fields=("batch_id",))
+    def find_by_name(self, name: str, limit: int, account_id: str | None = None) -> list[str]:
+        """Ids of the batches of this name, as typed, sorted; at most ``limit``, of one account or of all."""
+        query = {"name": name} if account_id is None else {"name": name, "account_id": account_id}
+        rows = self.table.find(query, limit=limit, fields=("batch_id",))
         return sorted(found for row in rows if (found := text(row.get("batch_id"))) is not None)
 
     def names_by_prefix(self, prefix: str, limit: int) -> list[str]:
@@ -177,6 +179,40 @@ class Batches:
         return [
             Batch.read(document) for document in self.table.find({}, sort=[("created_at", -1)], limit=limit)
         ]
+
+    def select(
+        self,
+        *,
+        limit: int,
+        skip: int = 0,
+        before: str | None = None,
+        account_id: str | None = None,
+        is_active: bool | None = None,
+    ) -> list[Batch]:
+        """Find batches in the order of their ids, which begin with their day, the last first.
+
+        Args:
+            limit: at most this many.
+            skip: leave out so many first; each of them is read.
+            before: only those before this id.
+            account_id: of this account only.
+            is_active: only those that are active, or only those that are not.
+        """
+        query: Document = {"batch_id": {"$type": "string"} if before is None else {"$lt": before}}
+        if account_id is not None:
+            query["account_id"] = account_id
+        if is_active is not None:
+            active: Document = {"is_active": ACTIVE, **NOT_CANCELLED}
+            query |= active if is_active else {"$nor": [active]}
+        rows = self.table.find(query, sort=[("batch_id", -1)], limit=skip + limit)
+        return [Batch.read(row) for row in rows[skip:]]
+
+    def find_by_any_id(self, name: str) -> Batch | None:
+        """Find a batch by its ``batch_id``, else by its ``_id`` as text; None where there is none."""
+        document = self.table.find_one({"batch_id": name}) or self.table.find_one(
+            {"_id": {"$in": ids_from_text(name)}}
+        )
+        return None if document is None else Batch.read(document)
 
     def newest_of_account(self, account_id: str) -> Batch | None:
         """Find the newest batch of an account that has call settings; None where there is none."""

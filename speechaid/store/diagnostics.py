@@ -55,12 +55,11 @@ class Diagnostics:
         with closing(self._jobs.stream(query)) as rows:
             yield from map(read_job, rows)
 
-    def holder_of(self, number_: str, besides: Job) -> str | None:
-        """The name of another job with an open dial to this number's line; None where there is none."""
+    def holder_of(self, number_: str, besides: Job) -> Job | None:
+        """Another job with an open dial to this number's line; None where there is none."""
         spellings = {"$exists": True, "$in": list(all_spellings(number_))}
         query = {"dial.number": spellings, "_id": {"$ne": besides.id}}
-        rows = self._jobs.find(query, limit=1, fields=("job_id",), hint=LIVE_NUMBER)
-        return next((text(row.get("job_id")) or str(row["_id"]) for row in rows), None)
+        return next(map(read_job, self._jobs.find(query, limit=1, hint=LIVE_NUMBER)), None)
 
     def busy_numbers(self, numbers: Collection[str]) -> frozenset[str]:
         """Those of the numbers whose line has an open dial."""

@@ -13,8 +13,8 @@ from pymongo.database import Database
 from xlsxwriter import Workbook
 
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.protocol.client import Client, Refused
 from speechaid.store.connection import connect
-from speechctl.client import Client, Refused
 from speechctl.render.blocks import as_text
 from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, settings_for

@@ -155,7 +155,9 @@ def test_an_open_dial_to_another_spelling_of_a_number_makes_it_busy(
     claim_and_dial(store, other, job_id="theirs")
     add_job(store, valid, job_id="ours")
     assert store.diagnostics.busy_numbers([A, valid]) == {valid}
-    assert store.diagnostics.holder_of(valid, besides=Job.read(job(store, "ours"))) == "theirs"
+    holder = store.diagnostics.holder_of(valid, besides=Job.read(job(store, "ours")))
+    assert holder is not None
+    assert holder.job_id == "theirs"
 
 
 # -- jobs one by one -------------------------------------------------------------------------------------
@@ -188,7 +190,9 @@ def test_numbers_in_live_calls_are_found_with_the_jobs_that_have_them(store: Sto
         claim_and_dial(store, number, name, key=name)
     add_job(store, job_id="idle")
     assert store.diagnostics.busy_numbers([A, B, "+12025550199"]) == {A, B}
-    assert store.diagnostics.holder_of(A, Job.read(job(store, "job-2"))) == "job-1"
+    holder = store.diagnostics.holder_of(A, Job.read(job(store, "job-2")))
+    assert holder is not None
+    assert holder.job_id == "job-1"
     assert store.diagnostics.holder_of(A, Job.read(job(store, "job-1"))) is None
     assert {found.job_id for found in store.diagnostics.open_dials(9)} == {"job-1", "job-2"}
     assert store.jobs.has_dial("job-1")

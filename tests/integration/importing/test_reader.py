@@ -19,8 +19,8 @@ import xlsxwriter
 from speechaid.campaign.importer import Choices, Parsed
 from speechaid.errors import ImportFailed, SpeechaidError
 from speechaid.importing.contacts import ContactsReading
-from speechaid.importing.limits import Limits
 from speechaid.importing.ids import IdsReading
+from speechaid.importing.limits import Limits
 from speechaid.importing.lists import ListReading
 from speechaid.importing.numbers import NumbersReading
 from speechaid.importing.process import ReaderFailed, ReaderPool

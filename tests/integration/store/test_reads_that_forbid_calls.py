@@ -111,6 +111,11 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches
     holds.unhold holds.write_breaker
+    identities.check_login identities.create_token identities.create_user identities.disable_user
+    identities.edit_user identities.enable_user identities.end_session identities.end_sessions
+    identities.find_session identities.find_sessions identities.find_token identities.find_tokens
+    identities.find_user identities.find_users identities.has_users identities.indexed identities.prepare
+    identities.revoke_token identities.set_password identities.start_session
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove

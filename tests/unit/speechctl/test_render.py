@@ -158,7 +158,7 @@ BATCH = {
     ],
     "first_calls": {"text": "first calls tomorrow 09:00 America/Santiago, 3 people, 3 phones"},
 }
-REPORT = {
+REPORT: dict[str, Any] = {
     "at": "2026-03-02T10:00:00+00:00",
     "timezone": "America/Santiago",
     "batch_id": None,
@@ -853,6 +853,48 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "may get test calls of account acme",
     ),
+    **dict.fromkeys(
+        ("user-add", "user-edit", "user-password", "user-disable"),
+        (
+            {"name": "maria", "role": "manager", "account_id": "acme", "disabled": True},
+            "maria: manager, account acme, disabled",
+        ),
+    ),
+    "user-enable": (
+        {"name": "maria", "role": "manager", "account_id": None, "disabled": False},
+        "maria: manager, all accounts, may log in",
+    ),
+    "users": ({"users": []}, "user-add NAME --role admin creates the first"),
+    "user-sessions": ({"user": "maria", "sessions": []}, "maria is not logged in"),
+    "user-logout": ({"user": "maria", "ended": 2}, "2 sessions of maria ended"),
+    "token-add": (
+        {
+            "name": "crm",
+            "role": "viewer",
+            "account_id": None,
+            "expires_at": "2026-03-02T10:00:00+00:00",
+            "token": "spt_x",
+        },
+        "spt_x",
+    ),
+    "tokens": (
+        {
+            "tokens": [
+                {
+                    "name": "crm",
+                    "role": "viewer",
+                    "account_id": None,
+                    "valid": False,
+                    "revoked_at": None,
+                    "expires_at": "2026-03-02T10:00:00+00:00",
+                    "used_at": None,
+                    "created_by": "maria (user)",
+                }
+            ]
+        },
+        "expired",
+    ),
+    "token-revoke": ({"name": "crm", "was_valid": True}, "crm is revoked"),
     "test-number-remove": ({"number": "+569******34", "was_registered": False}, "was not registered"),
     "test-call": (
         {
@@ -1164,7 +1206,7 @@ def test_a_report_of_several_zones_and_currencies_says_so() -> None:
 
 def test_a_forecast_says_what_all_dials_come_to() -> None:
     result, _ = RESULTS["forecast"]
-    more = {"dials_total": 90_000, "ends_at": "2026-03-09T10:00:00+00:00", "calls_at_once": 20}
+    more: dict[str, Any] = {"dials_total": 90_000, "ends_at": "2026-03-09T10:00:00+00:00", "calls_at_once": 20}
     ends = datetime.fromisoformat(more["ends_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     line = f"all of it: 90000 dials, at most 20 calls at once, the last one ends at {ends}"
     assert line in text("forecast", {**result, **more})
