@@ -465,16 +465,25 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
         return _doubts_left_out(column, where) if cells else []
     if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
         return [f"{where} is taken for phones, and most of its cells are none"]
-    if column.role is Role.NAME and fold(column.title) in SURNAMES_FIRST and not all("," in text for text in cells):
-        return [
-            f"{where} has the surnames first, and the agent says them first: write 'SURNAMES, NAMES' with a comma, "
-            "or put them into two columns"
-        ]
-    if column.role is Role.VARIABLE and column.why.startswith(_NAME_WITHOUT_LETTERS):
+    if (
+        column.role is Role.NAME
+        and fold(column.title) in SURNAMES_FIRST
+        and not all("," in text for text in cells)
+    ):
+        remark = (
+            f"{where} has the surnames first, and the agent says them first: write 'SURNAMES, NAMES' with a "
+            "comma, or put them into two columns"
+        )
+        return [remark]
+    return _doubts_of_variable(column, cells, where) if column.role is Role.VARIABLE else []
+
+
+def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> list[str]:
+    if column.why.startswith(_NAME_WITHOUT_LETTERS):
         return [f"{where} has a name's title and no letters: it is given to the agent as a variable"]
-    if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
+    if column.why.startswith(_PHONE_WITHOUT_NUMBERS):
         return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
-    if column.role is Role.VARIABLE and _holds_countries(column.title, cells):
+    if _holds_countries(column.title, cells):
         role = f"--map '{column.title or column.number}=country-code' reads the row's numbers and dates by it"
         return [f"{where} holds countries and is given to the agent as a variable: {role}"]
     return []

@@ -16,10 +16,18 @@ import phonenumbers
 from speechaid.campaign import cells
 from speechaid.campaign.columns import SAMPLE_ROWS, Columns, recognise, titles_key
 from speechaid.campaign.csv_form import csv_form
-from speechaid.campaign.people import keys_of_lines
 from speechaid.campaign.kinds import KINDS, Kind
 from speechaid.campaign.national_ids import compact_id
-from speechaid.campaign.rows import BadRow, LeftOutRowError, Remark, Row, RowReader, UnusableRowError, shared_sentence
+from speechaid.campaign.people import keys_of_lines
+from speechaid.campaign.rows import (
+    BadRow,
+    LeftOutRowError,
+    Remark,
+    Row,
+    RowReader,
+    UnusableRowError,
+    shared_sentence,
+)
 from speechaid.campaign.tables import (
     HEADING_LINES,
     MAX_COLUMNS,
@@ -371,7 +379,7 @@ class ContactsReader:
         return refused
 
     def _rows_of_opted_out(self) -> set[int]:
-        """Rows of people of whom another row says that they are not to be called, or with a number of them."""
+        """Rows of people, or with numbers, of which another row says that they are not to be called."""
         rows = {row for line in self._opted_out_lines for row in self._shared.rows_of(line)}
         if self._opted_out_ids:
             rows |= {
@@ -381,9 +389,7 @@ class ContactsReader:
             }
         return rows - self._bad_lines
 
-    def _correct_phones(
-        self, line: Line, shared: Mapping[str, tuple[int, list[int]]], found: Slice
-    ) -> None:
+    def _correct_phones(self, line: Line, shared: Mapping[str, tuple[int, list[int]]], found: Slice) -> None:
         """Leave out numbers of people who are not to be called, and those under three people or more."""
         row, _ = self._rows.read(line)
         titles = self._rows.titles_of_lines(line)

@@ -67,3 +67,5 @@ KINDS: Final[dict[Kind, KindPolicy]] = {
     Kind.COLUMN: KindPolicy("a column is not used as its title suggests", can_change=False),
     Kind.FILE: KindPolicy("the file was not read as it stands", can_change=False),
 }
+#: Kinds of rows that become no job, and that nobody needs to mend.
+LEFT_OUT: Final = frozenset({Kind.DO_NOT_CALL, Kind.TOTAL})

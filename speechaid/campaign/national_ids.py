@@ -45,7 +45,8 @@ KINDS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
 _WITHOUT_DIGIT: Final = range(7, 9)
 #: What people write before an id, and spreadsheets do to it.
 _LABEL: Final = re.compile(
-    r"^(?:r\.?u\.?[tnc]\.?|d\.?n\.?i\.?|cui[tl]|cpf|cnpj|nit|c\.?[ci]\.?|c[eé]dula|nro\.?|n[°º])[\s:.°º]+(?=\d)", re.IGNORECASE
+    r"^(?:r\.?u\.?[tnc]\.?|d\.?n\.?i\.?|cui[tl]|cpf|cnpj|nit|c\.?[ci]\.?|c[eé]dula|nro\.?|n[°º])[\s:.°º]+(?=\d)",
+    re.IGNORECASE,
 )
 _WITH_DECIMALS: Final = re.compile(r"(\d{6,13})[.,]0{1,2}")
 _WITH_COMMAS: Final = re.compile(r"\d{1,3}(?:,\d{3}){2,3}(?:-?[\dkK])?")
@@ -81,7 +82,7 @@ def wrong_id(text: str, country: str) -> str | None:
 
 
 def plain_id(text: str | None) -> str | None:
-    """An id without what people and spreadsheets add: ``RUT 12.345.678-5``, ``123456785.0``, ``12,345,678-5``."""
+    """An id without what people and spreadsheets add: ``RUT 1-9``, ``123456785.0``, ``12,345,678-5``."""
     if text is None:
         return None
     plain = _LABEL.sub("", text)

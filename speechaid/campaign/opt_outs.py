@@ -11,8 +11,34 @@ from speechaid.campaign.words_for_nothing import is_nothing
 #: Answers in a column of a do-not-call title, folded; a date is that of the opt-out.
 _YES: Final = frozenset(
     {
-        *("1", "x", "xx", "xxx", "y", "yes", "s", "si", "sim", "t", "true", "v", "verdadero", "verdadeiro", "on"),
-        *("ok dnc", "excluir", "excluido", "excluida", "bloqueado", "bloqueada", "opt out", "opted out", "optout"),
+        *(
+            "1",
+            "x",
+            "xx",
+            "xxx",
+            "y",
+            "yes",
+            "s",
+            "si",
+            "sim",
+            "t",
+            "true",
+            "v",
+            "verdadero",
+            "verdadeiro",
+            "on",
+        ),
+        *(
+            "ok dnc",
+            "excluir",
+            "excluido",
+            "excluida",
+            "bloqueado",
+            "bloqueada",
+            "opt out",
+            "opted out",
+            "optout",
+        ),
         *("unsubscribed", "blocked", "listed", "checked", "lista negra"),
     }
 )
@@ -23,7 +49,14 @@ WORDS: Final = frozenset(
     {
         *("dnc", "dncl", "dncc", "do not call", "do not contact", "donotcall", "no llamar", "no llamar más"),
         *("no llamar mas", "no volver a llamar", "no contactar", "no molestar", "no desea llamadas"),
-        *("no desea ser llamado", "no desea ser contactado", "opt out", "opted out", "não ligar", "nao ligar"),
+        *(
+            "no desea ser llamado",
+            "no desea ser contactado",
+            "opt out",
+            "opted out",
+            "não ligar",
+            "nao ligar",
+        ),
     }
 )
 

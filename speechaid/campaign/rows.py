@@ -21,7 +21,7 @@ from speechaid.campaign.amounts import Amount, AmountFault, read_amount, thousan
 from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.countries import calling_code, country_named
 from speechaid.campaign.date_warnings import ReadDay, date_warning
-from speechaid.campaign.dates import Day, DateFault, DateOrder, order_of, read_date
+from speechaid.campaign.dates import DateFault, order_of, read_date
 from speechaid.campaign.kinds import KINDS, Kind
 from speechaid.campaign.names import in_spoken_order
 from speechaid.campaign.national_ids import compact_id, plain_id, wrong_id
@@ -52,7 +52,9 @@ _DECORATIONS: Final = ("'", "=", "\u201c")
 _QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
 _KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
 _SHARED_IN_REASON: Final = re.compile(r"the number (\+[\d*]+) stands under")
-_SHARED_BEFORE: Final = "three people or more of the file that this row comes from: enter the person's own number"
+_SHARED_BEFORE: Final = (
+    "three people or more of the file that this row comes from: enter another number, or empty _reason"
+)
 #: Roles of which a row of totals has nothing.
 _OF_PERSON: Final = (Role.PHONE, Role.DNI)
 #: First words of rows below a table that are of no person.
@@ -257,8 +259,8 @@ class RowReader:
             if is_asked is None:
                 key = column.title or column.number
                 raise UnusableRowError(
-                    f"{column.short_title}: {cells.one_line(text)[:40]!r} is neither yes nor no: nobody is called "
-                    f"on a guess; --map '{key}=variable' takes the column for something else"
+                    f"{column.short_title}: {cells.one_line(text)[:40]!r} is neither yes nor no: nobody is "
+                    f"called on a guess; --map '{key}=variable' takes the column for something else"
                 )
             if is_asked:
                 raise LeftOutRowError(_not_to_be_called(column, text), Kind.DO_NOT_CALL)
@@ -300,7 +302,7 @@ class RowReader:
     def titles_of_lines(self, line: Line) -> dict[str, str]:
         """The title under which each line (by its identity) of a row stands first."""
         texts = self._texts(line)
-        country = self._country(texts, lambda kind, text: None)
+        country = self._country(texts, lambda _kind, _text: None)
         area = self._one(texts, Role.AREA_CODE)
         found: dict[str, str] = {}
         for column in self.columns.of(Role.PHONE):
@@ -406,10 +408,11 @@ class RowReader:
                     faults.append(f"{column.short_title}: {shared_sentence(reading.e164)} {_SHARED_BEFORE}")
                     kinds.append(Kind.SHARED)
                     continue
-                fault = self._add_phone(column, part, reading, country, found, remark)
+                fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
+                    usual = _usual_digits(part, country) if reading is Fault.NOT_OF_THE_PLAN else ""
                     which = f", number {place} of {len(parts)} in the cell" if len(parts) > 1 else ""
-                    faults.append(f"{column.short_title}{which}: {fault[0]}")
+                    faults.append(f"{column.short_title}{which}: {fault[0]}{usual}")
                     kinds.append(fault[1])
         if not found:
             text = "; ".join(dict.fromkeys(faults)) or "no phone number"
@@ -422,23 +425,22 @@ class RowReader:
         """Of a row of a file of bad rows: the masked numbers that its reason says others have, too."""
         if not self._is_of_bad_rows or not self.is_bad(Kind.SHARED):
             return frozenset()
-        return frozenset(number for place in self._reason_places for number in _SHARED_IN_REASON.findall(texts[place]))
+        return frozenset(
+            number for place in self._reason_places for number in _SHARED_IN_REASON.findall(texts[place])
+        )
 
     def _add_phone(
         self,
         column: Column,
         part: str,
         reading: Number | Fault,
-        country: str,
         found: dict[str, str],
         remark: Callable[[Kind, str], None],
     ) -> tuple[str, Kind | None] | None:
         """Add one number, or say why it is not used."""
         if isinstance(reading, Fault):
             digits = sum(character.isdecimal() for character in part)
-            usual = usual_lengths(country) if reading is Fault.NOT_OF_THE_PLAN and "+" not in part else ()
-            those = f"; numbers of {country} have {' or '.join(map(str, usual))}" if usual else ""
-            return f"{reading} ({len(part)} characters, {digits} digits{those})", None
+            return f"{reading} ({len(part)} characters, {digits} digits)", None
         doubts = list(_doubts_about(reading, self.country))
         if not _means_mobiles(column.title) and Kind.LANDLINE not in self.refused:
             doubts = [doubt for doubt in doubts if doubt[0] is not Kind.LANDLINE]
@@ -579,6 +581,12 @@ class RowReader:
         return found.day.isoformat()
 
 
+def _usual_digits(text: str, country: str) -> str:
+    """How many digits a country's numbers have, for the sentence on one that no plan has; may be empty."""
+    lengths = usual_lengths(country) if "+" not in text else ()
+    return f"; numbers of {country} have {' or '.join(map(str, lengths))} digits" if lengths else ""
+
+
 def _remark_ambiguous(column: Column, text: str, remark: Callable[[Kind, str], None]) -> None:
     if is_ambiguous(text):
         remark(Kind.ASSUMED, f"{column.short_title}: {text!r} is taken for an empty cell")
@@ -586,8 +594,8 @@ def _remark_ambiguous(column: Column, text: str, remark: Callable[[Kind, str], N
 
 def _not_to_be_called(column: Column, text: str) -> str:
     return (
-        f"{column.short_title}: {cells.one_line(text)[:40]!r}: the person is not called; speechctl dnc-add puts "
-        "the number on the do-not-call list, which holds for every file"
+        f"{column.short_title}: {cells.one_line(text)[:40]!r}: the person is not called; speechctl dnc-add "
+        "puts the number on the do-not-call list, which holds for every file"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from speechaid.campaign.dates import Day, DateOrder
+from speechaid.campaign.dates import DateOrder, Day
 from speechaid.campaign.kinds import Kind
 
 _ORDER_NAMES: Final = {DateOrder.DAY_FIRST: "day first", DateOrder.MONTH_FIRST: "month first"}
@@ -46,8 +46,8 @@ class DateOrders:
     """The order of day and month of one column, by the values that can only be read in one way.
 
     Where all of them have one order, it is that of the column; where both occur, its ambiguous values are not
-    understood; where no value shows an order, it is the country's. Rows of countries that write the day first,
-    and rows of the others, are looked at separately.
+    understood; where no value shows an order, it is the country's. Rows of countries that write the day
+    first, and rows of the others, are looked at separately.
     """
 
     def __init__(self) -> None:
@@ -105,8 +105,8 @@ class DateOrders:
             for order, (number, example) in sorted(self._examples.items())
         )
         sentence = (
-            f"{title}: {text[:40]!r} may be {days[0].isoformat()} or {days[1].isoformat()}, and the column has "
-            f"dates {seen}: --map '{key}=due-date:dmy' or '{key}=due-date:mdy' says which is right"
+            f"{title}: {text[:40]!r} may be {days[0].isoformat()} or {days[1].isoformat()}, and the column "
+            f"has dates {seen}: --map '{key}=due-date:dmy' or '{key}=due-date:mdy' says which is right"
         )
         return Doubt(line=line, kind=Kind.DATE_ORDER, text=sentence)
 
@@ -117,8 +117,8 @@ class DateOrders:
         line, example = self._examples[order]
         back = next(other for other in DateOrder if other is not order)
         return (
-            f"{title}: dates are read {_ORDER_NAMES[order]}, as those are written that can be read in one way "
-            f"only, such as {example[:40]!r} on line {line}: --map '{key}=due-date:{back}' reads them "
+            f"{title}: dates are read {_ORDER_NAMES[order]}, as those are written that can be read in one "
+            f"way only, such as {example[:40]!r} on line {line}: --map '{key}=due-date:{back}' reads them "
             f"{_ORDER_NAMES[back]}"
         )
 
@@ -149,8 +149,8 @@ class ThousandsMarks:
                 yield Doubt(
                     line=line,
                     kind=Kind.ASSUMED,
-                    text=f"{title}: {text[:40]!r} is read with {_MARK_NAMES[mark]} between thousands, and other "
-                    "cells of the column are written otherwise",
+                    text=f"{title}: {text[:40]!r} is read with {_MARK_NAMES[mark]} between thousands, and "
+                    "other cells of the column are written otherwise",
                 )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Compared in lower case: none of them is a name, an initial or an answer to a question. Sources: exports of SQL and pandas (NULL, nan, None, <NA>, \\N), error values of
+#: Compared in lower case: none of them is a name, an initial or an answer to a question.
+#: Sources: exports of SQL and pandas (NULL, nan, None, <NA>, \\N), error values of
 #: spreadsheets (#N/A, #N/D and the others), and what people type.
 WORDS: Final = frozenset(
     {
@@ -63,7 +64,7 @@ WORDS: Final = frozenset(
 )
 #: As programs write them: in other letters they are names (Nil, Nan, Null).
 OF_PROGRAMS: Final = frozenset({"null", "NULL", "nil", "nan", "NaN", "NaT"})
-#: Nothing, and in capitals names, initials and codes as well (NA is Namibia's): remarked where a word may stand.
+#: Nothing; names, initials and codes as well (NA is Namibia's): remarked where such may stand.
 AMBIGUOUS: Final = frozenset({"NA", "ND", "SN", "NAN", "NIL", "NAT"})
 #: Marks that fill a cell.
 _MARKS: Final = "-–—_.*?·/\\ "  # noqa: RUF001 - the dashes that people type

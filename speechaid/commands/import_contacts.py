@@ -19,8 +19,8 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
-from speechaid.campaign.people import id_key_of, line_key
 from speechaid.campaign.kinds import Kind
+from speechaid.campaign.people import id_key_of, line_key
 from speechaid.commands.batch_agent import pin_version, require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, given_options
@@ -588,9 +588,9 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(work.known.counts.items()))
     if set(work.known.counts) <= {OPTED_OUT, SHARED} and work.known.counts[SHARED]:
         message = (
-            f"nothing was imported: no number of the {plural(work.left_out, 'person', 'people')} in the file may be "
-            "called: it stands under three people or more of the account, or the person is on the do-not-call "
-            "list (--accept shared keeps such numbers)"
+            f"nothing was imported: no number of the {plural(work.left_out, 'person', 'people')} may be "
+            "called: it stands under three people or more of the account, or the person is on the "
+            "do-not-call list (--accept shared keeps such numbers)"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     if set(work.known.counts) == {OPTED_OUT}:

@@ -221,10 +221,7 @@ def read(text: str, country: str | None) -> Number | Fault:
         The number, valid or only possible, or why it is none. A valid reading is preferred to a possible one.
     """
     plain = _undecorated(text)
-    if not plain:
-        return Fault.EMPTY
-    fault = _fault(plain)
-    if fault is not None:
+    if (fault := _fault(plain)) is not None:
         return fault
     hours = _HOURS.search(plain) if plain.endswith((")", "]")) else None
     run, note = _split_note(plain if hours is None else plain[: hours.start()])
@@ -232,16 +229,14 @@ def read(text: str, country: str | None) -> Number | Fault:
         return Fault.LETTERS
     if sum(map(str.isdecimal, run)) < _MIN_DIGITS:
         return Fault.LETTERS if note else Fault.TOO_SHORT
-    if note is not None:
-        fault = _fault_of_note(note)
-        if fault is not None:
-            return fault
+    fault = None if note is None else _fault_of_note(note)
+    if fault is not None:
+        return fault
     if hours is not None:
         note = " ".join(filter(None, (note, hours["hours"].strip())))
     found = _read_run(run, country.strip().upper() if country else None, note)
-    if isinstance(found, Number) and _exact_digits(text.strip()) is not None:
-        return replace(found, assumed=_SCIENTIFIC_ASSUMED)
-    return found
+    was_scientific = isinstance(found, Number) and _exact_digits(text.strip()) is not None
+    return replace(found, assumed=_SCIENTIFIC_ASSUMED) if was_scientific else found
 
 
 def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]]:
@@ -419,6 +414,8 @@ def _in_ascii_digits(text: str) -> str:
 
 
 def _fault(plain: str) -> Fault | None:
+    if not plain:
+        return Fault.EMPTY
     if len(plain) > MAX_CHARACTERS:
         return Fault.TOO_LONG
     if _SCIENTIFIC.fullmatch(plain):

@@ -200,7 +200,9 @@ def test_one_person_with_several_jobs_does_not_share_a_number(operator: Operator
     titles = "nombre;telefono;referencia\n"
     rows = "Ana;+56955550071;A-1\nAna;+56955550071;A-2\nAna;+56955550071;A-3\n"
     batch_id = imported(operator, file=titles + rows)
-    answer = operator.run("import", file=titles + "Ana;+56955550071;A-4\n", filename="more.csv", batch=batch_id)
+    answer = operator.run(
+        "import", file=titles + "Ana;+56955550071;A-4\n", filename="more.csv", batch=batch_id
+    )
     assert (answer["imported"], answer["known"]["counts"]) == (1, {})
 
 
@@ -449,7 +451,9 @@ def test_the_question_names_the_import_its_file_and_how_many_contacts_are_delete
     answer = operator.run("import", file=CSV, filename="march.csv")
     monkeypatch.setattr("sys.stdin", _Keyboard("n\n"))
     assert main(["undo-import", answer["batch_id"], "--socket", str(tmp_path / "control.sock")]) == 1
-    asked = f"Delete 2 contacts of the import {answer['import_id']} (march.csv) from {answer['batch_id']}? [y/N]"
+    asked = (
+        f"Delete 2 contacts of the import {answer['import_id']} (march.csv) from {answer['batch_id']}? [y/N]"
+    )
     assert asked in capsys.readouterr().err
     assert len(jobs_of(operator, answer["batch_id"])) == 2
 

@@ -14,7 +14,9 @@ from tests.support.contacts import parse_contacts
 MONTH_FIRST = ("12/31/2026", "05/06/2027", "01/02/2027", "06/06/2027", "2027-03-04")
 
 
-def read(*dates: str, mapping: str | None = None, accepted: Kind | None = None, country: str = "CL") -> Parsed:
+def read(
+    *dates: str, mapping: str | None = None, accepted: Kind | None = None, country: str = "CL"
+) -> Parsed:
     lines = [f"+5695555{number:04};{text}" for number, text in enumerate(dates, 1000)]
     choices = Choices(
         mapping={} if mapping is None else {"Due Date": mapping},

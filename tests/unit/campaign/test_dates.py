@@ -74,7 +74,10 @@ def test_a_spreadsheets_number_of_the_day_is_said_to_be_one() -> None:
 
 
 def test_day_and_month_are_in_the_order_that_is_asked_for() -> None:
-    for order, day, other in (("dmy", date(2026, 3, 2), date(2026, 2, 3)), ("mdy", date(2026, 2, 3), date(2026, 3, 2))):
+    for order, day, other in (
+        ("dmy", date(2026, 3, 2), date(2026, 2, 3)),
+        ("mdy", date(2026, 2, 3), date(2026, 3, 2)),
+    ):
         found = read_date("02/03/2026", DateOrder(order))
         assert isinstance(found, Day)
         assert (found.day, found.other_day, found.written_in) == (day, other, None)
@@ -104,7 +107,9 @@ def test_every_day_is_read_back(day: date, form: str) -> None:
 
 @given(st.text(max_size=130), st.sampled_from(["CL", "US"]))
 def test_no_text_breaks_the_reading(text: str, country: str) -> None:
-    assert read_date(text, order_of(country)) is None or isinstance(read_date(text, order_of(country)), Day | DateFault)
+    assert read_date(text, order_of(country)) is None or isinstance(
+        read_date(text, order_of(country)), Day | DateFault
+    )
 
 
 def day(text: str, country: str) -> date | None:

@@ -19,7 +19,9 @@ def called(parsed: Parsed) -> list[int]:
     return [row.line for row in parsed.rows]
 
 
-@pytest.mark.parametrize("title", [*TITLES[Role.DO_NOT_CALL].split(", "), "Do Not Call", "DNC", "HasOptedOutOfCall"])
+@pytest.mark.parametrize(
+    "title", [*TITLES[Role.DO_NOT_CALL].split(", "), "Do Not Call", "DNC", "HasOptedOutOfCall"]
+)
 def test_who_asked_not_to_be_called_is_left_out_and_named(title: str) -> None:
     parsed = read(f"nombre;celular;{title}", "Ana;955550001;Sí", "Eva;955550002;No", "Luz;955550003;")
     assert called(parsed) == [3, 4]
@@ -32,7 +34,9 @@ def test_who_asked_not_to_be_called_is_left_out_and_named(title: str) -> None:
     assert (count["count"], count["option"]) == (1, "--map 'TITLE=ROLE'")
 
 
-@pytest.mark.parametrize("text", ["yes", "Y", "x", "XXX", "1", "TRUE", "true", "Sí", "SI", "DNC", "2026-01-31", "Opt out"])
+@pytest.mark.parametrize(
+    "text", ["yes", "Y", "x", "XXX", "1", "TRUE", "true", "Sí", "SI", "DNC", "2026-01-31", "Opt out"]
+)
 def test_a_yes_of_any_kind_is_one(text: str) -> None:
     assert asks_not_to_be_called(text) is True
 
@@ -72,7 +76,12 @@ def test_other_rows_of_the_person_and_of_the_number_are_left_out_too() -> None:
     )
     assert [(row.line, row.phones) for row in parsed.rows] == [(5, ("+56225550101",)), (6, ("+56955550005",))]
     assert parsed.bad_rows == []
-    assert sorted({remark.line for remark in parsed.remarks if remark.kind is Kind.DO_NOT_CALL}) == [2, 3, 4, 5]
+    assert sorted({remark.line for remark in parsed.remarks if remark.kind is Kind.DO_NOT_CALL}) == [
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,15 @@ def parse(*lines: str) -> Parsed:
 
 
 @pytest.mark.parametrize(
-    "text", ["RUT 12.345.678-5", "R.U.T.: 12345678-5", "12,345,678-5", "123456785.0", "123456785,00", "N° 12.345.678-5"]
+    "text",
+    [
+        "RUT 12.345.678-5",
+        "R.U.T.: 12345678-5",
+        "12,345,678-5",
+        "123456785.0",
+        "123456785,00",
+        "N° 12.345.678-5",
+    ],
 )
 def test_an_id_is_read_without_what_was_added_to_it(text: str) -> None:
     parsed = parse("rut;celular;ref", f"{text};955550001;A", "12345678-5;955550002;B")
@@ -65,7 +73,7 @@ def test_other_digits_in_brackets_are_no_note(text: str) -> None:
 
 def test_a_number_of_a_wrong_length_is_told_the_right_one() -> None:
     (bad,) = parse("celular", "955550139999").bad_rows
-    assert "12 digits; numbers of CL have 9" in bad.reason
+    assert "12 digits); numbers of CL have 9 digits" in bad.reason
 
 
 def test_a_row_with_broken_quotes_comes_back_in_its_cells_and_is_bad_until_it_is_mended() -> None:

@@ -44,7 +44,9 @@ def test_a_column_of_surnames_and_names_without_a_comma_is_remarked_once() -> No
     parsed = parse_contacts(lines.encode())
     assert [remark.kind for remark in parsed.remarks] == [Kind.COLUMN]
     assert "surnames first" in parsed.remarks[0].text
-    assert parse_contacts("Apellidos y Nombres;celular\nSoto, Ana;955550001\n".encode()).remarks[0].kind is Kind.ASSUMED
+    assert (
+        parse_contacts(b"Apellidos y Nombres;celular\nSoto, Ana;955550001\n").remarks[0].kind is Kind.ASSUMED
+    )
 
 
 def test_words_for_nothing_that_may_be_a_name_are_remarked() -> None:

@@ -38,7 +38,9 @@ def test_words_for_nothing_are_nothing(text: str) -> None:
     assert is_nothing(text)
 
 
-@pytest.mark.parametrize("text", [
+@pytest.mark.parametrize(
+    "text",
+    [
         *("Na", "Ana", "Nil Soto", "0", "Null Pérez", "-5", "Sin", "a", "*55", "no"),
         *("SI", "Si", "SÍ", "sí", "NO", "Nil", "Nan", "Nat", "Null", "IN", "SD"),
     ],
