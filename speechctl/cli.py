@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid.protocol import messages, stdio
@@ -17,6 +16,8 @@ from speechaid.protocol.text import encodable_text, plural, printable_name
 from speechctl.parser import UsageError, build_parser, wire_arguments
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from speechctl.client import Client, Remote
 
 #: Codes of refusals that do not tell whether the command was carried out.
@@ -118,6 +119,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     if spec.runs is Runs.CLIENT:
         return _run_locally(spec, options, as_json=as_json)
     _make_key(options)
+    _take_password(spec, options)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
     _validate(spec, args, attachment)
@@ -130,6 +132,8 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         if question is not None:
             _check_ids(client, spec, args)
             ask_to_confirm(_about_import(client, args) if spec.name == "undo-import" else question)
+        if spec.name == "report" and options.directory:
+            return _write_reports(client, spec, options, args, timeout_seconds, as_json=as_json)
         if spec.name == "export" and not as_json:
             return _export(client, options.output, args, timeout_seconds)
         if spec.runs is Runs.STREAM:
@@ -179,6 +183,18 @@ def _make_key(options: argparse.Namespace) -> None:
         options.idempotency_key = os.urandom(8).hex()
 
 
+def _take_password(spec: CommandSpec, options: argparse.Namespace) -> None:
+    """Ask for the password of a user, where the command sends one."""
+    if not spec.secrets:
+        return
+    from speechctl.passwords import PasswordError, read_password
+
+    try:
+        options.password = read_password(options.password_file)
+    except PasswordError as exc:
+        raise CommandFailed(2, "bad_argument", str(exc)) from exc
+
+
 def _follow_test(client: Client, spec: CommandSpec, begun: Mapping[str, Any], *, as_json: bool) -> int:
     """Show a test call until it is over; 1 where there was none."""
     from speechctl.live import follow_test
@@ -217,6 +233,19 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
             sheets.check_name(getattr(options, option))
         except sheets.SheetError as exc:
             raise CommandFailed(2, "bad_argument", str(exc)) from exc
+    if spec.name == "report" and (options.directory or options.replace):
+        if options.output or not options.directory:
+            message = (
+                "--replace is for --directory DIR"
+                if options.replace
+                else "--output and --directory: give one"
+            )
+            raise CommandFailed(2, "bad_argument", message)
+        from pathlib import Path
+
+        if not Path(options.directory).is_dir():
+            raise CommandFailed(2, "bad_argument", f"{options.directory}: there is no such directory")
+        return
     if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
         if options.format == "xlsx":
             raise CommandFailed(2, "bad_argument", "--format xlsx needs --output FILE.xlsx")
@@ -237,21 +266,84 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
     return 0
 
 
+def _write_reports(
+    client: Client,
+    spec: CommandSpec,
+    options: argparse.Namespace,
+    args: Mapping[str, Any],
+    timeout_seconds: float,
+    *,
+    as_json: bool,
+) -> int:
+    """Write one report for each account; 1 where one is not written since an older file is there."""
+    from pathlib import Path
+
+    from speechctl.report_files import ENDINGS, Written, write_reports
+    from speechctl.sheets import SheetError
+
+    sentences = {
+        Written.WRITTEN: "the report of {account} is written to {path}",
+        Written.REPLACED: "the report of {account} is written anew to {path}",
+        Written.KEPT: "{path} is there already, and stays: --replace writes it anew",
+        Written.EMPTY: "there was no call and no payment in {account}: no report is written",
+    }
+
+    def write(path: Path, report: dict[str, Any]) -> None:
+        _write_report(spec, report, str(path), options.format, replace=options.replace)
+
+    reports = []
+    try:
+        for one in write_reports(
+            client,
+            args,
+            Path(options.directory),
+            ending=ENDINGS[options.format],
+            replace=options.replace,
+            write=write,
+            timeout_seconds=timeout_seconds,
+        ):
+            path, account = printable_name(str(one.path)), one.account or "all accounts"
+            reports.append({"account": one.account, "file": path, "state": one.state})
+            if not as_json:
+                print(sentences[one.state].format(account=printable_name(account), path=path), flush=True)
+    except SheetError as exc:
+        raise CommandFailed(1, "refused", str(exc)) from exc
+    except OSError as exc:
+        raise CommandFailed(1, "refused", f"{exc.filename or options.directory}: {exc.strerror}") from exc
+    if as_json:
+        _print_result(spec, {"reports": reports}, as_json=True)
+    return 1 if any(row["state"] is Written.KEPT for row in reports) else 0
+
+
+def _write_report(
+    spec: CommandSpec, result: dict[str, Any], path: str, output_format: str, *, replace: bool = True
+) -> None:
+    """Write one report in its format.
+
+    Raises:
+        OSError: the file cannot be written.
+        SheetError: the file cannot be written.
+    """
+    from speechctl import report_sheets, sheets
+    from speechctl.private_files import open_private
+
+    if output_format == "xlsx":
+        sheets.write(path, report_sheets.report_sheets(result), replace=replace)
+        return
+    with open_private(path, replace=replace) as file:
+        file.write(encodable_text(_as_text(spec, result, output_format)).encode())
+
+
 def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Write what belongs into a file; returns the result that is left to show."""
     from speechctl import sheets
-    from speechctl.private_files import open_private
 
     try:
         if spec.name == "import":
             rows, form = result.pop("returned_rows", []), result.pop("returned_form", {})
             sheets.write_bad_rows(options.bad_rows, rows, form)
             return {**result, "bad_rows_file": printable_name(options.bad_rows)}
-        if options.format == "xlsx":
-            sheets.write(options.output, sheets.report_sheets(result))
-        else:
-            with open_private(options.output) as file:
-                file.write(encodable_text(_as_text(spec, result, options.format)).encode())
+        _write_report(spec, result, options.output, options.format)
     except sheets.SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
@@ -331,6 +423,8 @@ def _repeat_hint(options: argparse.Namespace) -> str:
 
 def _target(options: argparse.Namespace) -> Path | Remote:
     """The Unix socket, or the address of a daemon on the network with this client's keys."""
+    from pathlib import Path
+
     address = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
     if not address.startswith("tcp://"):
         return Path(address).expanduser().absolute() if address else messages.client_socket()
@@ -351,6 +445,8 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
     if not names or names[0] is None:
         return None
+    from pathlib import Path
+
     path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:
         if path.is_char_device() or path.is_block_device():

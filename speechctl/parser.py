@@ -6,7 +6,6 @@ import argparse
 import math
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from speechaid.protocol.commands import GROUPS
@@ -110,16 +109,11 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    # Parsers of all commands would take longer than asking the daemon; ``--help`` and the message about an
+    # unknown command name the others without them.
     for spec in COMMANDS.values():
-        # Adding the arguments of all commands would take longer than asking the daemon.
-        is_used = spec.name in argv
-        child = commands.add_parser(
-            spec.name,
-            description=_sentence(spec),
-            parents=[common] if is_used else [],
-            add_help=is_used,
-        )
-        if is_used:
+        if spec.name in argv:
+            child = commands.add_parser(spec.name, description=_sentence(spec), parents=[common])
             for argument in spec.arguments:
                 _add(child, argument)
     return parser
@@ -127,10 +121,10 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, Any]:
     """The arguments to send: only those given, the daemon has the defaults; of a path only the name."""
-    given = {argument.name: getattr(options, argument.name) for argument in spec.wire_arguments}
+    given = {argument.name: getattr(options, argument.name, None) for argument in spec.wire_arguments}
     for argument in spec.wire_arguments:
-        if argument.kind is Kind.FILE and given[argument.name] is not None:
-            given[argument.name] = printable_name(Path(given[argument.name]).name)
+        if argument.kind is Kind.FILE and (path := given[argument.name]) is not None:
+            given[argument.name] = printable_name(path.rstrip("/").rpartition("/")[2])
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
@@ -142,9 +136,7 @@ def _common() -> argparse.ArgumentParser:
     group.add_argument(
         "--socket", metavar="PATH", help="the daemon's control socket, or tcp://HOST:PORT with --key"
     )
-    group.add_argument(
-        "--key", type=Path, metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)"
-    )
+    group.add_argument("--key", metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)")
     group.add_argument("--timeout", type=_timeout, metavar="TIME", help="longest wait for the answer: 5s, 2m")
     group.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return common

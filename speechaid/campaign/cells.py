@@ -15,6 +15,14 @@ _INVISIBLE: Final = dict.fromkeys(
     + [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
 )
 
+#: Small letters of names that no decomposition leads to those that everybody can type, and apostrophes.
+_OF_NAMES: Final = str.maketrans(
+    {
+        **dict(zip("øłđðħ\u0131", "olddhi", strict=True)),
+        **{"þ": "th", "æ": "ae", "œ": "oe"},
+        **dict.fromkeys("'`\u2019\u2018\u02bc\u00b4", ""),
+    }
+)
 _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
 
 
@@ -43,6 +51,11 @@ def fold(text: str) -> str:
         if not unicodedata.combining(character)
     )
     return " ".join(letters.split())
+
+
+def fold_name(text: str) -> str:
+    """A name for comparison: as ``fold``, with ``O'Higgins`` as one word and ``Łukasz`` as ``lukasz``."""
+    return fold(text.casefold().translate(_OF_NAMES))
 
 
 def fold_accents(text: str) -> str:

@@ -274,7 +274,10 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     holder = context.store.diagnostics.holder_of(number, besides=job)
     if holder is None:
         return _check("number free", True, "in no other live call")
-    return _check("number free", False, f"in a live call of job {holder}")
+    # Who asks may see no other account: neither its jobs nor their ids.
+    is_own = holder.account_id == job.account_id
+    whose = f"of job {holder.job_id}" if is_own else "of another account's job"
+    return _check("number free", False, f"in a live call {whose}")
 
 
 #: Where each part of a choice comes from, in words.

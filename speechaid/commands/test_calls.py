@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from speechaid.commands.dry_run import dry_run_context
-from speechaid.commands.ids import resolve_job, resolve_open_batch
+from speechaid.commands.ids import resolve_job, resolve_open_batch, resolve_test
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.commands.jobs import erased_fields
 from speechaid.commands.test_numbers import typed_number
 from speechaid.dialer.dial import NO_CAPACITY, new_dial
 from speechaid.dialer.preflight import evaluate, next_phone, read_preflight
 from speechaid.model.batch import Batch
+from speechaid.model.erasure import ERASED, of_person
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping, text
@@ -44,6 +46,9 @@ def test_call(context: HandlerContext, command: Invocation) -> Result:
     batch = resolve_open_batch(context.store, command.args["batch"], "tested")
     number = typed_number(context, command, command.args["to"])
     row = _row(context, batch, command)
+    if (erased := of_person(row.document)) is not None:
+        message = f"whose row {row.job_id} was is {erased.sentence}: choose another with --row"
+        raise CommandRefused(ErrorCode.REFUSED, message)
     account_id = row.account_id or batch.account_id
     registered = _registered(context, number, account_id)
     now = context.store.now()
@@ -121,15 +126,11 @@ def _row(context: HandlerContext, batch: Batch, command: Invocation) -> Job:
 
 def _registered(context: HandlerContext, number: Number, account_id: str | None) -> RegisteredNumber:
     found = context.store.test_calls.find_number(number.e164)
-    if found is None:
+    if found is None or not found.may_serve(account_id):
+        # In the same words: a user of one account must not learn what another has registered.
         message = (
-            f"{mask_phone(number.e164)} is not registered for test calls: speechctl test-number-add NUMBER"
-        )
-        raise CommandRefused(ErrorCode.REFUSED, message)
-    if not found.may_serve(account_id):
-        message = (
-            f"{mask_phone(number.e164)} is registered for tests of account {found.account_id} alone: "
-            "test-number-add NUMBER writes its account again"
+            f"{mask_phone(number.e164)} is not registered for test calls of this batch's account: "
+            "speechctl test-number-add NUMBER; test-numbers lists them"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found
@@ -186,7 +187,7 @@ def _forbid_or_describe(context: HandlerContext, job: Job, remarks: list[str]) -
 
 def test_result(context: HandlerContext, command: Invocation) -> Result:
     """How far a test call is; when it is over, what was said, and the variables sent and collected."""
-    job = resolve_job(context.store, command.args["test"])
+    job = resolve_test(context.store, command.args["test"])
     if job.test is None:
         raise CommandRefused(ErrorCode.NOT_FOUND, f"{job.job_id} is no test call: speechctl job shows it")
     state, since = _state(job)
@@ -203,6 +204,7 @@ def test_result(context: HandlerContext, command: Invocation) -> Result:
         "until": job.test.until,
         "why": _why_not(job) if state == "over" and not results else None,
         "call": _call(context, results[-1]) if results and state == "over" else None,
+        **erased_fields(job.document),
     }
 
 
@@ -237,6 +239,8 @@ def _call(context: HandlerContext, result: Document) -> Result:
     account_id = text(result.get("account_id"))
     account = None if account_id is None else context.store.accounts.find(account_id)
     names = [*sent, *(name for name in collected if name not in sent)]
+    if ERASED in result:
+        names = []  # what is left of them says nothing
     return {
         "call_id": result.get("call_id"),
         "outcome": result.get("outcome"),
@@ -251,4 +255,5 @@ def _call(context: HandlerContext, result: Document) -> Result:
         "variables": [
             {"name": name, "sent": sent.get(name), "collected": collected.get(name)} for name in names
         ],
+        **erased_fields(result),
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechaid.model.reading import Document, mapping
+from speechaid.model.reading import Document
 from speechaid.model.states import SuspendReason
 from speechaid.store.indexes import ACCOUNT_JOBS, PERSON_KEYS
 from speechaid.store.operator_actions import NEVER_DIALLED, WAITING
@@ -22,6 +22,8 @@ _KNOWN_FIELDS: Final = (
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
     *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes", "paid"),
 )
+#: Fields of a job that tell who is called, and on which phones.
+_PERSON_FIELDS: Final = ("account_id", "person_keys", "contact", "rut", "to_number")
 #: Fields of a job that its variables are made of.
 _VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_number")
 #: Person keys that one query names: the embedded server compares each job with all of them.
@@ -116,8 +118,8 @@ class Imports:
         return self._jobs.stream(query, fields=_KNOWN_FIELDS, hint=PERSON_KEYS)
 
     def waiting_jobs(self, batch_id: str) -> Generator[Document]:
-        """Yield the batch's jobs that wait for a call, those not started included, for counts."""
-        return self._jobs.stream(_waiting(batch_id), fields=("person_keys", "contact.phones"))
+        """Yield the batch's jobs that wait for a call, those not started included, for counts of people."""
+        return self._jobs.stream(_waiting(batch_id), fields=_PERSON_FIELDS)
 
     def waiting_variables(self, batch_id: str) -> Generator[Document]:
         """Yield the batch's jobs that wait for a call, those not started included, with their variables."""
@@ -181,14 +183,3 @@ def _waiting(batch_id: str) -> Document:
         "batch_id": batch_id,
         "suspend_reason": {"$in": [None, SuspendReason.NOT_STARTED]},
     }
-
-
-def people_and_phones(jobs: Sequence[Document], people: set[object]) -> int:
-    """Add the people of jobs to the set; return the number of their phones."""
-    phones = 0
-    for job in jobs:
-        keys = job.get("person_keys")
-        people.add(str(keys[0]) if isinstance(keys, list) and keys else job["_id"])
-        found = mapping(job.get("contact")).get("phones")
-        phones += len(found) if isinstance(found, list) and found else 1
-    return phones

@@ -62,6 +62,12 @@ JOBS = (
     ),
     Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
+    Index(
+        "speechaid_paid",
+        _keys("paid.at"),
+        "payments by the day on which they were recorded",
+        {"sparse": True},
+    ),
     # Not one index of account and keys: each of a person's keys would be an entry of it, at every import.
     Index(ACCOUNT_JOBS, _keys("account_id"), "the jobs of an account"),
     Index(PERSON_KEYS, _keys("person_keys"), "the jobs of a person"),
@@ -148,7 +154,8 @@ RESULTS = (
     Index("speechaid_result_agent", _keys("agent_id", "created_at"), "an agent's calls in order"),
     Index("speechaid_result_caller", _keys("from_number", "created_at"), "calls from one number in order"),
     Index("speechaid_result_number", _keys("contact.phone_used"), "calls to a phone number"),
-    Index("speechaid_result_created", _keys("created_at"), "calls by day"),
+    Index("speechaid_result_created", _keys("created_at"), "calls by the day on which they were recorded"),
+    Index("speechaid_result_placed", _keys("placed_at"), "calls by the day on which they were placed"),
     Index(
         "speechaid_result_retention",
         _keys("erased.what", "created_at", "_id"),

@@ -101,9 +101,11 @@ def edit_account(result: Result) -> list[Block]:
 
 def top_up(result: Result) -> list[Block]:
     """The result of ``top-up``."""
-    done = "was added already, now nothing" if result["repeated"] else "added"
+    is_taken = (result.get("credit") or result.get("minutes") or 0) < 0
+    deed = "taken off" if is_taken else "added"
+    done = f"was {deed} already, now nothing" if result["repeated"] else deed
     blocks: list[Block] = [
-        f"account {_name(result)}: {_amount(result)} {done} (key {result['key']})",
+        f"account {_name(result)}: {_amount(result).lstrip('-')} {done} (key {result['key']})",
         *_balance(result),
     ]
     if result["repeated"]:

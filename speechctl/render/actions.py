@@ -97,9 +97,16 @@ def release(result: Result) -> list[Block]:
 
 def reset(result: Result) -> list[Block]:
     """The result of ``reset-jobs``."""
+    left = left_out_line(result)
     if result["dry_run"]:
-        return [f"{plural(int(result['would_reset']), 'job')} would be reset; nothing was changed"]
-    return [f"{plural(int(result['reset']), 'job')} reset: pending, no attempt used, first phone"]
+        return [f"{plural(int(result['would_reset']), 'job')} would be reset; nothing was changed", *left]
+    return [f"{plural(int(result['reset']), 'job')} reset: pending, no attempt used, first phone", *left]
+
+
+def left_out_line(result: Result) -> list[Block]:
+    """How many people are not called again, by why."""
+    left = ", ".join(f"{count} {as_words(why)}" for why, count in result.get("left_out", {}).items())
+    return [f"left out: {left}"] if left else []
 
 
 def account(result: Result) -> list[Block]:
@@ -115,7 +122,9 @@ def account(result: Result) -> list[Block]:
 def forget(result: Result) -> list[Block]:
     """The result of ``forget``."""
     jobs, calls = plural(int(result["jobs"]), "job"), plural(int(result["calls"]), "call")
-    lines: list[Block] = [f"erased in {jobs} and {calls}; amounts, costs, outcomes and dates are kept"]
+    who = ", ".join(str(result[name]) for name in ("name", "dni") if result.get(name))
+    whom = f"{who or 'the person'} is erased in {jobs} and {calls}"
+    lines: list[Block] = [f"{whom}; amounts, costs, outcomes and dates are kept"]
     if result["cancelled"]:
         lines.append(f"{plural(int(result['cancelled']), 'job')} that waited cancelled")
     later = list(result["later"])
@@ -125,9 +134,8 @@ def forget(result: Result) -> list[Block]:
         lines.append(f"{jobs} erased without another command, once the call is over and settled: {shown}")
     if result["has_more"]:
         lines.append("! there are more jobs than one command erases: give it again")
-    kept = ["the number"] if result.get("number_kept") else []
-    kept += ["the national id"] if result.get("id_kept") else []
-    if result["opt_out_kept"]:
-        what = " and ".join(kept) or "the opt-out"
-        lines.append(f"the do-not-call list keeps {what}, so that nobody calls the person")
+    kept = ["the number"] if result["number_kept"] else []
+    kept += ["the national id"] if result["id_kept"] else []
+    if kept:
+        lines.append(f"the do-not-call list keeps {' and '.join(kept)}, so that nobody calls the person")
     return [*lines, str(result["retell"])]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount
+from speechctl.render.actions import left_out_line
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
@@ -17,6 +18,11 @@ from speechctl.render.text import (
     plural,
 )
 
+#: Changes of what is no option, in words, and what they are where there was nothing before.
+_NO_OPTIONS: Final = {
+    "pinned_version": ("the agent's version, pinned for this batch", "none"),
+    "amount": ("amount paid", "none"),
+}
 #: How a setting is shown that nobody has set.
 _NOT_SET: Final = {
     "hours": "none",
@@ -108,8 +114,7 @@ def redial_batch(result: Result) -> list[Block]:
     """The result of ``redial-batch``."""
     name = f" ({result['source_name']})" if result.get("source_name") else ""
     source = f"{result['source']}{name}"
-    left = ", ".join(f"{count} {as_words(why)}" for why, count in result["left_out"].items())
-    tail: list[Block] = [f"left out: {left}"] if left else []
+    tail = left_out_line(result)
     if result["dry_run"]:
         people = plural(int(result["would_add"]), "person", "people")
         return [f"{people} of {source} would be called again; nothing was changed", *tail]
@@ -164,10 +169,11 @@ def _import_end(row: Result) -> str:
 def change_text(change: Mapping[str, object]) -> str:
     """A changed setting: ``hours: 09:00-18:00 -> 10:00-18:00``."""
     option = str(change["option"])
+    name, unset = _NO_OPTIONS.get(option, (option.replace("_", "-"), "default"))
     old, new = (
-        "default" if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
+        unset if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
     )
-    return f"{option.replace('_', '-')}: {old} -> {new}"
+    return f"{name}: {old} -> {new}"
 
 
 def _what(row: Result) -> str:

@@ -12,8 +12,10 @@ from speechctl.render import (
     agents,
     batches,
     diagnostics,
+    identity,
     imports,
     lists,
+    packs,
     people,
     test_calls,
 )
@@ -243,7 +245,18 @@ def _jobs(result: Result) -> list[Block]:
 
 
 def _job(result: Result) -> list[Block]:
-    hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request", "erased"}
+    hidden = {
+        "job_id",
+        "status",
+        "phone",
+        "phones_count",
+        "calls",
+        "events",
+        "dial",
+        "request",
+        "erased",
+        "paid",
+    }
     shown = {
         name: value
         for name, value in result.items()
@@ -254,6 +267,8 @@ def _job(result: Result) -> list[Block]:
         Heading(text=f"{result['job_id']}: {as_words(result['status'])}, times in {zone_name()}"),
         *_fields(shown),
     ]
+    if result.get("paid"):
+        blocks += people.paid_lines(result["paid"])
     if result.get("erased"):
         blocks.append(f"{ERASED_WORDS[result['erased']['what']]}: {erased_text(result)}")
     if result.get("dial"):
@@ -351,6 +366,15 @@ def _pairs(fields: Result, without: frozenset[str] | set[str] = frozenset()) -> 
 _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "status": status,
     "alerts": alerts,
+    **dict.fromkeys(
+        ("user-add", "user-edit", "user-password", "user-disable", "user-enable"), identity.one_user
+    ),
+    "users": identity.users,
+    "user-sessions": identity.user_sessions,
+    "user-logout": identity.ended_sessions,
+    "token-add": identity.new_token,
+    "tokens": identity.tokens,
+    "token-revoke": identity.revoked_token,
     "drain": _drain,
     "undrain": _undrain,
     "pause-worker": _worker,
@@ -370,6 +394,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "check-agent": agents.check_agent,
     "agents": agents.agents,
     "numbers": agents.numbers,
+    "packs": packs.packs,
+    "pack": packs.pack,
+    "check-pack": packs.check_pack,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
     "forget": actions.forget,

@@ -49,6 +49,7 @@ def forecast(result: Result) -> list[Block]:
     blocks: list[Block] = [
         Heading(text=f"Forecast{of}, {local_time_with_zone(result['at'])} (nothing is dialled)"),
         f"{plural(len(dials), 'dial')} shown of {waiting}, {assumed}",
+        *_whole(result),
         f"estimated: {_of_accounts(result)} of accounts{at_retell}",
     ]
     if result.get("as_if_unheld"):
@@ -78,6 +79,15 @@ def forecast(result: Result) -> list[Block]:
         more = plural(int(result["beyond"]), "more job waits", "more jobs wait")
         blocks.append(f"{more} after these; --limit shows more")
     return blocks
+
+
+def _whole(result: Result) -> list[Block]:
+    """The schedule as a whole; a daemon of an older version knows only what it shows."""
+    if not result.get("dials_total"):
+        return []
+    dials, ends = plural(int(result["dials_total"]), "dial"), local_time_with_zone(result["ends_at"])
+    at_once = plural(int(result["calls_at_once"]), "call")
+    return [f"all of it: {dials}, at most {at_once} at once, the last one ends at {ends}"]
 
 
 def _of_accounts(result: Result) -> str:

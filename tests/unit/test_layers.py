@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     "errors clock settings protocol data",
     "model",
-    "rules",
+    "rules compliance",
     "store retell telemetry",
     "dialer campaign",
     "importing",
@@ -26,8 +26,10 @@ LAYERS = (
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 HOMES = {
     "pymongo": ("speechaid/store/",),
+    "argon2": ("speechaid/store/",),
     "bson": ("speechaid/store/",),
     "certifi": ("speechaid/retell/",),
+    "holidays": ("speechaid/compliance/",),
     "dotenv": ("speechaid/settings/",),
     "pydantic_settings": ("speechaid/settings/",),
     "requests": ("speechaid/retell/",),

@@ -20,6 +20,7 @@ Document = dict[str, Any]
 
 CSV = "nombre,telefono\nAna Rojas,+56955550071\n"
 HOUR = timedelta(hours=1)
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def settings_of(answer: Document) -> dict[str, tuple[Any, str]]:
@@ -84,6 +85,31 @@ def test_batch_shows_counts_imports_the_next_calls_and_who_did_what(operator: Op
 
 
 # -- edit-batch --------------------------------------------------------------------------------------------
+
+
+def test_a_note_is_masked_wherever_it_is_shown_and_what_is_spoken_is_not(operator: Operator) -> None:
+    made = operator.run("create-batch", name="batch-20261130-1", hours="00:00-24:00")
+    note, spoken = "ask Ana, +56955550101", "leave Call us at +56 9 5555 0101"
+    edited = operator.run("edit-batch", batch=made["batch_id"], description=note, voicemail_option=spoken)
+    assert "description: default -> ask Ana, +569******01" in as_text(render("edit-batch", edited))
+    assert f"voicemail-option: default -> {spoken}" in as_text(render("edit-batch", edited))
+    operator.recorded(2)
+    shown = as_text(render("batch", operator.run("batch", batch=made["batch_id"])))
+    assert shown.count("ask Ana, +569******01") == 2
+    assert "55550101" not in shown
+    assert spoken in shown
+    assert "name=batch-20261130-1" in shown
+    stored = operator.batch(made["batch_id"])
+    assert stored["description"] == note
+    copy = operator.run("create-batch", name="copy", copy_from=made["batch_id"])
+    assert operator.batch(copy["batch_id"])["description"] == note
+
+
+def test_a_pinned_version_is_no_option(operator: Operator) -> None:
+    change = {"option": "pinned_version", "old": None, "new": "3 of agent_1"}
+    text = as_text(render("edit-batch", {"batch_id": "b", "changes": [change], "active": True}))
+    assert "the agent's version, pinned for this batch: none -> 3 of agent_1" in text
+    assert "pinned-version" not in text
 
 
 def test_edit_batch_changes_what_was_given_and_nothing_else(operator: Operator) -> None:
@@ -425,6 +451,56 @@ def test_who_was_reached_opted_out_paid_or_was_cancelled_is_not_called_again(ope
         "waiting": 1,
         "no_phone": 1,
     }
+
+
+def test_a_redial_counts_whom_it_leaves_out_and_why(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    add_ended(operator, "busy", batch_id, "busy")
+    add_ended(operator, "silent", batch_id, "no_answer")
+    add_ended(operator, "reached", batch_id, "answered", status="done")
+    add_ended(operator, "asked", batch_id, "do_not_call", status="cancelled")
+    add_ended(operator, "paid", batch_id, "no_answer", paid={"at": operator.store.now()})
+    add_ended(operator, "gone", batch_id, "no_answer", erased={"at": NOW, "by": "x", "what": "person"})
+    add_ended(operator, "waits", batch_id, "no_answer", status="pending")
+    # A second job of a person who is called again is nobody more.
+    add_ended(operator, "busy-2", batch_id, "no_answer", contact={"dni": "id-busy"})
+    counts = {"opted_out": 1, "paid": 1, "reached": 1, "waiting": 1, "other_outcome": 1, "erased": 1}
+    tried = operator.run("redial-batch", batch="March", outcomes="busy", dry_run=True)
+    assert (tried["would_add"], tried["left_out"]) == (1, counts)
+    text = as_text(render("redial-batch", tried))
+    assert "left out: 1 opted out, 1 paid, 1 reached, 1 waiting, 1 other outcome, 1 erased" in text
+    refused = str(operator.refusal("redial-batch", batch="March", outcomes="voicemail"))
+    assert "nobody is left to be called again: 1 opted out, 1 paid" in refused
+
+
+def test_a_reset_leaves_out_who_is_on_the_do_not_call_list_and_says_how_many(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    for number, (name, fields) in enumerate(RESET.items()):
+        contact = {"dni": f"{number}-9", "phones": [f"+5691234560{number}", f"+5691234561{number}"]}
+        operator.add_job(name, batch_id=batch_id, **{"status": "cancelled", "contact": contact, **fields})
+    # Of one both phones are listed, of one the person, of one a single phone; one was listed by mistake.
+    operator.store.do_not_call.add_many(["+56912345600", "+56912345610", "+56912345602"], source="asked")
+    operator.store.do_not_call.add_person(None, "id:19", source="asked")
+    counts = {"opted_out": 3, "paid": 1, "erased": 1}
+    tried = operator.run("reset-jobs", status="cancelled", batch=batch_id, dry_run=True)
+    assert (tried["would_reset"], tried["left_out"]) == (2, counts)
+    answer = operator.run("reset-jobs", status="cancelled", batch=batch_id)
+    assert (answer["reset"], answer["left_out"]) == (2, counts)
+    pending = operator.database.jobs.find({"status": "pending"})
+    assert {job["job_id"] for job in pending} == {"one phone listed", "listed by mistake"}
+    text = as_text(render("reset-jobs", answer))
+    assert text.endswith("left out: 3 opted out, 1 paid, 1 erased")
+
+
+RESET: dict[str, Document] = {
+    "phones listed": {},
+    "person listed": {"cancel_reason": "on_do_not_call_list"},
+    "one phone listed": {},
+    "listed by mistake": {"cancel_reason": "on_do_not_call_list"},
+    "asked": {"cancel_reason": "do_not_call"},
+    "paid": {"cancel_reason": "paid", "paid": {"by": "maria"}},
+    "gone": {"contact": {"phones": []}, "erased": {"at": NOW, "by": "maria", "what": "person"}},
+}
 
 
 def test_a_redial_that_broke_off_is_completed_and_a_finished_one_makes_no_second_set(

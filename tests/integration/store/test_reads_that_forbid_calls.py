@@ -93,7 +93,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
     batches.stale_dials batches.with_own_agent batches.write_counts batches.write_settings
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
-    diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
+    diagnostics.open_dials diagnostics.stream_waiting diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
     erasures.add_missing_ends erasures.being_forgotten erasures.count_late
@@ -103,13 +103,19 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     erasures.write_job_without_call erasures.write_line erasures.write_result
     erasures.write_result_without_call
     do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
-    do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    do_not_call.listed_lines do_not_call.people_size do_not_call.remove_person
+    operator_actions.cancel_jobs people.calls_of
     people.with_open_dial
-    operator_actions.mark_paid operator_actions.set_paid_amount
+    operator_actions.correct_paid_amount operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.release do_not_call.remove
     do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches
     holds.unhold holds.write_breaker
+    identities.check_login identities.create_token identities.create_user identities.disable_user
+    identities.edit_user identities.enable_user identities.end_session identities.end_sessions
+    identities.find_session identities.find_sessions identities.find_token identities.find_tokens
+    identities.find_user identities.find_users identities.has_users identities.indexed identities.prepare
+    identities.revoke_token identities.set_password identities.start_session
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove
@@ -124,6 +130,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     logs.write_many operator_actions.cancel_waiting operator_actions.count
     operator_actions.count_never_called operator_actions.delete_never_called
     operator_actions.drop_request operator_actions.in_progress operator_actions.move
+    operator_actions.find_to_reset operator_actions.of_batch
     operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
     operator_actions.start_imported operator_actions.stuck operator_actions.waiting_for_retry
     operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone
