@@ -395,7 +395,8 @@ class ContactsReader:
         titles = self._rows.titles_of_lines(line)
         is_bad = self._rows.is_bad(Kind.SHARED)
         is_opted_out = row.dni is not None and compact_id(cells.fold(row.dni)) in self._opted_out_ids
-        kept, texts = [], []
+        kept: list[tuple[str, str]] = []
+        texts: list[str] = []
         for phone, identity in zip(row.phones, row.lines, strict=True):
             if identity in self._opted_out_lines:
                 is_opted_out = is_opted_out or len(row.phones) == 1

@@ -76,7 +76,8 @@ class DateOrders:
         others: Counter[DateOrder] = Counter()
         for read_in, values in self._ambiguous.items():
             order = self._order(read_in)
-            others.update({} if order in {read_in, None} else {order: len(values)})
+            if order is not None and order is not read_in:
+                others[order] += len(values)
             for line, text, day in values:
                 assert day.other_day is not None  # noqa: S101 - an ambiguous one
                 if order is None:

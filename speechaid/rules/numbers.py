@@ -235,8 +235,9 @@ def read(text: str, country: str | None) -> Number | Fault:
     if hours is not None:
         note = " ".join(filter(None, (note, hours["hours"].strip())))
     found = _read_run(run, country.strip().upper() if country else None, note)
-    was_scientific = isinstance(found, Number) and _exact_digits(text.strip()) is not None
-    return replace(found, assumed=_SCIENTIFIC_ASSUMED) if was_scientific else found
+    if isinstance(found, Number) and _exact_digits(text.strip()) is not None:
+        found = replace(found, assumed=_SCIENTIFIC_ASSUMED)
+    return found
 
 
 def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]]:
