@@ -131,7 +131,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     with _connection(options) as client:
         if question is not None:
             _check_ids(client, spec, args)
-            ask_to_confirm(question)
+            ask_to_confirm(_about_import(client, args) if spec.name == "undo-import" else question)
         if spec.name == "report" and options.directory:
             return _write_reports(client, spec, options, args, timeout_seconds, as_json=as_json)
         if spec.name == "export" and not as_json:
@@ -500,6 +500,20 @@ def _check_ids(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> No
             name, more = lookup
             lookup_args = {argument.name: args[argument.name], **more}
             client.ask(name, lookup_args, timeout_seconds=COMMANDS[name].timeout_seconds)
+
+
+def _about_import(client: Client, args: dict[str, Any]) -> str:
+    """The question of ``undo-import``: of a batch's latest import it names which that is, and asks for it.
+
+    Raises:
+        Refused: it cannot be taken back.
+    """
+    timeout = COMMANDS["undo-import"].timeout_seconds
+    found = client.ask("undo-import", {**args, "dry_run": True}, timeout_seconds=timeout)
+    args["import"] = found["import_id"]
+    contacts = plural(int(found["would_delete"]), "contact")
+    file = printable_name(str(found.get("file") or "?"))
+    return f"Delete {contacts} of the import {found['import_id']} ({file}) from {found['batch_id']}?"
 
 
 def ask_to_confirm(question: str) -> None:
