@@ -102,7 +102,7 @@ class KnownPeople:
 
         Those of the file alone are found by its reader.
         """
-        found = set()
+        found: set[str] = set()
         for key in document["person_keys"]:
             others = {known.who for known in self._by_key.get(key, ())} if is_line_key(key) else set()
             if others - {_who(document), None}:

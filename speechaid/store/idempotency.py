@@ -49,11 +49,11 @@ class IdempotencyRecords:
 
     def finish(self, key: str, status: int, created: Document) -> None:
         """Record the answer."""
-        self._table.update({"_id": key}, {"$set": {"status": status, "created": created}})
+        self._table.update({"_id": key}, {"$set": {"answered": status, "created": created}})
 
     def forget(self, key: str) -> None:
         """Remove the record of a request that was refused: nothing was created, the key is free again."""
-        self._table.delete({"_id": key, "status": {"$exists": False}})
+        self._table.delete({"_id": key, "answered": {"$exists": False}})
 
     def prepare(self) -> None:
         """Have the database delete old records."""
@@ -63,6 +63,6 @@ class IdempotencyRecords:
 def _read(document: Document) -> KeyRecord:
     return KeyRecord(
         request=str(document.get("request")),
-        status=whole(document.get("status")) or None,
+        status=whole(document.get("answered")) or None,
         created=dict(mapping(document.get("created"))),
     )

@@ -103,6 +103,6 @@ def require_grant(principal: Principal, what: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, text, code=ErrorCode.FORBIDDEN)
 
 
-def needs(what: str) -> dict[str, Any]:
+def requirement(what: str) -> dict[str, Any]:
     """What a route requires, for the OpenAPI document: a command, or an action."""
     return {"x-requires": str(what)}

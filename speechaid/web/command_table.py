@@ -324,6 +324,14 @@ ROUTES: Final = (
         summary="Revoke a token, at once and for good",
         in_path=_NAME,
     ),
+    # -- calling rules
+    _get("/packs", "packs", "The calling rules by country"),
+    _get(
+        "/packs/{country}/{purpose}",
+        "pack",
+        "The calling rules of a country for a purpose",
+        in_path={"country": ("country", None), "purpose": ("purpose", None)},
+    ),
     # -- Retell, test calls
     _get("/agents", "agents", "The agents that Retell has"),
     _get("/numbers", "numbers", "The phone numbers that Retell has"),
@@ -360,6 +368,8 @@ WITHOUT_ROUTE: Final = frozenset(
     {
         *("drain", "undrain", "pause-worker", "resume-worker", "scale", "reload", "log-level", "shutdown"),
         *("top", "keys", "completion", "ids"),
+        # A file that an operator of the host writes.
+        "check-pack",
         # ``routes.batches`` and ``routes.accounts``, in SpeechAI's names; ``routes.events``.
         *("batches", "create-batch", "edit-batch", "delete-batch", "jobs"),
         *("accounts", "account", "create-account", "events"),

@@ -42,6 +42,8 @@ class RequestLimits:
     def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
         self._app = app
         self._settings = settings
+        self._most = settings.requests
+        self._most_per_address = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
         self._under_way: Counter[str] = Counter()
         self._forms = 0
 
@@ -69,16 +71,14 @@ class RequestLimits:
             request.record()
 
     def _busy(self, client: str, *, is_form: bool) -> Problem | None:
-        settings = self._settings
         if is_form and self._forms >= FORMS_AT_ONCE:
             text = "other files are being received: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
-        most = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
-        if self._under_way[client] >= most and client not in (settings.proxies or ()):
-            text = f"{most} requests of this address are under way: wait for an answer"
+        if self._under_way[client] >= self._most_per_address and client not in (self._settings.proxies or ()):
+            text = f"{self._most_per_address} requests of this address are under way: wait for an answer"
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
-        if self._under_way.total() >= settings.requests:
-            text = f"{settings.requests} requests are under way: try again later"
+        if self._under_way.total() >= self._most:
+            text = f"{self._most} requests are under way: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
         return None
 

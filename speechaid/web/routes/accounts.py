@@ -13,7 +13,7 @@ from speechaid.model.reading import mapping
 from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, needs, require_grant
+from speechaid.web.access import Caller, requirement, require_grant
 from speechaid.web.documents import (
     AccountDocument,
     AccountPage,
@@ -88,7 +88,7 @@ _SAME_NAME: Final = (
     "/accounts",
     status_code=201,
     response_model=AccountDocument,
-    openapi_extra=needs("create-account"),
+    openapi_extra=requirement("create-account"),
     summary="Create an account",
 )
 async def create_account(
@@ -127,7 +127,7 @@ async def create_account(
 @router.get(
     "/accounts",
     response_model=AccountPage,
-    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
     summary="Accounts in the order of their ids",
 )
 async def list_accounts(
@@ -156,7 +156,7 @@ async def list_accounts(
 @router.get(
     "/accounts/{account_id}",
     response_model=AccountDocument,
-    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
     summary="One account",
 )
 async def get_account(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -168,7 +168,7 @@ async def get_account(caller: Caller, services: Served, account_id: AccountId) -
 @router.get(
     "/accounts/{account_id}/balance",
     response_model=BalanceDocument,
-    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
     summary="What an account has left",
 )
 async def get_balance(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -180,7 +180,7 @@ async def get_balance(caller: Caller, services: Served, account_id: AccountId) -
 @router.get(
     "/accounts/{account_id}/stats",
     response_model=AccountStats,
-    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
     summary="An account's batches, summed",
 )
 async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -191,7 +191,7 @@ async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> 
 @router.get(
     "/accounts/{account_id}/summary",
     response_model=AccountSummary,
-    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
     summary="Account, balance and sums",
 )
 async def get_account_summary(
@@ -222,7 +222,7 @@ async def _summary(caller: Caller, services: Services, name: str) -> dict[str, A
 @router.get(
     "/accounts/{account_id}/last-call-settings",
     response_model=CallSettingsDocument,
-    openapi_extra=needs(WebAction.VIEW_ACCOUNTS),
+    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
     summary="The call settings that an account used last",
 )
 async def get_last_call_settings(
@@ -248,7 +248,7 @@ async def get_last_call_settings(
 @router.get(
     "/accounts/{account_id}/batches",
     response_model=BatchPage,
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="Batches of an account",
 )
 async def list_batches_of_account(

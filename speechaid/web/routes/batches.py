@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from speechaid.model.identity import Principal
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import Caller, needs, require_grant
+from speechaid.web.access import Caller, requirement, require_grant
 from speechaid.web.call_settings import CallSettingsBody
 from speechaid.web.command_table import ROUTES
 from speechaid.web.documents import (
@@ -91,7 +91,7 @@ _EXAMPLE: Final = {
     "/batches",
     status_code=201,
     response_model=CreatedBatch,
-    openapi_extra=needs("create-batch"),
+    openapi_extra=requirement("create-batch"),
     summary="Create an empty batch",
 )
 async def create_batch(
@@ -124,7 +124,7 @@ async def create_batch(
 @router.get(
     "/batches",
     response_model=BatchPage,
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="Batches, the last first",
 )
 async def list_batches(
@@ -155,7 +155,7 @@ async def list_batches(
 @router.get(
     "/batches/{batch_id}",
     response_model=BatchDocument,
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="One batch",
 )
 async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -167,7 +167,7 @@ async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict
 @router.get(
     "/batches/{batch_id}/summary",
     response_model=BatchSummary,
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="A batch with its jobs counted",
 )
 async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -179,7 +179,7 @@ async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> di
 @router.get(
     "/batches/{batch_id}/status",
     response_model=BatchProgress,
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="How far a batch is",
 )
 async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -189,7 +189,7 @@ async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dic
 
 @router.get(
     "/batches/{batch_id}/events",
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="The progress of a batch as server-sent events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
@@ -260,7 +260,7 @@ _CHANGE: Final = {"description": "Segunda vuelta", "call_settings": {"max_attemp
 @router.patch(
     "/batches/{batch_id}",
     response_model=BatchDocument,
-    openapi_extra=needs("edit-batch"),
+    openapi_extra=requirement("edit-batch"),
     summary="Change a batch, pause or resume it",
 )
 async def change_batch(
@@ -302,7 +302,7 @@ async def change_batch(
 @router.delete(
     "/batches/{batch_id}",
     response_model=CommandAnswer,
-    openapi_extra=needs("cancel-batch"),
+    openapi_extra=requirement("cancel-batch"),
     summary="Delete a batch, or cancel it",
 )
 async def delete_batch(
@@ -334,7 +334,7 @@ async def delete_batch(
 @router.get(
     "/batches/{batch_id}/jobs",
     response_model=CommandAnswer,
-    openapi_extra=needs("jobs"),
+    openapi_extra=requirement("jobs"),
     summary="Jobs of a batch",
 )
 async def list_jobs_of_batch(
@@ -369,7 +369,7 @@ async def list_jobs(
 @router.post(
     "/batches/excel/preview",
     response_model=CommandAnswer,
-    openapi_extra=needs("import"),
+    openapi_extra=requirement("import"),
     summary="What an import would do",
 )
 async def preview_excel(
@@ -391,7 +391,7 @@ async def preview_excel(
     "/batches/excel/create",
     status_code=201,
     response_model=CommandAnswer,
-    openapi_extra=needs("import"),
+    openapi_extra=requirement("import"),
     summary="Import a file",
 )
 async def create_from_excel(

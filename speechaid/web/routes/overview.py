@@ -18,7 +18,7 @@ from speechaid.model.states import JobStatus
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, needs, require_grant
+from speechaid.web.access import Caller, requirement, require_grant
 from speechaid.web.documents import Overview, batch_sums
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import Limit, list_jobs
@@ -75,7 +75,7 @@ async def health(services: Served) -> Health:
 @router.get(
     "/dashboard/overview",
     response_model=Overview,
-    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
     summary="What is at work",
     tags=["overview"],
 )
@@ -101,7 +101,7 @@ def _sums(store: ScopedStore) -> dict[str, Any]:
 @router.get(
     "/jobs",
     response_model=CommandAnswer,
-    openapi_extra=needs("jobs"),
+    openapi_extra=requirement("jobs"),
     summary="Jobs, one line each",
     tags=["jobs"],
 )
@@ -128,7 +128,7 @@ async def list_all_jobs(
 
 @router.get(
     "/events",
-    openapi_extra=needs("logs"),
+    openapi_extra=requirement("logs"),
     summary="Recorded events of all hosts as server-sent events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from speechaid.campaign.importer import Choices, Parsed
-from speechaid.campaign.rows import Kind
+from speechaid.campaign.kinds import Kind
 from speechaid.demo.contacts import contacts
 from tests.support.contacts import parse_contacts
 
