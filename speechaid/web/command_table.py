@@ -274,6 +274,16 @@ ROUTES: Final = (
     _order("/pause-all", "pause-all", "Pause every active batch", example={"reason": "holiday"}),
     _order("/resume-all", "resume-all", "Resume the batches that pause-all paused, and no others"),
     _post("/release-stuck", "release-stuck", "Requeue jobs whose worker is gone", example={"dry_run": True}),
+    # -- calling rules
+    _get("/packs", "packs", "The rule packs in force"),
+    _get(
+        "/packs/{country}",
+        "pack",
+        "One rule pack: windows, holidays, caps, and where each rule is from",
+        in_path={"country": ("country", None)},
+        example={"purpose": "collection"},
+    ),
+    _post("/packs/check", "check-pack", "Whether a file is a rule pack", takes_file=True),
     # -- users and tokens
     _get("/users", "users", "The users of the API and the page"),
     _post(

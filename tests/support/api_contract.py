@@ -27,6 +27,7 @@ UNKNOWN = {
     "import_id": "000000000000000000000000",
     "test_id": "000000000000000000000000",
     "name": "nobody",
+    "country": "CL",
 }
 CONTACTS = "nombre,telefono\nAna,+12125552368\nBea,+12125552369\n"
 
