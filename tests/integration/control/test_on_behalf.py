@@ -207,7 +207,7 @@ def test_what_is_another_accounts_is_refused_as_what_does_not_exist(page: Page) 
 
     def settings() -> Document:
         """All that a command could change; housekeeping writes counts into batches meanwhile."""
-        shown = dict.fromkeys(("name", "description", "account_id", "is_active", "pause", "cancelled"), 1)
+        shown = dict.fromkeys(("name", "description", "account_id", "is_active", "pause", "call_settings"), 1)
         batches = list(database.batches.find({}, shown))
         return {"batches": batches, **{each: list(database[each].find({})) for each in ("jobs", "accounts")}}
 
