@@ -27,6 +27,7 @@ NAMES = (
     "blocked_jobs",
     "import_file",
     "people",
+    "erasing",
 )
 
 
