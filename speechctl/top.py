@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechctl.client import Client
+from speechaid.protocol.client import Client
 from speechctl.render.blocks import Result, sanitized
 from speechctl.render.status import head_of, warnings_of
 from speechctl.render.text import as_words, dials_first, duration, local_time, priority_text

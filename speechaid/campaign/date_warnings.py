@@ -23,11 +23,9 @@ class ReadDay:
     #: The cell as written.
     text: str
     day: date
-    #: ISO 3166 alpha-2; its date order was used.
-    country: str
     today: date
-    #: Whether day and month can only be in the other order than the country's.
-    in_other_order: bool = False
+    #: Whether day and month can only be in the other order than the owner of the file says.
+    contradicts_order: bool = False
 
     def years_ahead(self) -> float:
         """Years from today; negative for the past."""
@@ -40,7 +38,6 @@ class DateWarning:
 
     name: str
     applies: Callable[[ReadDay], bool]
-    #: The text of the warning; ``{country}`` is filled in.
     reason: str
 
 
@@ -51,9 +48,8 @@ DATE_WARNINGS: Final = (
     DateWarning("ahead", lambda read: read.years_ahead() > YEARS, f"more than {YEARS} years ahead"),
     DateWarning(
         "order",
-        lambda read: read.in_other_order,
-        "day and month are not in the order of {country}, which is used where both are 12 or less: "
-        "check the order in the whole file",
+        lambda read: read.contradicts_order,
+        "day and month are not in the order that --map says, which is used where both are 12 or less",
     ),
 )
 
@@ -62,6 +58,5 @@ def date_warning(read: ReadDay) -> str | None:
     """The date that was read and why it is probably wrong; None where no warning applies."""
     for row in DATE_WARNINGS:
         if row.applies(read):
-            reason = row.reason.format(country=read.country.upper())
-            return f"{read.text[:40]!r} is read as {read.day.isoformat()}: {reason}"
+            return f"{read.text[:40]!r} is read as {read.day.isoformat()}: {row.reason}"
     return None

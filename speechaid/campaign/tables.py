@@ -32,6 +32,9 @@ MAX_HIDDEN_RUNS: Final = 10_000
 #: Lines from the top in which the heading is looked for.
 HEADING_LINES: Final = 40
 
+#: Faults of a row that its quotes have.
+QUOTE_FAULTS: Final = ("a quote is opened and not closed", "the quotes do not match")
+
 _DELIMITERS: Final = ",;\t|"
 #: Control characters that a text file does not have.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
@@ -169,7 +172,7 @@ def _split(line: Line, delimiter: str) -> Line:
     try:
         return Line(line.number, next(csv.reader([filled[0]], delimiter=delimiter, strict=True)))
     except (csv.Error, StopIteration) as exc:
-        return Line(line.number, line.cells, _csv_fault(csv.Error(exc)))
+        return Line(line.number, filled[0].split(delimiter), _csv_fault(csv.Error(exc)))
 
 
 def not_text(data: bytes) -> str | None:
@@ -234,7 +237,8 @@ def _csv(lines: list[str], start: int, delimiter: str) -> Iterator[Line]:
             faults += 1
             if faults > MAX_BROKEN_RECORDS:
                 raise ImportFailed(f"more than {MAX_BROKEN_RECORDS} records with broken quotes") from exc
-            yield Line(begin + 1, [lines[begin]], _csv_fault(exc))
+            # Its cells with the quotes that are in them, so that a file of bad rows has the columns.
+            yield Line(begin + 1, lines[begin].rstrip("\r").split(delimiter), _csv_fault(exc))
             start = begin + 1
             reader = _reader(lines, start, delimiter)
 
@@ -268,13 +272,13 @@ def _delimiter(lines: list[str]) -> str:
 
 def _csv_fault(exc: csv.Error) -> str:
     text = str(exc)
+    if "field larger" in text:
+        return "a cell is larger than 128 kB: a quote may be missing"
     if "new-line character" in text:
         return "a line break stands in a cell without quotes"
     if "unexpected end" in text:
-        return "a quote is opened and not closed"
-    if "field larger" in text:
-        return "a cell is larger than 128 kB: a quote may be missing"
-    return "the quotes do not match"
+        return QUOTE_FAULTS[0]
+    return QUOTE_FAULTS[1]
 
 
 def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_rows: bool) -> TableFile:

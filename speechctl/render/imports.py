@@ -19,6 +19,7 @@ _KNOWN_AS: Final = {
     "called": "called lately",
     "paid": "paid lately",
     "opted_out": "on the do-not-call list as a person",
+    "shared": "with no number but that of three people or more (--accept shared)",
 }
 
 
@@ -137,7 +138,7 @@ def _known(result: Result) -> list[Block]:
     if not known["counts"]:
         return blocks
     counts = dict(known["counts"])
-    listed = {state: counts.pop(state) for state in ("opted_out",) if state in counts}
+    listed = {state: counts.pop(state) for state in ("opted_out", "shared") if state in counts}
     # Who is on the list is left out in any case; the others all are, or none is.
     if int(result.get("left_out") or 0) > sum(listed.values()):
         done = "left out (--duplicates keep imports them)"

@@ -1,7 +1,7 @@
 """The client's end of the control socket: a request, its progress and its answer, within one deadline.
 
 ZeroMQ does not report a refused connection, so the socket is checked before a request is sent, and again
-after a time-out, to find the cause (``speechctl.connection_faults``).
+after a time-out, to find the cause (``speechaid.protocol.connection_faults``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
-from speechctl.connection_faults import timeout_reason, unreachable_reason
+from speechaid.protocol.connection_faults import timeout_reason, unreachable_reason
+from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
@@ -66,8 +67,17 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """A connection to one daemon; a context manager."""
 
-    def __init__(self, target: Path | Remote) -> None:
+    def __init__(self, target: Path | Remote, *, on_behalf: OnBehalf | None = None) -> None:
+        """Connect at the first request.
+
+        Args:
+            target: the daemon's socket, or its address.
+            on_behalf: the user of the HTTP API for whom every request is made; only from that process.
+        """
         self.target = target
+        self._envelope: dict[str, Any] = (
+            {} if on_behalf is None else {"v": ON_BEHALF_VERSION, "on_behalf": on_behalf.to_wire()}
+        )
         self._context = zmq.Context()
         self._dealer: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
@@ -112,7 +122,7 @@ class Client:
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args})
+        header = messages.encode({"id": request_id, "command": command, "args": args, **self._envelope})
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         accepted = False
         while (left_ms := _milliseconds_until(deadline)) > 0:
@@ -156,7 +166,7 @@ class Client:
         accepted = False
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args})
+        header = messages.encode({"id": request_id, "command": command, "args": args, **self._envelope})
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS if accepted else _milliseconds_until(deadline)):
             reply = _decoded(dealer.recv_multipart())
@@ -186,7 +196,7 @@ class Client:
             if dealer in ready:
                 return True
             if self._monitor is not None and self._monitor in ready:
-                from zmq.utils.monitor import recv_monitor_message
+                from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - over TCP only
 
                 event = recv_monitor_message(self._monitor)["event"]
                 if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
@@ -246,7 +256,7 @@ def _milliseconds_until(deadline: float) -> int:
 
 def new_pair() -> KeyPair:
     """A new pair of CURVE keys."""
-    from speechaid.protocol.keys import KeyPair
+    from speechaid.protocol.keys import KeyPair  # noqa: PLC0415 - only to make keys
 
     public, secret = zmq.curve_keypair()
     return KeyPair(public=public.decode("ascii"), secret=secret.decode("ascii"))
