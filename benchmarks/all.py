@@ -28,6 +28,7 @@ NAMES = (
     "blocked_jobs",
     "import_file",
     "people",
+    "erasing",
 )
 
 
