@@ -202,7 +202,8 @@ def _with_file(
         if shipped is None:
             return None, [f"{file}: there is no pack {name} to make stricter; allowed: kind = pack"]
         pack, faults = apply_overlay(shipped, found)
-        return pack, [f"{file}: {fault}" for fault in (*faults, *_faults_of_calendar(pack))]
+        faults += [*_faults_of_calendar(pack), *_faults_of_result(pack)]
+        return pack, [f"{file}: {fault}" for fault in faults]
     if shipped is not None:
         return None, [f"{file}: the pack {name} is shipped; allowed: kind = overlay, which makes it stricter"]
     if isinstance(found, Pack):
@@ -338,6 +339,14 @@ def _faults_of_overlay(overlay: Overlay) -> Iterator[str]:
     for day in overlay.closed_days:
         if day not in WEEKDAYS:
             yield f"closed_days: {day}; allowed: a list of days from 1 (Monday) to 7 (Sunday)"
+
+
+def _faults_of_result(pack: Pack) -> Iterator[str]:
+    """Why what holds with an overlay is no pack, such as hours that overlap: it is read again by its hash."""
+    try:
+        Pack.model_validate_json(canonical_json(pack), strict=True)
+    except ValidationError as error:
+        yield from _sentences(error, Pack, pack.model_dump(mode="json"))
 
 
 def _faults_of_names(pack: Pack) -> Iterator[str]:

@@ -151,7 +151,7 @@ class DayHours(Part):
 class Windows(Statement):
     """When people may be called."""
 
-    hours: tuple[DayHours, ...] = _field("a list of {days, start, end}", min_length=1, max_length=50)
+    hours: tuple[DayHours, ...] = _field("a list of {days, start, end}", max_length=50)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -165,7 +165,7 @@ class Windows(Statement):
         return sorted(each.span for each in self.hours if weekday in each.days)
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self.hours))
+        return ", ".join(map(str, self.hours)) or "no calls"
 
 
 class Holidays(Statement):

@@ -286,7 +286,8 @@ _CAPS = st.lists(
 _START = at("2026-08-31T00:00")
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
 @given(
     _CAPS,
     st.lists(

@@ -254,7 +254,7 @@ def _windows(rows: list[tuple[set[int], tuple[str, str]]]) -> Windows:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     _ROWS,
     st.sampled_from(ZONES),
@@ -276,7 +276,8 @@ def _windows(rows: list[tuple[set[int], tuple[str, str]]]) -> Windows:
 def test_the_next_opening_is_the_first_open_minute(
     rows: list[tuple[set[int], tuple[str, str]]], zone_name: str, rule: HolidayRule, moment: datetime
 ) -> None:
-    one = pack(windows=_windows(rows), holidays=holidays(rule))
+    # Hours of one day may overlap here, as no file may have them.
+    one = pack(holidays=holidays(rule)).model_copy(update={"windows": _windows(rows)})
     zone, start = ZoneInfo(zone_name), moment
     found = next_pack_opening(one, zone, start)
     # Every change of hours and clocks falls on a quarter: of each, one minute stands for the others.

@@ -55,7 +55,7 @@ def day(days: list[int], start: str, end: str) -> DayHours:
         ({"hours": (day([1, 2], "09:00", "18:00"),)}, "Wed-Sat 08:00-20:00, Mon-Tue 09:00-18:00"),
         ({"hours": (day([6], "10:00", "12:00"), day([6], "12:00", "14:00"))}, None),
         ({"closed_days": (6,)}, "Mon-Fri 08:00-20:00"),
-        ({"closed_days": (1, 2, 3, 4, 5, 6)}, ""),
+        ({"closed_days": (1, 2, 3, 4, 5, 6)}, "no calls"),
         ({"options": ("saturday_morning",), "closed_days": (1,)}, "Tue-Fri 08:00-20:00, Sat 10:00-13:00"),
     ],
     ids=["fewer hours", "two spans", "a closed day", "closed all week", "an option, and a closed day"],

@@ -317,6 +317,24 @@ class TestChecked:
             f"mine.toml: options: sunday is no option of CL collection; allowed: {allowed}",
         )
 
+    @pytest.mark.parametrize(
+        ("values", "fault"),
+        [
+            ("closed_days = [1, 2, 3, 4, 5, 6]", None),
+            (
+                'hours = [{days = [1], start = "09:00", end = "12:00"}, '
+                '{days = [1], start = "11:00", end = "13:00"}]',
+                "mine.toml: windows: the hours of Mon overlap",
+            ),
+        ],
+        ids=["closed all week", "hours that overlap"],
+    )
+    def test_what_would_hold_can_be_read_again(self, values: str, fault: str | None) -> None:
+        checked = check_pack((OVERLAY + values).encode(), "mine.toml", TODAY)
+        assert checked.faults == (() if fault is None else (fault,))
+        if checked.pack is not None:
+            assert Pack.model_validate_json(canonical_json(checked.pack), strict=True) == checked.pack
+
     def test_an_overlay_needs_a_pack_to_make_stricter(self) -> None:
         checked = check_pack(OVERLAY.replace("CL", "BR").encode(), "mine.toml", TODAY)
         assert "there is no pack BR collection" in checked.faults[0]
