@@ -35,6 +35,7 @@ from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.protocol.translation import translated
 from speechaid.protocol.zmtp import Message
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
@@ -295,7 +296,9 @@ class ControlSocket:
                     f"{decoded.command.name} needs {decoded.command.access} access, and this client has"
                     f" {peer.access}"
                 )
-                decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=text)
+                decoded = Refusal(
+                    id=decoded.id, code=ErrorCode.FORBIDDEN, message=text, language=decoded.language
+                )
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
             return None
@@ -421,7 +424,7 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
     Answers of loop commands are plain JSON data, and the loop waits for their encoding: status is long.
     pydantic_core takes a third of the time.
     """
-    message = {"id": request.id, **body}
+    message = {"id": request.id, **translated(body, request.language)}
     if request.command.runs is not Runs.LOOP:
         return messages.encode(message)
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
+from speechaid.protocol.translation import ENGLISH, current_language
 from speechctl.connection_faults import timeout_reason, unreachable_reason
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Client:
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args})
+        header = _encoded(request_id, command, args)
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         accepted = False
         while (left_ms := _milliseconds_until(deadline)) > 0:
@@ -156,7 +157,7 @@ class Client:
         accepted = False
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args})
+        header = _encoded(request_id, command, args)
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS if accepted else _milliseconds_until(deadline)):
             reply = _decoded(dealer.recv_multipart())
@@ -264,6 +265,13 @@ def _use_curve(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
         | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
         | zmq.Event.HANDSHAKE_FAILED_AUTH
     )
+
+
+def _encoded(request_id: str, command: str, args: Mapping[str, Any]) -> bytes:
+    """A request; a daemon that knows English alone ignores the language."""
+    language = current_language()
+    asked = {} if language == ENGLISH else {"language": language}
+    return messages.encode({"id": request_id, "command": command, "args": args, **asked})
 
 
 def _new_id() -> str:

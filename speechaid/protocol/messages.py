@@ -3,6 +3,7 @@
 Wire format: ZeroMQ, ROUTER in the daemon, DEALER in the client, JSON in UTF-8::
 
     request   frame 1   {"v": 1, "id": "7f3a", "command": "pause-batch", "args": {"batch": "batch-2026"}}
+                        with "language": "es", sentences of the replies are in Spanish; else in English
               frame 2   the file's bytes; for commands that take a file, and only for these
     replies   any       {"v": 1, "id": "7f3a", "progress": {...}}      none or more, while the work goes on
               last      {"v": 1, "id": "7f3a", "ok": true, "result": {...}}
@@ -19,13 +20,14 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
 from speechaid.protocol.text import UNPRINTABLE, encode_json, printable_name
+from speechaid.protocol.translation import ENGLISH, in_language, language_of
 
 __all__ = [
     "ATTACHMENT_LIMIT",
@@ -164,6 +166,8 @@ class Request:
     #: The socket's routing id of the client, and whether it is connected over TCP.
     route: bytes = b""
     remote: bool = False
+    #: Of the sentences in its answers.
+    language: str = ENGLISH
 
     @property
     def client(self) -> str:
@@ -180,6 +184,8 @@ class Refusal:
     code: ErrorCode
     message: str
     id: str | None = None
+    #: Of its client, as far as it could be read.
+    language: str = ENGLISH
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -208,13 +214,17 @@ def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | R
 
 def encode_refusal(refusal: Refusal) -> bytes:
     """The answer of a request that was not done."""
-    return encode(
-        {"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": refusal.message}}
-    )
+    message = in_language(refusal.message, refusal.language)
+    return encode({"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": message}})
 
 
 def validate(header: object, attachment: bytes | None = None) -> Request | Refusal:
     """Validate a decoded request; returns a refusal that names the fault where it is invalid."""
+    language = language_of(header.get("language", ENGLISH)) if isinstance(header, dict) else ENGLISH
+    return replace(_validated(header, attachment), language=language)
+
+
+def _validated(header: object, attachment: bytes | None) -> Request | Refusal:
     if not isinstance(header, dict):
         return Refusal(
             code=ErrorCode.BAD_REQUEST,

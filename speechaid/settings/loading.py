@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from speechaid.errors import ConfigError
 from speechaid.protocol.messages import default_socket
+from speechaid.protocol.translation import LANGUAGE_VARIABLE
 from speechaid.settings.certificates import certificate_faults
 from speechaid.settings.cleartext import cleartext_warnings
 from speechaid.settings.env_file import EnvFileSource
@@ -30,7 +31,7 @@ from speechaid.settings.table import BY_VARIABLE, DECLARATIONS, Declaration
 #: Taken from the working directory where it exists; ``SPEECHAID_ENV_FILE`` names another.
 DEFAULT_ENV_FILE: Final = Path(".env")
 #: Variables of speechaid that are no settings.
-_OTHER_VARIABLES: Final = frozenset({"SPEECHAID_ENV_FILE", *FILE_VARIABLES})
+_OTHER_VARIABLES: Final = frozenset({"SPEECHAID_ENV_FILE", LANGUAGE_VARIABLE, *FILE_VARIABLES})
 #: Replace required settings that are missing or wrong, so that the others can be compared all the same.
 _STAND_INS: Final = {
     "RETELL_API_KEY": SecretStr("stand-in"),

@@ -1,0 +1,249 @@
+"""Sentences for people, in the language of their reader; standard library only.
+
+The language of the sources is English. A process that speaks to one person, ``speechctl`` for example, calls
+``use_language`` once, and ``say`` then makes each sentence in that language. The daemon speaks to many and
+writes logs and records: its ``say`` makes English texts that remember how they were made (``Translatable``),
+and the answer to a request is put into the language of the client when it is sent (``translated``).
+
+``python -m tools.catalogue`` collects the sentences of the sources and compiles the catalogues of
+``speechaid/locale``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gettext
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = [
+    "ENGLISH",
+    "LANGUAGE_VARIABLE",
+    "LANGUAGES",
+    "N_",
+    "Translatable",
+    "argparse_texts",
+    "current_language",
+    "in_language",
+    "joined",
+    "language_of",
+    "reader_language",
+    "say",
+    "say_n",
+    "translated",
+    "use_language",
+]
+
+ENGLISH: Final = "en"
+#: The languages that have a catalogue, and English.
+LANGUAGES: Final = (ENGLISH, "es")
+#: Names the language, before those of the locale.
+LANGUAGE_VARIABLE: Final = "SPEECHAID_LANG"
+_LOCALE_VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
+DOMAIN: Final = "speechaid"
+DIRECTORY: Final = Path(__file__).parents[1] / "locale"
+#: Thousands and decimals as Spanish writes them: 1.234,5.
+_SPANISH_SIGNS: Final = str.maketrans(",.", ".,")
+
+
+class _Reader:
+    """For whom this process speaks; set once, at its start."""
+
+    language = ENGLISH
+
+
+class Translatable(str):
+    """An English text that knows its sentence and values, and so can be put into another language.
+
+    It is that text to everything that logs, stores or compares it. Text operations make a plain ``str`` of it;
+    ``str()`` and ``+`` keep it.
+    """
+
+    __slots__ = ("_many", "_msgid", "_number", "_values")
+
+    _msgid: str
+    _many: str | None
+    _number: int
+    _values: Mapping[str, object]
+
+    @classmethod
+    def of(
+        cls, msgid: str, values: Mapping[str, object], *, many: str | None = None, number: int = 1
+    ) -> Translatable:
+        """The English text of a sentence, or of its plural for this number."""
+        text = cls(_filled(msgid if many is None or number == 1 else many, values, ENGLISH))
+        text._msgid, text._values, text._many, text._number = msgid, values, many, number
+        return text
+
+    def in_language(self, language: str) -> str:
+        """The text in this language; its values that are translatable, too."""
+        return _sentence(self._msgid, self._values, self._many, self._number, language)
+
+    def __str__(self) -> str:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (self._msgid, dict(self._values), self._many, self._number)
+
+    def __add__(self, other: str) -> str:
+        return joined("", (self, other))
+
+    def __radd__(self, other: str) -> str:
+        return joined("", (other, self))
+
+
+def _restored(msgid: str, values: Mapping[str, object], many: str | None, number: int) -> Translatable:
+    return Translatable.of(msgid, values, many=many, number=number)
+
+
+def N_(msgid: str) -> str:  # noqa: N802 - gettext's own name for it
+    """Mark a sentence for the catalogue that is given to ``say`` elsewhere: texts in tables."""
+    return msgid
+
+
+def say(msgid: str, /, **values: object) -> str:
+    """A sentence with its values, for a person.
+
+    Args:
+        msgid: the sentence in English, with placeholders as of ``str.format`` where there are values. Written
+            in place as one literal, or marked with ``N_`` where it is written.
+        values: what the placeholders stand for; may be translatable themselves. Ids and codes are texts, not
+            numbers: the decimal point of a fraction follows the language.
+    """
+    if _Reader.language != ENGLISH:
+        return _sentence(msgid, values, None, 1, _Reader.language)
+    return Translatable.of(msgid, values)
+
+
+def say_n(one: str, many: str, count: int, /, **values: object) -> str:
+    """A sentence about ``{count}`` things.
+
+    Args:
+        one: the sentence in English where the count is one.
+        many: the sentence for every other count.
+        count: the number; it chooses the sentence, and is a value of it.
+        values: as of ``say``.
+    """
+    values = {"count": count, **values}
+    if _Reader.language != ENGLISH:
+        return _sentence(one, values, many, count, _Reader.language)
+    return Translatable.of(one, values, many=many, number=count)
+
+
+def joined(separator: str, parts: Iterable[str]) -> str:
+    """``separator.join(parts)`` whose parts stay translatable; the separator has no words."""
+    texts = list(parts)
+    if not any(isinstance(text, Translatable) for text in texts):
+        return separator.join(texts)
+    msgid = separator.join(f"{{part{index}}}" for index in range(len(texts)))
+    return Translatable.of(msgid, {f"part{index}": text for index, text in enumerate(texts)})
+
+
+def in_language(text: str, language: str) -> str:
+    """The text in this language, where it is translatable; else as it is."""
+    return text.in_language(language) if isinstance(text, Translatable) else text
+
+
+def translated(value: Any, language: str) -> Any:
+    """A copy of what JSON can hold, with its translatable texts in this language; keys stay."""
+    if language == ENGLISH:
+        return value
+    if isinstance(value, str):
+        return in_language(value, language)
+    if isinstance(value, Mapping):
+        return {key: translated(part, language) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [translated(part, language) for part in value]
+    return value
+
+
+def use_language(language: str) -> None:
+    """From now on speak this language: in a process that has one reader, before the first sentence."""
+    _Reader.language = language_of(language)
+
+
+def current_language() -> str:
+    """The language that this process speaks."""
+    return _Reader.language
+
+
+def reader_language(environ: Mapping[str, str]) -> str:
+    """The language that the environment asks for: ``SPEECHAID_LANG``, else the locale of messages."""
+    named = (environ.get(name, "").strip() for name in (LANGUAGE_VARIABLE, *_LOCALE_VARIABLES))
+    return language_of(next(filter(None, named), ENGLISH))
+
+
+def language_of(name: object) -> str:
+    """The language of a locale's name, as in ``es_CL.UTF-8``; English for those without a catalogue."""
+    code = str(name).replace("-", "_").partition("_")[0].partition(".")[0].partition("@")[0].lower()
+    return code if code in LANGUAGES else ENGLISH
+
+
+@contextlib.contextmanager
+def argparse_texts() -> Iterator[None]:
+    """While argparse parses and prints help: its own words in the language of this process.
+
+    It asks gettext's default domain, which goes by the environment. Child processes inherit the environment,
+    so it is put back.
+    """
+    if _Reader.language == ENGLISH:
+        yield
+        return
+    before = os.environ.get("LANGUAGE")
+    gettext.bindtextdomain(DOMAIN, str(DIRECTORY))
+    gettext.textdomain(DOMAIN)
+    os.environ["LANGUAGE"] = _Reader.language
+    try:
+        yield
+    finally:
+        gettext.textdomain("messages")
+        if before is None:
+            del os.environ["LANGUAGE"]
+        else:
+            os.environ["LANGUAGE"] = before
+
+
+def _sentence(
+    msgid: str, values: Mapping[str, object], many: str | None, number: int, language: str
+) -> str:
+    catalogue = _catalogue(language)
+    found = (
+        (catalogue.gettext(msgid) if msgid else "") if many is None else catalogue.ngettext(msgid, many, number)
+    )
+    return _filled(found, values, language)
+
+
+def _filled(sentence: str, values: Mapping[str, object], language: str) -> str:
+    if not values:
+        return sentence
+    if language == ENGLISH:
+        return sentence.format(**values)
+    return sentence.format(**{name: _local(value, language) for name, value in values.items()})
+
+
+def _local(value: object, language: str) -> object:
+    if isinstance(value, Translatable):
+        return value.in_language(language)
+    return _SpanishNumber(value) if isinstance(value, float) else value
+
+
+class _SpanishNumber(float):
+    """A number that is written with a decimal comma, whatever the format."""
+
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec).translate(_SPANISH_SIGNS)
+
+    def __str__(self) -> str:
+        return super().__repr__().translate(_SPANISH_SIGNS)
+
+    __repr__ = __str__
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    if language == ENGLISH:
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, DIRECTORY, [language])

@@ -1,0 +1,169 @@
+"""The catalogues of ``speechaid/locale``, from the sentences of the sources: ``python -m tools.catalogue``.
+
+It adds new sentences without a translation, removes those that are gone, compiles, and names what lacks a
+translation. ``tests/unit/test_catalogue.py`` fails while something is missing or stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from speechaid.protocol.commands import COMMANDS, GROUPS
+from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
+
+ROOT: Final = Path(__file__).parents[1]
+#: What marks a sentence, and which arguments are its texts.
+KEYWORDS: Final = {"say": None, "say_n": (1, 2), "N_": None}
+_PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}")
+#: A catalogue changes with its sentences alone.
+_DATE: Final = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+class Sentence(NamedTuple):
+    """One entry of a catalogue: its English text, the plural if it has one, and the file where it is."""
+
+    one: str
+    many: str | None
+    file: str
+
+    @property
+    def id(self) -> str | tuple[str, str]:
+        """The entry's key, as Babel has it."""
+        return self.one if self.many is None else (self.one, self.many)
+
+
+def sentences() -> Iterator[Sentence]:
+    """Every sentence of the sources, file by file; one that occurs twice is yielded twice."""
+    for package in ("speechaid", "speechctl"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            file = path.relative_to(ROOT).as_posix()
+            yield from _marked(path, file)
+            yield from _of_tables(path, file)
+    yield from _of_commands()
+
+
+def has_words(text: str) -> bool:
+    """Whether there is something to translate beside placeholders and signs."""
+    return re.search(r"[^\W\d_]", _PLACEHOLDER.sub("", text)) is not None
+
+
+def _marked(path: Path, file: str) -> Iterator[Sentence]:
+    with path.open("rb") as source:
+        for _, found, _, _ in extract("python", source, KEYWORDS):
+            texts = (found,) if isinstance(found, str) else found
+            if has_words(texts[0]):
+                yield Sentence(texts[0], texts[1] if len(texts) > 1 else None, file)
+
+
+def _of_tables(path: Path, file: str) -> Iterator[Sentence]:
+    """The titles of columns, which ``speechctl.render.blocks.table`` takes as one text."""
+    if not file.startswith("speechctl/render/"):
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "table":
+            for part in ast.walk(node.args[1]):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    for name in part.value.split():
+                        if title := name.lstrip("#").replace("_", " "):
+                            yield Sentence(title, None, file)
+
+
+def _of_commands() -> Iterator[Sentence]:
+    """What the table of commands says of commands and arguments."""
+    file = "speechaid/protocol/commands.py"
+    for group in GROUPS:
+        yield Sentence(group, None, file)
+    for spec in COMMANDS.values():
+        for text in (spec.help, spec.question, *(argument.help for argument in spec.arguments)):
+            if text:
+                yield Sentence(text, None, file)
+
+
+def po_file(language: str) -> Path:
+    """The catalogue that people edit."""
+    return DIRECTORY / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """The catalogue as gettext reads it."""
+    buffer = io.BytesIO()
+    write_mo(buffer, catalogue)
+    return buffer.getvalue()
+
+
+def read_catalogue(language: str) -> Catalog:
+    """The catalogue of a language as it is stored."""
+    with po_file(language).open("rb") as file:
+        return read_po(file, locale=language, domain=DOMAIN)
+
+
+def updated(language: str) -> Catalog:
+    """The stored catalogue with exactly the sentences of the sources."""
+    old = read_catalogue(language) if po_file(language).exists() else Catalog()
+    catalogue = Catalog(
+        locale=language,
+        domain=DOMAIN,
+        project="speechaid",
+        version="0",
+        msgid_bugs_address="CONTRIBUTING.md",
+        creation_date=_DATE,
+        revision_date=_DATE,
+        header_comment="# Written by people; `python -m tools.catalogue` adds and removes entries.",
+        last_translator="speechaid",
+        language_team="speechaid",
+        fuzzy=False,
+    )
+    catalogue.mime_headers = [("Plural-Forms", "nplurals=2; plural=(n != 1);")]
+    for sentence in sentences():
+        known = old.get(sentence.one)
+        string = known.string if known is not None and known.pluralizable == bool(sentence.many) else None
+        catalogue.add(sentence.id, string, locations=[(sentence.file, 0)])
+    return catalogue
+
+
+def po_text(catalogue: Catalog) -> bytes:
+    """The catalogue as it is stored: the same bytes for the same entries."""
+    buffer = io.BytesIO()
+    write_po(buffer, catalogue, width=100, sort_by_file=True, include_lineno=False)
+    return buffer.getvalue()
+
+
+def missing(catalogue: Catalog) -> list[str]:
+    """The sentences that have no translation."""
+    return [
+        str(message.id)
+        for message in catalogue
+        if message.id and not (all(message.string) if message.pluralizable else message.string)
+    ]
+
+
+def main() -> int:
+    """Renew every catalogue; 1 where sentences lack a translation."""
+    left = 0
+    for language in LANGUAGES:
+        if language == ENGLISH:
+            continue
+        catalogue = updated(language)
+        po_file(language).parent.mkdir(parents=True, exist_ok=True)
+        po_file(language).write_bytes(po_text(catalogue))
+        po_file(language).with_suffix(".mo").write_bytes(compiled(catalogue))
+        for sentence in missing(catalogue):
+            left += 1
+            print(f"{language}: no translation of {sentence!r}", file=sys.stderr)
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
