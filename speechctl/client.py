@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
-from speechaid.protocol.translation import ENGLISH, current_language
+from speechaid.protocol.translation import ENGLISH, current_language, say
 from speechctl.connection_faults import timeout_reason, unreachable_reason
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Client:
         self._disconnect()  # so that a late answer is not taken for that of the next request
         fault = self._unreachable_reason()
         if fault is not None:
-            raise Unreachable(f"the daemon went away before it answered: {fault}")
+            raise Unreachable(say("the daemon went away before it answered: {fault}", fault=fault))
         raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
 
     def stream(
@@ -172,8 +172,8 @@ class Client:
         fault = self._unreachable_reason()
         if fault is None and not accepted:
             raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
-        fault = fault or "it sends nothing any more: it is stopped or stuck"
-        raise Unreachable(f"the daemon went away: {fault}")
+        fault = fault or say("it sends nothing any more: it is stopped or stuck")
+        raise Unreachable(say("the daemon went away: {fault}", fault=fault))
 
     def _poll(self, dealer: zmq.Socket[bytes], timeout_ms: int) -> bool:
         """Wait for a reply; a failed handshake ends the wait at once.
@@ -191,10 +191,15 @@ class Client:
 
                 event = recv_monitor_message(self._monitor)["event"]
                 if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
-                    raise Unreachable(f"the daemon at {self.target} does not accept this key")
+                    raise Unreachable(
+                        say("the daemon at {target} does not accept this key", target=self.target)
+                    )
                 if event != zmq.Event.CONNECTED:
                     raise Unreachable(
-                        f"the server at {self.target} does not prove that it is the daemon of this key file"
+                        say(
+                            "the server at {target} does not prove that it is the daemon of this key file",
+                            target=self.target,
+                        )
                     )
         return False
 
@@ -205,13 +210,17 @@ class Client:
         if isinstance(self.target, Path):
             return timeout_reason(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
         if accepted:
-            return (
-                f"{self.target} accepted the request, but did not answer within {timeout_seconds:g} s;"
-                " it continues"
+            return say(
+                "{target} accepted the request, but did not answer within {timeout_seconds:g} s; it"
+                " continues",
+                target=self.target,
+                timeout_seconds=timeout_seconds,
             )
-        return (
-            f"no answer from {self.target} within {timeout_seconds:g} s: the daemon is stopped or stuck, no "
-            "daemon listens there (SPEECHAID_CONTROL_TCP), or a firewall is between"
+        return say(
+            "no answer from {target} within {timeout_seconds:g} s: the daemon is stopped or"
+            " stuck, no daemon listens there (SPEECHAID_CONTROL_TCP), or a firewall is between",
+            target=self.target,
+            timeout_seconds=timeout_seconds,
         )
 
     def _connected(self) -> zmq.Socket[bytes]:
@@ -292,5 +301,5 @@ def _result(reply: Mapping[str, Any]) -> dict[str, Any]:
         return dict(reply["result"])
     error = reply.get("error")
     if not isinstance(error, dict):
-        raise Refused("internal", "the daemon's answer cannot be read: it runs another version")
+        raise Refused("internal", say("the daemon's answer cannot be read: it runs another version"))
     raise Refused(str(error.get("code")), str(error.get("message")))

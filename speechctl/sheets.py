@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from speechaid.protocol.money import RETELL_CURRENCY
 from speechaid.protocol.text import encodable_text
+from speechaid.protocol.translation import system_fault
 from speechctl.private_files import open_private
 
 Cells = Sequence[Any]
@@ -118,7 +119,7 @@ def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None) ->
     except OSError as exc:
         if path == "-":
             raise  # faults of standard output are reported as for any other answer
-        raise SheetError(f"{path}: {exc.strerror}") from exc
+        raise SheetError(f"{path}: {system_fault(exc)}") from exc
 
 
 def _workbook(path: str, file: BinaryIO, sheets: Sequence[Sheet]) -> None:
@@ -338,7 +339,7 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
         with open_private(path) as file:
             file.write(_encoded(text.getvalue(), form.get("codec")))
     except OSError as exc:
-        raise SheetError(f"{path}: {exc.strerror}") from exc
+        raise SheetError(f"{path}: {system_fault(exc)}") from exc
 
 
 def _unmistakable(cell: Any) -> Any:

@@ -7,7 +7,9 @@ translation. ``tests/unit/test_catalogue.py`` fails while something is missing o
 from __future__ import annotations
 
 import ast
+import errno
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -20,12 +22,48 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from speechaid.protocol.commands import COMMANDS, GROUPS
+from speechaid.fleet.slots import SlotState
+from speechaid.model.account import Plan
+from speechaid.model.states import CallStatus, JobStatus, Outcome, WorkerState
+from speechaid.protocol.commands import ACCOUNT_STATUSES, COMMANDS, GROUPS
 from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
+from speechaid.rules.alerting import Severity
 
 ROOT: Final = Path(__file__).parents[1]
 #: What marks a sentence, and which arguments are its texts.
-KEYWORDS: Final = {"say": None, "say_n": (1, 2), "N_": None}
+KEYWORDS: Final = {"say": None, "say_later": None, "say_n": (1, 2), "N_": None}
+#: Codes that ``speechctl.render.text.as_words`` shows as words, beside those in its own package.
+_CODES: Final = (
+    *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
+    *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
+)
+#: What argparse asks gettext for, in the cases that the command lines here can meet.
+_OF_ARGPARSE: Final[tuple[tuple[str, str | None], ...]] = (
+    ("usage: ", None),
+    ("options", None),
+    ("positional arguments", None),
+    ("show this help message and exit", None),
+    ("show program's version number and exit", None),
+    ("unrecognized arguments: %s", None),
+    ("the following arguments are required: %s", None),
+    ("one of the arguments %s is required", None),
+    ("not allowed with argument %s", None),
+    ("ignored explicit argument %r", None),
+    ("invalid %(type)s value: %(value)r", None),
+    ("invalid choice: %(value)r (choose from %(choices)s)", None),
+    ("argument %(argument_name)s: %(message)s", None),
+    ("expected one argument", None),
+    ("expected at most one argument", None),
+    ("expected at least one argument", None),
+    ("expected %s argument", "expected %s arguments"),
+    ("ambiguous option: %(option)s could match %(matches)s", None),
+    ("%(prog)s: error: %(message)s\n", None),
+)
+#: Faults of the system whose texts our sentences quote.
+_ERRORS: Final = (
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC),
+    *(errno.EROFS, errno.EPIPE, errno.EIO, errno.ENAMETOOLONG, errno.ECONNREFUSED, errno.ELOOP, errno.EDQUOT),
+)
 _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}")
 #: A catalogue changes with its sentences alone.
 _DATE: Final = datetime(2026, 11, 30, tzinfo=UTC)
@@ -44,7 +82,7 @@ class Sentence(NamedTuple):
         return self.one if self.many is None else (self.one, self.many)
 
 
-def sentences() -> Iterator[Sentence]:
+def collect_sentences() -> Iterator[Sentence]:
     """Every sentence of the sources, file by file; one that occurs twice is yielded twice."""
     for package in ("speechaid", "speechctl"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -52,6 +90,9 @@ def sentences() -> Iterator[Sentence]:
             yield from _marked(path, file)
             yield from _of_tables(path, file)
     yield from _of_commands()
+    yield from (Sentence(str(code).replace("_", " "), None, "speechaid/model") for code in _CODES)
+    yield from (Sentence(one, many, "argparse") for one, many in _OF_ARGPARSE)
+    yield from (Sentence(os.strerror(number), None, "errno") for number in _ERRORS)
 
 
 def has_words(text: str) -> bool:
@@ -96,7 +137,7 @@ def po_file(language: str) -> Path:
     return DIRECTORY / language / "LC_MESSAGES" / f"{DOMAIN}.po"
 
 
-def compiled(catalogue: Catalog) -> bytes:
+def compile_catalogue(catalogue: Catalog) -> bytes:
     """The catalogue as gettext reads it."""
     buffer = io.BytesIO()
     write_mo(buffer, catalogue)
@@ -109,7 +150,7 @@ def read_catalogue(language: str) -> Catalog:
         return read_po(file, locale=language, domain=DOMAIN)
 
 
-def updated(language: str) -> Catalog:
+def update_catalogue(language: str) -> Catalog:
     """The stored catalogue with exactly the sentences of the sources."""
     old = read_catalogue(language) if po_file(language).exists() else Catalog()
     catalogue = Catalog(
@@ -126,7 +167,7 @@ def updated(language: str) -> Catalog:
         fuzzy=False,
     )
     catalogue.mime_headers = [("Plural-Forms", "nplurals=2; plural=(n != 1);")]
-    for sentence in sentences():
+    for sentence in collect_sentences():
         known = old.get(sentence.one)
         string = known.string if known is not None and known.pluralizable == bool(sentence.many) else None
         catalogue.add(sentence.id, string, locations=[(sentence.file, 0)])
@@ -140,7 +181,7 @@ def po_text(catalogue: Catalog) -> bytes:
     return buffer.getvalue()
 
 
-def missing(catalogue: Catalog) -> list[str]:
+def untranslated_sentences(catalogue: Catalog) -> list[str]:
     """The sentences that have no translation."""
     return [
         str(message.id)
@@ -155,11 +196,11 @@ def main() -> int:
     for language in LANGUAGES:
         if language == ENGLISH:
             continue
-        catalogue = updated(language)
+        catalogue = update_catalogue(language)
         po_file(language).parent.mkdir(parents=True, exist_ok=True)
         po_file(language).write_bytes(po_text(catalogue))
-        po_file(language).with_suffix(".mo").write_bytes(compiled(catalogue))
-        for sentence in missing(catalogue):
+        po_file(language).with_suffix(".mo").write_bytes(compile_catalogue(catalogue))
+        for sentence in untranslated_sentences(catalogue):
             left += 1
             print(f"{language}: no translation of {sentence!r}", file=sys.stderr)
     return 1 if left else 0

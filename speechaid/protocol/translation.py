@@ -15,14 +15,16 @@ import contextlib
 import gettext
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 __all__ = [
     "ENGLISH",
-    "LANGUAGE_VARIABLE",
     "LANGUAGES",
+    "LANGUAGE_VARIABLE",
     "N_",
     "Translatable",
     "argparse_texts",
@@ -32,7 +34,9 @@ __all__ = [
     "language_of",
     "reader_language",
     "say",
+    "say_later",
     "say_n",
+    "system_fault",
     "translated",
     "use_language",
 ]
@@ -58,8 +62,8 @@ class _Reader:
 class Translatable(str):
     """An English text that knows its sentence and values, and so can be put into another language.
 
-    It is that text to everything that logs, stores or compares it. Text operations make a plain ``str`` of it;
-    ``str()`` and ``+`` keep it.
+    It is that text to everything that logs, stores or compares it. Text operations make a plain ``str`` of
+    it; ``str()`` and ``+`` keep it.
     """
 
     __slots__ = ("_many", "_msgid", "_number", "_values")
@@ -118,6 +122,14 @@ def say(msgid: str, /, **values: object) -> str:
     return Translatable.of(msgid, values)
 
 
+def say_later(msgid: str, /, **values: object) -> str:
+    """As ``say``, always translatable: for constants, which are made before the language is known.
+
+    A process with one reader shows it by ``in_language``, or as a value of a sentence.
+    """
+    return Translatable.of(msgid, values)
+
+
 def say_n(one: str, many: str, count: int, /, **values: object) -> str:
     """A sentence about ``{count}`` things.
 
@@ -131,6 +143,11 @@ def say_n(one: str, many: str, count: int, /, **values: object) -> str:
     if _Reader.language != ENGLISH:
         return _sentence(one, values, many, count, _Reader.language)
     return Translatable.of(one, values, many=many, number=count)
+
+
+def system_fault(error: OSError) -> str:
+    """What the system says of a fault: ``No such file or directory``."""
+    return say(error.strerror or str(error))
 
 
 def joined(separator: str, parts: Iterable[str]) -> str:
@@ -206,12 +223,12 @@ def argparse_texts() -> Iterator[None]:
             os.environ["LANGUAGE"] = before
 
 
-def _sentence(
-    msgid: str, values: Mapping[str, object], many: str | None, number: int, language: str
-) -> str:
+def _sentence(msgid: str, values: Mapping[str, object], many: str | None, number: int, language: str) -> str:
     catalogue = _catalogue(language)
     found = (
-        (catalogue.gettext(msgid) if msgid else "") if many is None else catalogue.ngettext(msgid, many, number)
+        (catalogue.gettext(msgid) if msgid else "")
+        if many is None
+        else catalogue.ngettext(msgid, many, number)
     )
     return _filled(found, values, language)
 
@@ -225,21 +242,21 @@ def _filled(sentence: str, values: Mapping[str, object], language: str) -> str:
 
 
 def _local(value: object, language: str) -> object:
+    if isinstance(value, Exception):
+        value = str(value)
     if isinstance(value, Translatable):
         return value.in_language(language)
-    return _SpanishNumber(value) if isinstance(value, float) else value
+    return _SpanishNumber(value) if isinstance(value, float | Decimal) else value
 
 
-class _SpanishNumber(float):
+@dataclass(frozen=True)
+class _SpanishNumber:
     """A number that is written with a decimal comma, whatever the format."""
 
+    value: float | Decimal
+
     def __format__(self, spec: str) -> str:
-        return super().__format__(spec).translate(_SPANISH_SIGNS)
-
-    def __str__(self) -> str:
-        return super().__repr__().translate(_SPANISH_SIGNS)
-
-    __repr__ = __str__
+        return format(self.value, spec).translate(_SPANISH_SIGNS)
 
 
 @cache

@@ -56,7 +56,7 @@ def test_a_sentence_is_its_english_text_until_it_is_put_into_a_language() -> Non
     text = say("of this batch only (id, or its beginning)")
     assert text == "of this batch only (id, or its beginning)"
     assert json.dumps({"text": text}) == '{"text": "of this batch only (id, or its beginning)"}'
-    assert in_language(text, "es") == "solo de este lote (id o su comienzo)"
+    assert in_language(text, "es") == "solo de este lote (ID o su comienzo)"
 
 
 def test_values_of_a_sentence_are_translated_with_it() -> None:
@@ -112,7 +112,11 @@ def test_a_process_with_one_reader_speaks_their_language_at_once() -> None:
 
 
 def test_every_translatable_text_of_an_answer_is_put_into_the_language() -> None:
-    answer = {"a": [say("Stop the daemon?"), 1, None], "b": {"c": (say("Stop the daemon?"),)}, "d": "as it is"}
+    answer = {
+        "a": [say("Stop the daemon?"), 1, None],
+        "b": {"c": (say("Stop the daemon?"),)},
+        "d": "as it is",
+    }
     assert translated(answer, "es") == {
         "a": ["¿Detener el servicio?", 1, None],
         "b": {"c": ["¿Detener el servicio?"]},
