@@ -28,6 +28,8 @@ from speechaid.model.states import CallStatus, JobStatus, Outcome, WorkerState
 from speechaid.protocol.commands import ACCOUNT_STATUSES, COMMANDS, GROUPS
 from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
 from speechaid.rules.alerting import Severity
+from speechaid.rules.check_findings import Level
+from speechaid.settings.table import DECLARATIONS
 
 ROOT: Final = Path(__file__).parents[1]
 #: What marks a sentence, and which arguments are its texts.
@@ -36,6 +38,22 @@ KEYWORDS: Final = {"say": None, "say_later": None, "say_n": (1, 2), "N_": None}
 _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
     *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
+)
+#: The checks of ``speechaid check`` by their names in JSON, and its levels.
+_CHECKS: Final = (
+    *(
+        "settings",
+        "lease",
+        "database",
+        "durability",
+        "indexes",
+        "clock",
+        "other program",
+        "zone data",
+        "retell",
+    ),
+    *("agent", "number", "batches", "socket", "metrics port", "control port", "descriptors"),
+    *Level,
 )
 #: What argparse asks gettext for, in the cases that the command lines here can meet.
 _OF_ARGPARSE: Final[tuple[tuple[str, str | None], ...]] = (
@@ -90,6 +108,8 @@ def collect_sentences() -> Iterator[Sentence]:
             yield from _marked(path, file)
             yield from _of_tables(path, file)
     yield from _of_commands()
+    yield from (Sentence(declared.allowed, None, "speechaid/settings/groups.py") for declared in DECLARATIONS)
+    yield from (Sentence(name, None, "speechaid/rules/check_findings.py") for name in _CHECKS)
     yield from (Sentence(str(code).replace("_", " "), None, "speechaid/model") for code in _CODES)
     yield from (Sentence(one, many, "argparse") for one, many in _OF_ARGPARSE)
     yield from (Sentence(os.strerror(number), None, "errno") for number in _ERRORS)
