@@ -24,7 +24,7 @@ from babel.messages.pofile import read_po, write_po
 
 from speechaid.fleet.slots import SlotState
 from speechaid.model.account import Plan
-from speechaid.model.states import CallStatus, JobStatus, Outcome, WorkerState
+from speechaid.model.states import CallStatus, JobStatus, Outcome, SuspendReason, WorkerState
 from speechaid.protocol.commands import ACCOUNT_STATUSES, COMMANDS, GROUPS
 from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
 from speechaid.rules.alerting import Severity
@@ -37,9 +37,10 @@ KEYWORDS: Final = {"say": None, "say_later": None, "say_n": (1, 2), "N_": None}
 #: Codes that ``speechctl.render.text.as_words`` shows as words, beside those in its own package.
 _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
+    *(*SuspendReason, "paid"),
     *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
 )
-#: The checks of ``speechaid check`` by their names in JSON, and its levels.
+#: The checks of ``speechaid check`` and of ``explain`` by their names in JSON, and the levels of the first.
 _CHECKS: Final = (
     *(
         "settings",
@@ -53,6 +54,8 @@ _CHECKS: Final = (
         "retell",
     ),
     *("agent", "number", "batches", "socket", "metrics port", "control port", "descriptors"),
+    *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone", "document", "test"),
+    *("account", "balance"),
     *Level,
 )
 #: What argparse asks gettext for, in the cases that the command lines here can meet.

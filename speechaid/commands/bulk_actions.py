@@ -13,6 +13,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, counts_by_status, spellings_of
+from speechaid.protocol.translation import say
 from speechaid.rules import operator_requests
 from speechaid.store.operator_requests import Requested
 
@@ -104,7 +105,9 @@ def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continu
     Not those of people who asked not to be called, nor those of cancelled batches, which stay so.
     """
     named = command.args["batch"]
-    batch_id = None if named is None else resolve_open_batch(context.store, named, "called again").batch_id
+    batch_id = (
+        None if named is None else resolve_open_batch(context.store, named, say("called again")).batch_id
+    )
     status = JobStatus(command.args["status"])
     hours = command.args["max_age_hours"]
     query = context.store.operator_actions.resettable(
@@ -144,7 +147,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
             context,
             command,
             batch.batch_id,
-            done=f"batch {batch.batch_id} is cancelled",
+            done=say("batch {batch_id} is cancelled", batch_id=batch.batch_id),
             again="cancel-batch",
             result={**result, "cancelled": cancelled + more, "when_their_calls_end": requested},
         )

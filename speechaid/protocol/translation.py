@@ -26,6 +26,7 @@ __all__ = [
     "LANGUAGES",
     "LANGUAGE_VARIABLE",
     "N_",
+    "Capitalised",
     "Translatable",
     "argparse_texts",
     "current_language",
@@ -244,9 +245,24 @@ def _filled(sentence: str, values: Mapping[str, object], language: str) -> str:
 def _local(value: object, language: str) -> object:
     if isinstance(value, Exception):
         value = str(value)
-    if isinstance(value, Translatable):
+    if isinstance(value, Translatable | Capitalised):
         return value.in_language(language)
     return _SpanishNumber(value) if isinstance(value, float | Decimal) else value
+
+
+@dataclass(frozen=True)
+class Capitalised:
+    """A value of a sentence: a text whose first letter is a capital in every language."""
+
+    text: str
+
+    def in_language(self, language: str) -> str:
+        """The text in this language."""
+        text = in_language(self.text, language)
+        return text[:1].upper() + text[1:]
+
+    def __str__(self) -> str:
+        return self.in_language(_Reader.language)
 
 
 @dataclass(frozen=True)
