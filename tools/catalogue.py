@@ -110,6 +110,7 @@ def collect_sentences() -> Iterator[Sentence]:
             file = path.relative_to(ROOT).as_posix()
             yield from _marked(path, file)
             yield from _of_tables(path, file)
+            yield from _of_enumerations(path, file)
     yield from _of_commands()
     yield from (Sentence(declared.allowed, None, "speechaid/settings/groups.py") for declared in DECLARATIONS)
     yield from (Sentence(name, None, "speechaid/rules/check_findings.py") for name in _CHECKS)
@@ -142,6 +143,16 @@ def _of_tables(path: Path, file: str) -> Iterator[Sentence]:
                     for name in part.value.split():
                         if title := name.lstrip("#").replace("_", " "):
                             yield Sentence(title, None, file)
+
+
+def _of_enumerations(path: Path, file: str) -> Iterator[Sentence]:
+    """The members of enumerations that are sentences: they have blanks, codes have none."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "StrEnum" for base in node.bases):
+            for member in node.body:
+                value = member.value if isinstance(member, ast.Assign) else None
+                if isinstance(value, ast.Constant) and " " in str(value.value):
+                    yield Sentence(str(value.value), None, file)
 
 
 def _of_commands() -> Iterator[Sentence]:

@@ -40,6 +40,7 @@ from speechaid.campaign.titles import Role
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
+from speechaid.protocol.translation import joined, say
 from speechaid.rules.numbers import Number, read
 
 #: The ``mode`` of SpeechAI's jobs that call one contact.
@@ -152,7 +153,9 @@ class ContactsReader:
             choices: of the file's owner.
         """
         if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            raise ImportFailed(f"{country!r} is not a country code: write two letters, such as CL or MX")
+            raise ImportFailed(
+                say("{country!r} is not a country code: write two letters, such as CL or MX", country=country)
+            )
         chosen = choices or Choices()
         self._filename = filename
         self._open = partial(
@@ -174,11 +177,24 @@ class ContactsReader:
                 hidden=table.hidden_columns,
             )
         except ImportFailed as exc:
-            unread = ", ".join(repr(name) for name in table.other_sheets)
+            unread = joined(", ", (repr(name) for name in table.other_sheets))
             others = (
-                f"; of the workbook only {table.sheet!r} was read, not {unread} (--sheet)" if unread else ""
+                say(
+                    "; of the workbook only {sheet!r} was read, not {unread} (--sheet)",
+                    sheet=table.sheet,
+                    unread=unread,
+                )
+                if unread
+                else ""
             )
-            raise ImportFailed(f"{filename}: {not_text(data) or exc}{others}") from exc
+            raise ImportFailed(
+                say(
+                    "{filename}: {not_text}{others}",
+                    filename=filename,
+                    not_text=not_text(data) or exc,
+                    others=others,
+                )
+            ) from exc
         signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
         self._rows = RowReader(
@@ -224,7 +240,9 @@ class ContactsReader:
         if at_most == 0:
             return True
         if self._is_empty:
-            raise ImportFailed(f"{self._filename}: there is no contact below the header")
+            raise ImportFailed(
+                say("{filename}: there is no contact below the header", filename=self._filename)
+            )
         self._refuse_shared()
         return False
 
@@ -260,10 +278,13 @@ class ContactsReader:
         if earlier == row.line:
             return
         if self.parsed.columns.of(Role.REFERENCE_NUMBER):
-            raise UnusableRowError(f"the same contact and reference as line {earlier}")
+            raise UnusableRowError(say("the same contact and reference as line {earlier}", earlier=earlier))
         raise UnusableRowError(
-            f"the same contact as line {earlier}, and no column is the reference of a debt: if both are "
-            "meant, say which column is, with --map 'TITLE=reference'"
+            say(
+                "the same contact as line {earlier}, and no column is the reference of a debt: if"
+                " both are meant, say which column is, with --map 'TITLE=reference'",
+                earlier=earlier,
+            )
         )
 
     def _refuse_shared(self) -> None:
@@ -284,7 +305,7 @@ class ContactsReader:
                 (phone, line) for phone, line in zip(row.phones, row.lines, strict=True) if line not in shared
             ]
             phones, lines = tuple(phone for phone, _ in pairs), tuple(line for _, line in pairs)
-            text = "the number stands under three people or more, as a placeholder does"
+            text = say("the number stands under three people or more, as a placeholder does")
             if is_bad and not phones:
                 written = self._rows.as_written(line)
                 bad = BadRow(line=row.line, reason=text, kind=Kind.SHARED, cells=written)
@@ -415,19 +436,39 @@ def _header(
     """The line of the titles, how many lines stand above it, and the lines below it."""
     top = list(itertools.islice(table.lines, HEADING_LINES))
     if not top:
-        raise ImportFailed(f"{filename}: the file is empty")
+        raise ImportFailed(say("{filename}: the file is empty", filename=filename))
     found = heading_line(top, chosen.header_row)
     if found is None and chosen.header_row is not None:
-        raise ImportFailed(f"{filename}: line {chosen.header_row} is empty, or below line {top[-1].number}")
+        raise ImportFailed(
+            say(
+                "{filename}: line {header_row} is empty, or below line {number}",
+                filename=filename,
+                header_row=chosen.header_row,
+                number=top[-1].number,
+            )
+        )
     index = found or 0
     header = top[index]
     if header.fault:
-        raise ImportFailed(f"{filename}: the header cannot be read: {header.fault}")
+        raise ImportFailed(
+            say("{filename}: the header cannot be read: {fault}", filename=filename, fault=header.fault)
+        )
     width = max((place for place, cell in enumerate(header.cells, 1) if cells.clean(cell)), default=0)
     if width > MAX_COLUMNS:
-        raise ImportFailed(f"{filename}: {width} columns; at most {MAX_COLUMNS} are read")
+        raise ImportFailed(
+            say(
+                "{filename}: {width} columns; at most {MAX_COLUMNS} are read",
+                filename=filename,
+                width=width,
+                MAX_COLUMNS=MAX_COLUMNS,
+            )
+        )
     if any(isinstance(read(cells.clean(cell), country), Number) for cell in header.cells):
         raise ImportFailed(
-            f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"
+            say(
+                "{filename}: line {number} has a phone number instead of column names (name, phone, …)",
+                filename=filename,
+                number=header.number,
+            )
         )
     return header, index, itertools.chain(top[index + 1 :], table.lines)

@@ -181,7 +181,7 @@ def _numbers(context: HandlerContext, command: Invocation) -> list[str]:
     numbers = read_opt_out(written, countries)
     if not numbers:
         fault = next(
-            (str(reading) for _, reading in read_cell(written, countries[0])), say("there is no number")
+            (say(reading) for _, reading in read_cell(written, countries[0])), say("there is no number")
         )
         message = say(
             "that is not a phone number ({fault}): no job could be dialled with it, so nothing"

@@ -77,7 +77,7 @@ def typed_number(context: HandlerContext, command: Invocation, typed: str) -> Nu
     found = read(typed, country)
     if isinstance(found, Number) and found.is_valid:
         return found
-    why = str(found) if isinstance(found, Fault) else say("its country's numbering plan does not have it")
+    why = say(found) if isinstance(found, Fault) else say("its country's numbering plan does not have it")
     message = say(
         "that is not a phone number ({why}): write it with its country code, +56..., or give --country",
         why=why,

@@ -14,6 +14,7 @@ from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import read_wire_text, wire_text
 
 #: Ids, or bad lines, of one message.
 _SLICE: Final = 5_000
@@ -50,7 +51,11 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
     )
     for begin in range(0, max(len(ids.good), len(ids.bad)), _SLICE):
         end = begin + _SLICE
-        message = {"good": [asdict(one) for one in ids.good[begin:end]], "bad": ids.bad[begin:end]}
+        bad = [(line, wire_text(why)) for line, why in ids.bad[begin:end]]
+        message = {
+            "good": [asdict(one) for one in ids.good[begin:end]],
+            "bad": bad,
+        }
         output.send_part(json.dumps(message).encode())
 
 
@@ -86,4 +91,4 @@ class IdsReading:
     def _take(self, message: bytes) -> None:
         piece = _IdsSlice.model_validate_json(message)
         self.ids.good.extend(ListedId(**one.model_dump()) for one in piece.good)
-        self.ids.bad.extend(piece.bad)
+        self.ids.bad.extend((line, read_wire_text(why)) for line, why in piece.bad)

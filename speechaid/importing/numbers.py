@@ -13,6 +13,7 @@ from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import read_wire_text, wire_text
 
 #: Numbers, or bad lines, of one message.
 _SLICE: Final = 5_000
@@ -36,7 +37,11 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
     numbers = read_numbers(file, str(arguments["filename"]), countries=list(arguments["countries"]))
     for begin in range(0, max(len(numbers.good), len(numbers.bad)), _SLICE):
         end = begin + _SLICE
-        message = {"good": numbers.good[begin:end], "bad": numbers.bad[begin:end]}
+        bad = [(line, wire_text(why)) for line, why in numbers.bad[begin:end]]
+        message = {
+            "good": numbers.good[begin:end],
+            "bad": bad,
+        }
         output.send_part(json.dumps(message).encode())
 
 
@@ -63,4 +68,4 @@ class NumbersReading:
     def _take(self, message: bytes) -> None:
         piece = _NumbersSlice.model_validate_json(message)
         self.numbers.good.extend(piece.good)
-        self.numbers.bad.extend(piece.bad)
+        self.numbers.bad.extend((line, read_wire_text(why)) for line, why in piece.bad)

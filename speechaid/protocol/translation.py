@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import gettext
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +36,7 @@ __all__ = [
     "in_language",
     "joined",
     "language_of",
+    "read_wire_text",
     "reader_language",
     "say",
     "say_later",
@@ -40,6 +44,7 @@ __all__ = [
     "system_fault",
     "translated",
     "use_language",
+    "wire_text",
 ]
 
 ENGLISH: Final = "en"
@@ -50,6 +55,12 @@ LANGUAGE_VARIABLE: Final = "SPEECHAID_LANG"
 _LOCALE_VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 DOMAIN: Final = "speechaid"
 DIRECTORY: Final = Path(__file__).parents[1] / "locale"
+#: Before a translatable text on its way from another process of ours.
+_MARK: Final = "\x1e"
+#: A sentence with placeholders that are names, and formats that cannot fill the memory.
+_TEMPLATE: Final = re.compile(
+    r"(?:[^{}]|\{\{|\}\}|\{[A-Za-z_]\w*(?:![rs])?(?::[,.0-9a-zA-Z]{0,4})?\})*", re.DOTALL
+)
 #: Thousands and decimals as Spanish writes them: 1.234,5.
 _SPANISH_SIGNS: Final = str.maketrans(",.", ".,")
 
@@ -86,6 +97,15 @@ class Translatable(str):
     def in_language(self, language: str) -> str:
         """The text in this language; its values that are translatable, too."""
         return _sentence(self._msgid, self._values, self._many, self._number, language)
+
+    def parts(self, pack: Callable[[object], object]) -> tuple[str, dict[str, object], str | None, int]:
+        """What ``of`` makes it from, each value packed: sentence, values, plural and number."""
+        return (
+            self._msgid,
+            {name: pack(value) for name, value in self._values.items()},
+            self._many,
+            self._number,
+        )
 
     def __str__(self) -> str:
         return self
@@ -154,15 +174,63 @@ def system_fault(error: OSError) -> str:
 def joined(separator: str, parts: Iterable[str]) -> str:
     """``separator.join(parts)`` whose parts stay translatable; the separator has no words."""
     texts = list(parts)
-    if not any(isinstance(text, Translatable) for text in texts):
+    if not any(isinstance(text, Translatable) or _is_sentence(text) for text in texts):
         return separator.join(texts)
     msgid = separator.join(f"{{part{index}}}" for index in range(len(texts)))
     return Translatable.of(msgid, {f"part{index}": text for index, text in enumerate(texts)})
 
 
 def in_language(text: str, language: str) -> str:
-    """The text in this language, where it is translatable; else as it is."""
-    return text.in_language(language) if isinstance(text, Translatable) else text
+    """The text in this language, where it is translatable or a sentence of an enumeration; else as it is."""
+    if isinstance(text, Translatable):
+        return text.in_language(language)
+    return _sentence(text, {}, None, 1, language) if _is_sentence(text) else text
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether it is a member of an enumeration of sentences; one of codes has no blanks."""
+    return isinstance(text, StrEnum) and " " in text
+
+
+def wire_text(text: str) -> str:
+    """The text for another process of ours: one that is translatable so that it stays so."""
+    if _is_sentence(text):
+        text = Translatable.of(str(text), {})
+    return _MARK + json.dumps(_packed(text)) if isinstance(text, Translatable) else text
+
+
+def read_wire_text(text: str) -> str:
+    """The text that ``wire_text`` was given.
+
+    The other process is not trusted: of a sentence with placeholders that ours do not have, the English text
+    that came with it is used.
+    """
+    if not text.startswith(_MARK):
+        return text
+    try:
+        return _unpacked(json.loads(text.removeprefix(_MARK)))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        return text.removeprefix(_MARK)
+
+
+def _packed(value: object) -> object:
+    if isinstance(value, Exception):
+        value = str(value)
+    if isinstance(value, str) and _is_sentence(value):
+        value = Translatable.of(str(value), {})
+    if isinstance(value, Translatable):
+        return [str.__str__(value), *value.parts(_packed)]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _unpacked(packed: Any) -> Any:
+    if not isinstance(packed, list):
+        return packed
+    english, msgid, values, many, number = packed
+    if not all(_TEMPLATE.fullmatch(text) for text in (msgid, many) if text is not None):
+        return str(english)
+    unpacked = {name: _unpacked(part) for name, part in values.items()}
+    return Translatable.of(msgid, unpacked, many=many, number=int(number))
 
 
 def translated(value: Any, language: str) -> Any:
@@ -245,7 +313,9 @@ def _filled(sentence: str, values: Mapping[str, object], language: str) -> str:
 def _local(value: object, language: str) -> object:
     if isinstance(value, Exception):
         value = str(value)
-    if isinstance(value, Translatable | Capitalised):
+    if isinstance(value, str):
+        return in_language(value, language)
+    if isinstance(value, Capitalised):
         return value.in_language(language)
     return _SpanishNumber(value) if isinstance(value, float | Decimal) else value
 
