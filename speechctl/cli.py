@@ -147,6 +147,8 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         if question is not None:
             _check_ids(client, spec, args)
             ask_to_confirm(question)
+        if spec.name == "report" and options.directory:
+            return _write_reports(client, spec, options, args, timeout_seconds, as_json=as_json)
         if spec.name == "export" and not as_json:
             return _export(client, options.output, args, timeout_seconds)
         if spec.runs is Runs.STREAM:
@@ -237,6 +239,17 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
             sheets.check_name(getattr(options, option))
         except sheets.SheetError as exc:
             raise CommandFailed(2, "bad_argument", str(exc)) from exc
+    if spec.name == "report" and (options.directory or options.replace):
+        if options.output or not options.directory:
+            message = (
+                "--replace is for --directory DIR"
+                if options.replace
+                else "--output and --directory: give one"
+            )
+            raise CommandFailed(2, "bad_argument", message)
+        if not Path(options.directory).is_dir():
+            raise CommandFailed(2, "bad_argument", f"{options.directory}: there is no such directory")
+        return
     if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
         if options.format == "xlsx":
             raise CommandFailed(2, "bad_argument", say("--format xlsx needs --output FILE.xlsx"))
@@ -265,21 +278,82 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
     return 0
 
 
+def _write_reports(
+    client: Client,
+    spec: CommandSpec,
+    options: argparse.Namespace,
+    args: Mapping[str, Any],
+    timeout_seconds: float,
+    *,
+    as_json: bool,
+) -> int:
+    """Write one report for each account; 1 where one is not written since an older file is there."""
+    from speechctl.report_files import ENDINGS, Written, write_reports
+    from speechctl.sheets import SheetError
+
+    sentences = {
+        Written.WRITTEN: "the report of {account} is written to {path}",
+        Written.REPLACED: "the report of {account} is written anew to {path}",
+        Written.KEPT: "{path} is there already, and stays: --replace writes it anew",
+        Written.EMPTY: "there was no call and no payment in {account}: no report is written",
+    }
+
+    def write(path: Path, report: dict[str, Any]) -> None:
+        _write_report(spec, report, str(path), options.format, replace=options.replace)
+
+    reports = []
+    try:
+        for one in write_reports(
+            client,
+            args,
+            Path(options.directory),
+            ending=ENDINGS[options.format],
+            replace=options.replace,
+            write=write,
+            timeout_seconds=timeout_seconds,
+        ):
+            path, account = printable_name(str(one.path)), one.account or "all accounts"
+            reports.append({"account": one.account, "file": path, "state": one.state})
+            if not as_json:
+                print(sentences[one.state].format(account=printable_name(account), path=path), flush=True)
+    except SheetError as exc:
+        raise CommandFailed(1, "refused", str(exc)) from exc
+    except OSError as exc:
+        raise CommandFailed(1, "refused", f"{exc.filename or options.directory}: {exc.strerror}") from exc
+    if as_json:
+        _print_result(spec, {"reports": reports}, as_json=True)
+    return 1 if any(row["state"] is Written.KEPT for row in reports) else 0
+
+
+def _write_report(
+    spec: CommandSpec, result: dict[str, Any], path: str, output_format: str, *, replace: bool = True
+) -> None:
+    """Write one report in its format.
+
+    Raises:
+        OSError: the file cannot be written.
+        SheetError: the file cannot be written.
+    """
+    from speechctl import report_sheets, sheets
+    from speechctl.private_files import open_private
+
+    if output_format == "xlsx":
+        sheets.write(path, report_sheets.report_sheets(result), replace=replace)
+        return
+    with open_private(path, replace=replace) as file:
+        file.write(encodable_text(_as_text(spec, result, output_format)).encode())
+
+
 def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Write what belongs into a file; returns the result that is left to show."""
     from speechctl import sheets
-    from speechctl.private_files import open_private
 
     try:
         if spec.name == "import":
             rows, form = result.pop("returned_rows", []), result.pop("returned_form", {})
             sheets.write_bad_rows(options.bad_rows, rows, form)
             return {**result, "bad_rows_file": printable_name(options.bad_rows)}
-        if options.format == "xlsx":
-            sheets.write(options.output, sheets.report_sheets(result))
-        else:
-            with open_private(options.output) as file:
-                file.write(encodable_text(_as_text(spec, result, options.format)).encode())
+        _write_report(spec, result, options.output, options.format)
     except sheets.SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:

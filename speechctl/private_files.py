@@ -19,14 +19,17 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 
 
 @contextmanager
-def open_private(name: str) -> Iterator[BinaryIO]:
+def open_private(name: str, *, replace: bool = True) -> Iterator[BinaryIO]:
     """Write a file of mode 0600; it takes its place once all of it is written, else an older one stays.
+
+    Without ``replace`` it takes the place of no other file.
 
     The content goes to a new file beside it, which is then renamed: whoever may read an older file, or has it
     open, reads nothing of the new one. A symbolic link is refused: in a shared directory, another user may
     have made it to have a file of ours overwritten. Devices and this user's pipes are written to as they are.
 
     Raises:
+        FileExistsError: without ``replace``: something is at that place.
         OSError: the file cannot be written; ``strerror`` says why in words.
     """
     path = Path(name)
@@ -40,7 +43,11 @@ def open_private(name: str) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
-        draft.replace(path)
+        if replace:
+            draft.replace(path)
+        else:
+            path.hardlink_to(draft)
+            draft.unlink()
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
-from speechaid.protocol.money import RETELL_CURRENCY
 from speechaid.protocol.text import encodable_text
 from speechaid.protocol.translation import system_fault
 from speechctl.private_files import open_private
@@ -96,7 +95,7 @@ def check_name(path: str) -> None:
         raise SheetError(f"{path}: {ending} files are not written; name a .csv or .xlsx file")
 
 
-def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None) -> None:
+def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None, replace: bool = True) -> None:
     """Write all tables to an ``.xlsx`` workbook, or the first to any other path as CSV; ``-`` is stdout.
 
     Args:
@@ -104,18 +103,22 @@ def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None) ->
         sheets: cells are texts (also ids and phones: they stay texts in a workbook), numbers, ``Share``,
             dates, and times without a zone, which the title names.
         form: of a CSV file.
+        replace: whether a workbook may take the place of another file.
 
     Raises:
+        FileExistsError: something is at that place, which it may not take.
         SheetError: it cannot be written.
     """
     try:
         if Path(path).suffix.lower() == ".xlsx":
-            with open_private(path) as file:
+            with open_private(path, replace=replace) as file:
                 _workbook(path, file, sheets)
             return
         with _opened(path) as text:
             _, titles, rows = sheets[0]
             _write_csv(text, itertools.chain([titles], rows), form or CsvForm(), line_end="\n")
+    except FileExistsError:
+        raise
     except OSError as exc:
         if path == "-":
             raise  # faults of standard output are reported as for any other answer
@@ -231,59 +234,6 @@ def _is_phone(text: str) -> bool:
     return bool(_PHONE.fullmatch(text.strip())) and sum(map(str.isdigit, text)) in _PHONE_DIGITS
 
 
-def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
-    """A campaign report as tables, in the zone that the report names."""
-    calls, jobs, promises, zone = report["calls"], report["jobs"], report["promises"], report["timezone"]
-    summary = [
-        (f"As of ({zone})", local_time(report["at"], zone)),
-        ("Batch", report["batch_id"] or "all"),
-        ("Jobs", jobs["total"]),
-        *((f"Jobs {name}", count) for name, count in jobs["by_status"].items()),
-        ("Calls", calls["total"]),
-        ("Connected", calls["connected"]),
-        ("Successful", calls["successful"]),
-        ("Success rate", _share(calls["success_rate"])),
-        ("Minutes", calls["minutes"]),
-        (f"Cost at Retell ({RETELL_CURRENCY})", calls["cost"]),
-        (f"Cost per success ({RETELL_CURRENCY})", calls["cost_per_success"]),
-        ("Charged minutes", calls["charged"]["minutes"]),
-        *_charged_credit(calls["charged"]),
-        ("Promises to pay", promises["jobs"]),
-        *_promised(promises),
-    ]
-    rated = ("calls", "successful", "success_rate")
-    agent = ("agent_id", "version", "from_number", *rated, "minutes")
-    batch = ("batch_id", "name", "jobs", *rated, "minutes", "cost")
-    return [
-        ("Summary", ("Figure", "Value"), summary),
-        ("Outcomes", ("Outcome", "Calls"), list(calls["by_outcome"].items())),
-        ("Attempts", ("Attempt", *rated), _rows(report["attempts"], "attempt", *rated)),
-        ("Hours", (f"Hour ({zone})", *rated), _rows(report["hours"], "hour", *rated)),
-        ("Agents", agent, _rows(report.get("agents", []), *agent)),
-        ("Batches", batch, _rows(report["batches"], *batch)),
-        (
-            "Promises by day",
-            ("Day", "Jobs"),
-            [(date_or_text(row["day"]), row["jobs"]) for row in promises["by_day"]],
-        ),
-    ]
-
-
-def _charged_credit(charged: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """One sum for each currency; a daemon of an older version has one of all."""
-    rows = charged.get("by_currency") or [{**charged, "currency": None}]
-    return [(f"Charged credit {row['currency'] or ''}".strip(), row["credit"]) for row in rows]
-
-
-def _promised(promises: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """One sum for each currency; a daemon of an older version has one of all."""
-    sums = promises.get("by_currency") or []
-    if len(sums) > 1:
-        return [(f"Promised amount {row['currency'] or ''}".strip(), row["amount"]) for row in sums]
-    currency = [("Promised currency", row["currency"]) for row in sums if row["currency"]]
-    return [("Promised amount", promises["amount"]), *currency]
-
-
 def local_time(text: object, zone: str) -> object:
     """A time as the daemon writes it, in the zone and without it; what is no time stays as it is.
 
@@ -356,14 +306,3 @@ def _encoded(text: str, codec: str | None) -> bytes:
         except UnicodeEncodeError:
             pass
     return text.encode("utf-8-sig")
-
-
-def _rows(entries: Iterable[Mapping[str, Any]], *names: str) -> list[Cells]:
-    return [
-        [_share(entry[name]) if name == "success_rate" else entry[name] for name in names]
-        for entry in entries
-    ]
-
-
-def _share(rate: float | None) -> Share | None:
-    return None if rate is None else Share(rate)

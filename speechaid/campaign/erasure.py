@@ -16,6 +16,7 @@ from speechaid.campaign import cells
 from speechaid.campaign.amounts import promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
+from speechaid.model.call import collected_promises
 from speechaid.model.erasure import ERASED, Erasure
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
@@ -50,6 +51,8 @@ KEPT_OF_RESULT: Final = frozenset(
     agent_version from_number language
     """.split()  # noqa: SIM905
 )
+#: The field of a result that stays in part.
+PROMISED: Final = "promised"
 #: Fields of Retell's call that stay, in ``call_data`` and in a job's ``call_result.summary``.
 KEPT_OF_CALL: Final = frozenset(
     """
@@ -73,7 +76,7 @@ _CODE: Final = re.compile(r"[a-z]{2,20}(_[a-z]{2,20}){1,4}")
 _AMOUNT: Final = re.compile(r"\d{1,9}([.,]\d{1,4})?")
 #: The only key of a job that is nobody's any more.
 NOBODY: Final = "erased"
-#: In place of a promise that is neither a day nor a sum: that there was one is counted.
+#: In place of a promise that is neither a day nor a sum, and of a call's: that there was one is counted.
 UNREADABLE_PROMISE: Final = "erased"
 
 
@@ -102,8 +105,21 @@ def job_without_person(document: Document, erasure: Erasure) -> Document:
 def result_without_person(document: Document, erasure: Erasure) -> Document:
     """What is left of a call's result of which nobody is to know whom it reached."""
     kept = {name: value for name, value in document.items() if name in KEPT_OF_RESULT}
-    test = {"test": _test(document["test"])} if "test" in document else {}
-    return {**kept, **test, "contact": {}, "call_data": kept_of_call(document), ERASED: erasure.document()}
+    parts: Document = {"test": _test(document["test"])} if "test" in document else {}
+    if PROMISED in document:
+        parts[PROMISED] = _promised(reading.mapping(document[PROMISED]))
+    return {**kept, **parts, "contact": {}, "call_data": kept_of_call(document), ERASED: erasure.document()}
+
+
+def _promised(promised: Mapping[str, Any]) -> Document:
+    """What was promised in a call, as numbers and days."""
+    currency = reading.text(promised.get("currency"))
+    parts = {
+        "day": _day(promised.get("day")),
+        "amount": _sum(promised.get("amount"), currency),
+        "currency": currency,
+    }
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 def kept_of_call(document: Document, field: str = "call_data") -> Document:
@@ -112,8 +128,14 @@ def kept_of_call(document: Document, field: str = "call_data") -> Document:
     kept = {name: _plain(call[name]) for name in call if name in KEPT_OF_CALL}
     analysis = reading.mapping(call.get("call_analysis"))
     counted = {name: _plain(analysis[name]) for name in analysis if name in KEPT_OF_ANALYSIS}
-    # Reports count the calls that have an analysis, whatever is in it.
-    return kept | ({"call_analysis": counted} if analysis else {})
+    promises = dict.fromkeys(collected_promises(dict(call)), UNREADABLE_PROMISE)
+    return {
+        **kept,
+        # Reports count the calls that have an analysis, whatever is in it.
+        **({"call_analysis": counted} if analysis else {}),
+        # An export of promises names the call in which each was made.
+        **({"collected_dynamic_variables": promises} if promises else {}),
+    }
 
 
 def line_without_person(line: Document) -> Document:

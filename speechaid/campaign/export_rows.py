@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from speechaid.campaign import cells
 from speechaid.campaign.amounts import PromisedSum, promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
+from speechaid.model.call import PROMISE_FIELDS, collected_promises, instant_of_milliseconds
 from speechaid.model.erasure import Erasure, of_person
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
 from speechaid.protocol.messages import ColumnKind
 
 #: Fields of a job's payload that a call's row has, too: a result does not have them.
 OF_JOB: Final = ("reference_number", "debt_amount", "currency")
+
+#: The field under which ``promise_row`` finds the call of the promise.
+PROMISE_CALL: Final = "promise_call"
+#: What ``promise_call`` and ``promise_row`` read of a result.
+PROMISE_CALL_FIELDS: Final = (
+    *("job_id", "call_id", "created_at", "placed_at", "contact.phone_used", "call_data.end_timestamp"),
+    *(f"call_data.collected_dynamic_variables.{name}" for name in PROMISE_FIELDS),
+)
+
+#: Before any call.
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: The value of a cell; None is empty.
 Cell = str | int | float | bool | None
@@ -84,31 +97,79 @@ def job_row(document: Document) -> list[Cell]:
         *_texts(payload, "company_name", "debt_amount", "currency", "due_date", "reference_number"),
         job.attempts,
         *_texts(document, "last_outcome", "last_error", "suspend_reason", "cancel_reason", "call_id"),
-        *(_moment(document.get(name)) for name in ("created_at", "reserved_until", "finished_at")),
+        _moment(document.get("created_at")),
+        # Of other jobs it is the lease of a worker, or left over from one.
+        _moment(job.reserved_until) if job.status is JobStatus.PENDING else None,
+        _moment(document.get("finished_at")),
         *_texts(document, "fecha_pago_cliente"),
         _promised_value(document),
+        *_paid(document),
     ]
+
+
+def _paid(document: Document) -> list[Cell]:
+    """When a payment was recorded, the amount and its currency, by whom, and the note."""
+    paid = reading.mapping(document.get("paid"))
+    amount = reading.number(paid.get("amount"))
+    return [_moment(paid.get("at")), amount, *_texts(paid, "currency", "by", "note")]
+
+
+def promise_call(results: Sequence[Document]) -> Document | None:
+    """The call in which a job's promise was made, of the job's results.
+
+    It is the newest in which the agent collected a promise, else the only one. None where several calls have
+    none: other programs' results need not have what was collected.
+    """
+    promising = [result for result in results if collected_promises(_call_data(result))]
+    if promising:
+        return max(promising, key=lambda result: _created_at(result).timestamp())
+    return results[0] if len(results) == 1 else None
 
 
 def promise_row(document: Document) -> list[Cell]:
-    """One promise to pay: person, debt, and the promised day and amount, as written and as read."""
+    """One promise to pay: person, debt, and the promised day and amount, as written and as read.
+
+    The phone, the time and the id are those of the call that ``promise_call`` chose, in ``PROMISE_CALL``.
+    """
     job = Job.read(document)
     payload = reading.mapping(document.get("payload"))
-    day = day_or_none(cells.clean(document.get("fecha_pago_cliente")))
+    day = promised_day(document)
     promised = _promised(document)
+    call = reading.mapping(document.get(PROMISE_CALL))
+    phone = reading.text(reading.mapping(call.get("contact")).get("phone_used"))
     return [
         job.job_id,
         job.batch_id,
-        *_person(document, job.contact.name, job.contact.dni, next(iter(job.contact.phones), None)),
+        *_person(document, job.contact.name, job.contact.dni, phone),
         *_texts(payload, "company_name", "reference_number", "debt_amount", "currency"),
         *_texts(document, "fecha_pago_cliente"),
-        None if day is None else day.isoformat(),
+        day,
         *_texts(document, "monto_pago_cliente"),
         None if promised is None else promised.value,
         None if promised is None else promised.currency,
-        _moment(document.get("call_ended_at")),
-        *_texts(document, "call_id"),
+        _moment(_ended_at(call)),
+        *_texts(call, "call_id"),
     ]
+
+
+def promised_day(document: Document) -> str | None:
+    """The promised day of a job, as YYYY-MM-DD; None where it is not told, or not understood."""
+    day = day_or_none(cells.clean(document.get("fecha_pago_cliente")))
+    return None if day is None else day.isoformat()
+
+
+def _call_data(result: Document) -> Document:
+    return dict(reading.mapping(result.get("call_data")))
+
+
+def _created_at(result: Document) -> datetime:
+    return reading.instant(result.get("created_at")) or _NEVER
+
+
+def _ended_at(result: Mapping[str, Any]) -> datetime | None:
+    """When a call ended, as Retell says, else when its result was written."""
+    call = reading.mapping(result.get("call_data"))
+    return instant_of_milliseconds(call.get("end_timestamp")) or reading.instant(result.get("created_at"))
 
 
 def _promised(document: Document) -> PromisedSum | None:
@@ -151,7 +212,7 @@ _JOB_COLUMNS: Final = (
     "job_id batch_id account_id status name dni phones company_name debt_amount currency due_date "
     "reference_number "
     "attempts last_outcome last_error suspend_reason cancel_reason call_id created_at due_at finished_at "
-    "promised_day promised_amount"
+    "promised_day promised_amount paid_at paid_amount paid_currency paid_by paid_note"
 )
 _PROMISE_COLUMNS: Final = (
     "job_id batch_id name dni phone company_name reference_number debt_amount currency promised_day_as_told "
@@ -161,12 +222,13 @@ _PROMISE_COLUMNS: Final = (
 #: Of the columns that are no plain text.
 _KINDS: Final[Mapping[str, ColumnKind]] = {
     **dict.fromkeys(
-        ("placed_at", "created_at", "due_at", "finished_at", "called_at", "listed_at"), ColumnKind.TIME
+        ("placed_at", "created_at", "due_at", "finished_at", "called_at", "listed_at", "paid_at"),
+        ColumnKind.TIME,
     ),
     **dict.fromkeys(("due_date", "promised_day"), ColumnKind.DAY),
     **dict.fromkeys(("successful", "seconds", "cost", "charged_minutes", "charged_credit"), ColumnKind.VALUE),
     **dict.fromkeys(("attempt", "phone_number", "attempts"), ColumnKind.VALUE),
-    **dict.fromkeys(("debt_amount", "promised_amount"), ColumnKind.VALUE),
+    **dict.fromkeys(("debt_amount", "promised_amount", "paid_amount"), ColumnKind.VALUE),
 }
 
 #: All but the transcript, which is the largest part of a result.
@@ -177,10 +239,9 @@ _CALL_FIELDS: Final = (
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 
-#: What ``promise_row`` reads, without the transcript in ``call_result``.
+#: What ``promise_row`` reads of the job, without the transcript in ``call_result``.
 _PROMISE_FIELDS: Final = (
-    "job_id batch_id contact to_number nombre rut payload fecha_pago_cliente monto_pago_cliente "
-    "call_ended_at call_id erased"
+    "job_id batch_id contact to_number nombre rut payload fecha_pago_cliente monto_pago_cliente erased"
 )
 
 EXPORTS: Final[Mapping[str, Export]] = {

@@ -73,6 +73,11 @@ def id_of_keys(keys: Iterable[str]) -> str | None:
     return next((key for key in keys if key.startswith(_ID)), None)
 
 
+def lines_of_keys(keys: Iterable[str]) -> list[str]:
+    """The lines of a person's phones among the keys."""
+    return [key.removeprefix(_LINE) for key in keys if key.startswith(_LINE)]
+
+
 def are_same_person(one: Collection[str], other: Collection[str]) -> bool:
     """Whether two sets of keys are of one person: by the id, or by a line where one of them has no id."""
     ids, other_ids = _ids(one), _ids(other)

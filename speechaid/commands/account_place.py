@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from speechaid.commands.interfaces import HandlerContext
+from speechaid.model.account import Account
 from speechaid.rules.metering import account_zone
 from speechaid.rules.phones import is_country
 
@@ -19,12 +20,13 @@ class Place:
     zone: str
 
 
-def account_place(context: HandlerContext, batch_id: str | None) -> Place:
-    """The place of a batch's account; without one, and where it does not say, that of the settings."""
+def account_place(context: HandlerContext, batch_id: str | None, account: Account | None = None) -> Place:
+    """The place of the account, else of the batch's; where neither says it, that of the settings."""
     default = context.settings.dialling
-    batch = None if batch_id is None else context.store.batches.find(batch_id)
-    account_id = None if batch is None else batch.account_id
-    account = None if account_id is None else context.store.accounts.find(account_id)
+    if account is None and batch_id is not None:
+        batch = context.store.batches.find(batch_id)
+        account_id = None if batch is None else batch.account_id
+        account = None if account_id is None else context.store.accounts.find(account_id)
     zone, country = str(default.default_timezone), default.default_country
     if account is not None:
         zone = str(account_zone(account, zone))

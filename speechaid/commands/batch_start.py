@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from speechaid.campaign.people import id_of_keys, lines_of_keys, person_keys
+from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.dialer.context import dialling_defaults
+from speechaid.dialer.preflight import read_holds_only
 from speechaid.model.batch import Batch
+from speechaid.model.job import Contact
+from speechaid.model.masking import mask_prose
+from speechaid.model.reading import Document, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
-from speechaid.rules import eligibility, windows
-from speechaid.rules.windows import WindowFault
+from speechaid.rules import eligibility, phones
+from speechaid.rules.eligibility import Check, Reason
+from speechaid.rules.windows import Window
 from speechaid.settings import Settings
-from speechaid.store.imports import people_and_phones
+from speechaid.store.do_not_call import person_forms
 
 #: Jobs changed, or read, by one task of the database thread.
 _PORTION: Final = 1000
@@ -29,6 +38,18 @@ NOT_STARTED: Final = "not started"
 REDIAL_PAUSED: Final = "a redial, not started"
 _BEFORE_START: Final = frozenset(
     {CREATED_PAUSED, IMPORTED_PAUSED, IMPORT_GOES_ON, NOT_STARTED, REDIAL_PAUSED}
+)
+
+#: What an operator does about a reason that does not pass by itself.
+_REMEDIES: Final[Mapping[Reason, str]] = MappingProxyType(
+    {
+        Reason.HELD: "unhold, where an operator holds it",
+        Reason.ACCOUNT_UNKNOWN: "create-account {account}",
+        Reason.ACCOUNT_INACTIVE: "edit-account {account} --status active",
+        Reason.ACCOUNT_NOT_UNDERSTOOD: "edit-account {account}",
+        Reason.PLAN_UNKNOWN: "edit-account {account} --plan PLAN",
+        Reason.NO_CREDIT: "top-up {account}",
+    }
 )
 
 Finish = Callable[[HandlerContext, Result], Result | Continue]
@@ -92,53 +113,129 @@ def start_imported(
     )
 
 
+@dataclass(kw_only=True)
+class Waiting:
+    """Who waits in a batch: people, and phones that may be dialled; apart from them who has opted out."""
+
+    #: By a key of the person.
+    people: set[str] = field(default_factory=set)
+    phones: int = 0
+    opted_out: set[str] = field(default_factory=set)
+
+    def add(self, context: HandlerContext, rows: Sequence[Document], country: str | None) -> None:
+        """Count jobs, given by ``account_id``, ``person_keys`` and ``contact``.
+
+        Args:
+            context: of the do-not-call list.
+            rows: the jobs.
+            country: of phones in national form.
+        """
+        people = [_WaitingPerson.read(row, country) for row in rows]
+        listing = context.store.do_not_call
+        lines = listing.listed_lines(sorted({line for one in people for line in one.lines}))
+        forms = listing.listed_people(sorted({form for one in people for form in one.forms}))
+        for one in people:
+            left = [line for line in one.lines if line not in lines]
+            if not forms.isdisjoint(one.forms) or (one.lines and not left):
+                self.opted_out.add(one.key)
+            else:
+                self.people.add(one.key)
+                self.phones += len(left) or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WaitingPerson:
+    """The person of a job; the whole job is not read, which takes ten times as long."""
+
+    key: str
+    #: Lines of the phones.
+    lines: list[str]
+    #: Entries of the do-not-call list that concern the person.
+    forms: list[str]
+
+    @classmethod
+    def read(cls, row: Document, country: str | None) -> _WaitingPerson:
+        keys = row.get("person_keys")
+        if not isinstance(keys, list) or not keys:
+            contact = Contact.read(row)
+            keys = person_keys(contact.dni, contact.phones, country)
+        keys = [str(key) for key in keys]
+        return cls(
+            key=keys[0] if keys else str(row["_id"]),
+            lines=lines_of_keys(keys),
+            forms=person_forms(text(row.get("account_id")), id_of_keys(keys)),
+        )
+
+
 def count_waiting(context: HandlerContext, batch_id: str, finish: Finish) -> Result | Continue:
     """Count people and phones that wait in the batch, in portions; finish with ``first_calls``."""
     rows = context.store.imports.waiting_jobs(batch_id)
-    people: set[object] = set()
-    phones = 0
+    batch = context.store.batches.get(batch_id)
+    account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
+    country = phones.country_of(batch, account, context.settings.dialling.default_country)
+    waiting = Waiting()
 
     def step(context: HandlerContext) -> Result | Continue:
-        nonlocal phones
         chunk = list(itertools.islice(rows, _PORTION))
-        phones += people_and_phones(chunk, people)
+        waiting.add(context, chunk, country)
         if len(chunk) == _PORTION:
             return Continue(after_seconds=0.0, step=step)
-        return finish(context, say_first_calls(context, batch_id, len(people), phones))
+        return finish(context, say_first_calls(context, batch_id, waiting))
 
     return step(context)
 
 
-def say_first_calls(context: HandlerContext, batch_id: str, people: int, phones: int) -> Result:
+def say_first_calls(context: HandlerContext, batch_id: str, waiting: Waiting) -> Result:
     """``first_calls``, of people and phones that were counted."""
     batch = context.store.batches.get(batch_id)
-    return {"first_calls": _first_calls(context, batch, people, phones)}
+    return {"first_calls": _first_calls(context, batch, waiting)}
 
 
-def _first_calls(context: HandlerContext, batch: Batch, people: int, phones: int) -> Result:
+def _first_calls(context: HandlerContext, batch: Batch, waiting: Waiting) -> Result:
     """When the first call goes out (None: never under these settings), to how many people and phones."""
     account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
     defaults = dialling_defaults(context.settings)
     window = eligibility.window_for(batch, account.timezone if account else None, defaults)
-    counts = {"people": people, "phones": phones}
-    if isinstance(window, WindowFault):
-        text = f"no calls: {window.sentence}"
-        return {**counts, "at": None, "timezone": None, "now": False, "text": text}
+    fault = eligibility.batch_fault(batch, account.timezone if account else None, defaults)
+    opted_out = len(waiting.opted_out - waiting.people)
+    answer = {
+        "people": len(waiting.people),
+        "phones": waiting.phones,
+        "opted_out": opted_out,
+        "at": None,
+        "timezone": None,
+        "now": False,
+    }
+    if fault is not None or not isinstance(window, Window):
+        return {**answer, "text": f"no calls: {fault}"}
     if not has_hours(batch, context.settings):
         text = f"it has no calling hours yet; resume-batch {batch.batch_id} --hours 09:00-19:00 starts it"
-        return {**counts, "at": None, "timezone": None, "now": False, "text": text}
+        return {**answer, "text": text}
     now = context.store.now()
-    at = windows.next_opening(window, now)
-    is_open = windows.is_open(window, now)
-    when = moment_text(at, now, window.zone, is_open=is_open)
-    held = "; dialling is held (unhold)" if context.store.holds.find_hold() is not None else ""
+    holds = read_holds_only(dry_run_context(context)).holds
+    start = eligibility.evaluate_start(batch, account, holds=holds, defaults=defaults, now=now)
+    failed = [check for check in start.checks if not check.passed and check.name != "window"]
+    who = f"{_people(len(waiting.people))}, {plural(waiting.phones, 'phone')}"
+    if opted_out:
+        who += f" ({opted_out} more {'has' if opted_out == 1 else 'have'} opted out)"
+    if why := [_why(check, batch) for check in failed if check.next_eligible_at is None]:
+        return {**answer, "text": f"no calls: {'; '.join(why)}; {who} wait"}
+    when = moment_text(start.next_eligible_at, now, window.zone, is_open=start.may_dial)
+    until = "".join(f"; {_why(check, batch)}" for check in failed)
     return {
-        **counts,
-        "at": at,
+        **answer,
+        "at": start.next_eligible_at,
         "timezone": window.zone.key,
-        "now": is_open,
-        "text": f"first calls {when}, {_people(people)}, {plural(phones, 'phone')}{held}",
+        "now": start.may_dial,
+        "text": f"first calls {when}, {who}{until}",
     }
+
+
+def _why(check: Check, batch: Batch) -> str:
+    """Why no call of the batch goes out, and what an operator does about it."""
+    remedy = "" if check.reason is None else _REMEDIES.get(check.reason, "")
+    shown = f" ({remedy.format(account=batch.account_id)})" if remedy else ""
+    return f"{check.name}: {mask_prose(check.value)}{shown}"
 
 
 def moment_text(at: datetime | None, now: datetime, zone: ZoneInfo, *, is_open: bool) -> str:

@@ -1,4 +1,4 @@
-"""Commands about many jobs, in portions: release stuck jobs, reset jobs, cancel a batch."""
+"""Commands about many jobs, in portions: release stuck jobs, cancel a batch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from speechaid.commands.ids import resolve_batch, resolve_open_batch
+from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import JobStatus, counts_by_status, spellings_of
+from speechaid.model.states import JobStatus, counts_by_status
 from speechaid.protocol.translation import say
 from speechaid.rules import operator_requests
 from speechaid.store.operator_requests import Requested
@@ -97,38 +97,6 @@ def _release_one(context: HandlerContext, job: Job, *, dry: bool) -> str:
     ):
         return "released"
     return "moved"
-
-
-def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Requeue finished jobs without their attempts.
-
-    Not those of people who asked not to be called, nor those of cancelled batches, which stay so.
-    """
-    named = command.args["batch"]
-    batch_id = (
-        None if named is None else resolve_open_batch(context.store, named, say("called again")).batch_id
-    )
-    status = JobStatus(command.args["status"])
-    hours = command.args["max_age_hours"]
-    query = context.store.operator_actions.resettable(
-        spellings_of(status),
-        max_age_seconds=None if hours is None else hours * 3600,
-        batch_id=batch_id,
-        without=() if batch_id is not None else context.store.batches.cancelled_ids(),
-    )
-    result = {
-        "dry_run": command.args["dry_run"],
-        "status": status,
-        "batch_id": batch_id,
-        "max_age_hours": hours,
-    }
-    if command.args["dry_run"]:
-        return {**result, "reset": 0, "would_reset": context.store.operator_actions.count(query)}
-    return in_portions(
-        command,
-        lambda context: context.store.operator_actions.reset(query, _PORTION),
-        lambda _, done: {**result, "reset": done},
-    )
 
 
 def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Continue:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Sequence
 
 from speechaid.campaign.csv_form import csv_form
-from speechaid.campaign.export_rows import EXPORTS, OF_JOB
+from speechaid.campaign.export_rows import (
+    EXPORTS,
+    OF_JOB,
+    PROMISE_CALL,
+    PROMISE_CALL_FIELDS,
+    promise_call,
+    promised_day,
+)
 from speechaid.commands.account_place import account_place
 from speechaid.commands.filters import filter_query
 from speechaid.commands.ids import resolve_batch
@@ -40,6 +48,8 @@ def export(context: HandlerContext, command: Invocation) -> Result:
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("after: {exc}", exc=exc)) from exc
     if selected.collection == "results":
         documents = _with_payloads(context, documents)
+    elif selected is EXPORTS["promises"]:
+        documents = _with_calls(context, documents)
     return {
         "what": command.args["what"],
         "columns": list(selected.columns),
@@ -60,6 +70,16 @@ def _with_payloads(context: HandlerContext, results: Sequence[Document]) -> list
     return [{**result, "payload": payloads.get(reading.text(result.get("job_id")))} for result in results]
 
 
+def _with_calls(context: HandlerContext, jobs: Sequence[Document]) -> list[Document]:
+    """Jobs with a promise, each with the call in which it was made."""
+    ids = sorted({job_id for job in jobs if (job_id := reading.text(job.get("job_id")))})
+    by_job: dict[str | None, list[Document]] = defaultdict(list)
+    found = context.store.results.table.stream({"job_id": {"$in": ids}}, fields=PROMISE_CALL_FIELDS)
+    for result in found:
+        by_job[reading.text(result.get("job_id"))].append(result)
+    return [{**job, PROMISE_CALL: promise_call(by_job[reading.text(job.get("job_id"))])} for job in jobs]
+
+
 def promises(context: HandlerContext, command: Invocation) -> Result:
     """Promises to pay, the soonest day first; promises without a readable day last."""
     selected = EXPORTS["promises"]
@@ -68,10 +88,14 @@ def promises(context: HandlerContext, command: Invocation) -> Result:
         query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
     # The day is written in many forms, so the database cannot sort by it: all are read, a few are kept.
     documents = context.store.jobs.table.stream(query, fields=selected.fields)
-    rows = (dict(zip(selected.columns, selected.row(document), strict=True)) for document in documents)
-    soonest = heapq.nsmallest(command.args["limit"], rows, key=_soonest_first)
-    return {"promises": soonest, "limit": command.args["limit"]}
+    soonest = heapq.nsmallest(command.args["limit"], documents, key=_soonest_first)
+    rows = (selected.row(job) for job in _with_calls(context, soonest))
+    return {
+        "promises": [dict(zip(selected.columns, row, strict=True)) for row in rows],
+        "limit": command.args["limit"],
+    }
 
 
-def _soonest_first(row: Result) -> tuple[bool, str, str]:
-    return (row["promised_day"] is None, str(row["promised_day"]), str(row["job_id"]))
+def _soonest_first(job: Document) -> tuple[bool, str, str]:
+    day = promised_day(job)
+    return (day is None, str(day), str(job.get("job_id")))

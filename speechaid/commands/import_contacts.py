@@ -28,6 +28,7 @@ from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
     IMPORTED_PAUSED,
     NOT_STARTED,
+    Waiting,
     count_waiting,
     refuse_to_start_paused,
     require_hours,
@@ -55,7 +56,6 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.do_not_call import person_forms
-from speechaid.store.imports import people_and_phones
 
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
 _CHUNK: Final = 1000
@@ -98,9 +98,8 @@ class _Import:
     #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
-    #: Who was imported, and their phones.
-    people: set[object] = field(default_factory=set)
-    phones: int = 0
+    #: Who was imported, and on which phones they may be called.
+    waiting: Waiting = field(default_factory=Waiting)
     already_there: int = 0
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
@@ -409,7 +408,7 @@ def _write(context: HandlerContext, command: Invocation, work: _Import) -> Resul
         new = _new_ones(context, command, work, chunk) if chunk else []
         if new and not command.args["dry_run"]:
             context.store.jobs.insert_many(new)
-        work.phones += people_and_phones(new, work.people)
+            work.waiting.add(context, new, work.country)
         work.position += len(chunk)
         work.imported += len(new)
         if work.position >= len(work.documents):
@@ -552,7 +551,7 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         context.store.batches.resume(batch_id, by=command.actor)
         return start_imported(context, command, batch_id, finish)
     if created:
-        return finish(context, say_first_calls(context, batch_id, len(work.people), work.phones))
+        return finish(context, say_first_calls(context, batch_id, work.waiting))
     return count_waiting(context, batch_id, finish)
 
 

@@ -11,7 +11,7 @@ from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.erasure import Erasure
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_each, mask_phone, mask_prose
-from speechaid.model.reading import Document, mapping
+from speechaid.model.reading import Document, mapping, sequence
 from speechaid.model.states import JobStatus
 from speechaid.store.analyses import WAIT
 
@@ -74,6 +74,7 @@ def job(context: HandlerContext, command: Invocation) -> Result:
         "suspend_reason": found.suspend_reason,
         "last_error": mask_bare_phones(str(found.document.get("last_error") or "")) or None,
         "dni": found.contact.dni,
+        "paid": paid_fields(found),
         "phones": list(shown.values()),
         "dead_phones": sorted(shown.get(phone, mask_phone(phone)) for phone in found.dead_phones),
         "crashes": found.crashes,
@@ -108,6 +109,16 @@ def erased_fields(document: Document) -> Result:
     """``erased`` in an answer: what is not stored any more, since when and by whom; empty where all is."""
     found = Erasure.read(document)
     return {} if found is None else {"erased": {**found.document(), "text": found.sentence}}
+
+
+def paid_fields(job: Job) -> Result | None:
+    """A recorded payment in an answer: amount, when, by whom, note, corrections; None where there is none."""
+    recorded = mapping(job.document.get("paid"))
+    if not recorded:
+        return None
+    shown = {name: recorded[name] for name in ("amount", "currency", "at", "by", "note") if name in recorded}
+    corrections = [dict(one) for one in sequence(recorded.get("corrections")) if isinstance(one, Mapping)]
+    return {**shown, **({"corrections": corrections} if corrections else {})}
 
 
 def _dial(dial: Dial) -> Result:

@@ -2,13 +2,15 @@
 
 On each job of the person ``paid {by, at, note}`` is recorded once; the amount stands on the latest job alone,
 and what is recorded there stays. So the same command, repeated after a crash or sent on two hosts, counts no
-amount twice. A call in progress goes on; what it would leave waiting is cancelled then.
+amount twice. ``--correct`` replaces an amount that was recorded wrongly, and keeps the old one beside the new
+one: only a different amount is replaced, so that nothing is corrected twice either. A call in progress goes
+on; what it would leave waiting is cancelled then.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,9 +23,10 @@ from speechaid.commands.reading import await_reader
 from speechaid.importing.ids import IdsReading
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_prose
-from speechaid.model.reading import Document, mapping, text
+from speechaid.model.reading import Document, mapping, number, text
 from speechaid.model.states import JobStatus
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.money import exact_amount
 from speechaid.store.operator_requests import Requested
 from speechaid.store.people import People
 
@@ -47,10 +50,16 @@ class _Work:
     dry_run: bool
     by: str
     note: str | None
+    #: Replace an amount that is recorded already.
+    correct: bool
     counts: Counter[str] = field(default_factory=Counter)
     not_found: list[Result] = field(default_factory=list)
     in_call: list[str] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
+    #: Amounts that were replaced, with old and new value.
+    changes: list[Result] = field(default_factory=list)
+    #: Amounts that differ from the recorded one, which stays.
+    different: list[Result] = field(default_factory=list)
 
 
 def paid(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -64,7 +73,11 @@ def paid(context: HandlerContext, command: Invocation) -> Result | Continue:
         dry_run=args["dry_run"],
         by=command.actor,
         note=None if note is None else mask_prose(note),
+        correct=args["correct"],
     )
+    if work.correct and args["amount"] is None and args["amount_column"] is None:
+        message = "correct: give the right amount with --amount, or with --amount-column of a file"
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     if args["person"] is not None:
         return _one(context, command, work)
     if args["amount"] is not None:
@@ -151,18 +164,48 @@ def _record_person(
 ) -> None:
     """Record the payment on every job, then the amount on the latest; cancel what waits."""
     work.counts["people"] += 1
-    latest = max(jobs, key=lambda job: (str(job.document.get("created_at") or ""), str(job.id)))
     for job in jobs:
         _record_job(context, work, job)
-    if amount is None:
+    if amount is not None:
+        _record_amount(context, work, jobs, amount, currency)
+
+
+def _record_amount(
+    context: HandlerContext, work: _Work, jobs: list[Job], amount: float, currency: str | None
+) -> None:
+    """Record an amount on the latest job, or replace the one that is recorded, where that is asked for."""
+    by_age = sorted(jobs, key=lambda job: (str(job.document.get("created_at") or ""), str(job.id)))
+    with_amount = [job for job in by_age if _recorded(job).get("amount") is not None]
+    target = with_amount[-1] if work.correct and with_amount else by_age[-1]
+    recorded = _recorded(target)
+    currency = currency or text(mapping(target.document.get("payload")).get("currency"))
+    if recorded.get("amount") is None:
+        is_new = work.dry_run or context.store.operator_actions.set_paid_amount(target, amount, currency)
+        work.counts["amounts" if is_new else "amounts_known"] += 1
         return
-    currency = currency or text(mapping(latest.document.get("payload")).get("currency"))
-    is_new = (
-        mapping(latest.document.get("paid")).get("amount") is None
-        if work.dry_run
-        else context.store.operator_actions.set_paid_amount(latest, amount, currency)
-    )
-    work.counts["amounts" if is_new else "amounts_known"] += 1
+    old, old_currency = number(recorded["amount"]), text(recorded.get("currency"))
+    if old is not None and exact_amount(old) == exact_amount(amount) and old_currency == currency:
+        work.counts["amounts_known"] += 1
+        return
+    change = {
+        "option": "amount",
+        "job_id": target.job_id,
+        "old": old,
+        "old_currency": old_currency,
+        "new": amount,
+        "currency": currency,
+    }
+    correct = context.store.operator_actions.correct_paid_amount
+    if work.correct and (work.dry_run or correct(target, amount, currency, by=work.by) is not None):
+        work.counts["amounts_corrected"] += 1
+        work.changes.append(change)
+    else:
+        work.counts["amounts_different"] += 1
+        work.different.append(change)
+
+
+def _recorded(job: Job) -> Mapping[str, Any]:
+    return mapping(job.document.get("paid"))
 
 
 def _record_job(context: HandlerContext, work: _Work, job: Job) -> None:
@@ -205,6 +248,11 @@ def _answer(command: Invocation, work: _Work) -> Result:
         "recorded_before": work.counts["recorded_before"],
         "amounts": work.counts["amounts"],
         "amounts_known": work.counts["amounts_known"],
+        "amounts_corrected": work.counts["amounts_corrected"],
+        # Under its other name it is recorded as a change.
+        "would_change" if work.dry_run else "changes": work.changes[:_MAX_LISTED],
+        "amounts_different": work.counts["amounts_different"],
+        "different": work.different[:_MAX_LISTED],
         "bad_rows_count": len(work.bad),
         "bad_rows": [{"line": line, "reason": reason} for line, reason in work.bad[:_MAX_LISTED]],
     }

@@ -6,9 +6,9 @@ jobs say; an import's jobs in every spelling, jobs of other programs in the usua
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from speechaid.campaign.people import id_of_keys, keys_of_job
 from speechaid.campaign.person_search import (
@@ -19,6 +19,7 @@ from speechaid.campaign.person_search import (
     spellings_of_phones,
 )
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
+from speechaid.dialer.preflight import forms_of_person
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document, text
@@ -105,6 +106,20 @@ class Countries:
     def keys_of(self, job: Job) -> list[str]:
         """The keys of a job's person."""
         return keys_of_job(job, self.of_job(job))
+
+
+def all_listed(context: HandlerContext, jobs: Sequence[Job], countries: Countries) -> set[Any]:
+    """``_id`` of the jobs of which no phone may be dialled: each one, or the person, is listed now."""
+    numbers = {job.id: countries.numbers_of([job]) for job in jobs}
+    forms = {job.id: forms_of_person(job) for job in jobs}
+    listing = context.store.do_not_call
+    listed = listing.listed({number for of_job in numbers.values() for number in of_job})
+    people = listing.listed_people(sorted({form for of_job in forms.values() for form in of_job}))
+    return {
+        job.id
+        for job in jobs
+        if not people.isdisjoint(forms[job.id]) or (numbers[job.id] and listed.issuperset(numbers[job.id]))
+    }
 
 
 def countries_in_use(context: HandlerContext, given: str | None = None) -> list[str]:

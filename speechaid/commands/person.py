@@ -8,6 +8,7 @@ from typing import Any, Final
 from speechaid.commands.explain import describe_status, explain_job
 from speechaid.commands.ids import resolve_account
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.commands.jobs import paid_fields
 from speechaid.commands.people import MAX_NAMED, Found, Person, find_people
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_each, mask_phone, mask_phones, mask_prose
@@ -95,7 +96,6 @@ def _batch_ids(jobs: list[Job]) -> list[str]:
 
 
 def _job_row(job: Job, names: dict[str, str | None], shown: dict[str, str], now: datetime) -> Result:
-    paid = mapping(job.document.get("paid"))
     return {
         "job_id": job.job_id,
         "batch_id": job.batch_id,
@@ -105,7 +105,7 @@ def _job_row(job: Job, names: dict[str, str | None], shown: dict[str, str], now:
         "why": _masked(describe_status(job, now)),
         "attempts": job.attempts,
         "phones": [shown[phone] for phone in job.contact.phones],
-        "paid": {name: paid[name] for name in ("amount", "currency", "at", "by") if name in paid} or None,
+        "paid": paid_fields(job),
     }
 
 

@@ -28,7 +28,7 @@ from speechaid.model.states import JobStatus, Outcome
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules import phones
-from speechaid.rules.redial import NOT_REACHED, LeftOut, left_out
+from speechaid.rules.redial import NOT_REACHED, LeftOut, left_out, left_out_of_batch
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Duplicate
 
@@ -55,7 +55,11 @@ class _Redial:
     family: frozenset[str]
     #: Jobs of other programs, which have no person keys, of people whom this concerns; by key.
     keyless: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
+    #: Keys of those whom no call reached, and ``_id`` of their jobs.
     wanted: set[str] = field(default_factory=set)
+    meant: set[Any] = field(default_factory=set)
+    #: Keys of the batch's other people, who are counted by why they are left out.
+    others: set[str] = field(default_factory=set)
     added: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -131,12 +135,32 @@ def _collect_keys(context: HandlerContext, command: Invocation, work: _Redial) -
         portion = list(itertools.islice(rows, _PORTION))
         for row in portion:
             work.wanted.update(work.keys_of(Job.read(row)))
+            work.meant.add(row["_id"])
         if len(portion) == _PORTION:
             return Continue(after_seconds=0.0, step=step)
-        keyless = context.store.imports.jobs_without_keys(work.source.account_id)
-        return _collect_keyless(context, command, work, keyless)
+        others = context.store.operator_actions.of_batch(work.source.batch_id)
+        return _count_others(context, command, work, others)
 
     return step(context)
+
+
+def _count_others(
+    context: HandlerContext, command: Invocation, work: _Redial, rows: Generator[Job]
+) -> Result | Continue:
+    """Count the batch's people none of whose jobs has one of the outcomes, by why they are left out."""
+    portion = list(itertools.islice(rows, _PORTION))
+    for job in portion:
+        keys = set(work.keys_of(job))
+        if job.id in work.meant or not keys.isdisjoint(work.wanted) or not keys.isdisjoint(work.others):
+            continue
+        reason = left_out_of_batch(job)
+        work.left_out[str(reason)] += 1
+        if reason is not LeftOut.ERASED:
+            work.others |= keys
+    if len(portion) == _PORTION:
+        return Continue(after_seconds=0.0, step=lambda context: _count_others(context, command, work, rows))
+    keyless = context.store.imports.jobs_without_keys(work.source.account_id)
+    return _collect_keyless(context, command, work, keyless)
 
 
 def _collect_keyless(

@@ -14,10 +14,12 @@ from typing import Final
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import resolve_job, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.commands.jobs import erased_fields
 from speechaid.commands.test_numbers import typed_number
 from speechaid.dialer.dial import NO_CAPACITY, new_dial
 from speechaid.dialer.preflight import evaluate, next_phone, read_preflight
 from speechaid.model.batch import Batch
+from speechaid.model.erasure import ERASED, of_person
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping, text
@@ -44,6 +46,9 @@ def test_call(context: HandlerContext, command: Invocation) -> Result:
     batch = resolve_open_batch(context.store, command.args["batch"], "tested")
     number = typed_number(context, command, command.args["to"])
     row = _row(context, batch, command)
+    if (erased := of_person(row.document)) is not None:
+        message = f"whose row {row.job_id} was is {erased.sentence}: choose another with --row"
+        raise CommandRefused(ErrorCode.REFUSED, message)
     account_id = row.account_id or batch.account_id
     registered = _registered(context, number, account_id)
     now = context.store.now()
@@ -203,6 +208,7 @@ def test_result(context: HandlerContext, command: Invocation) -> Result:
         "until": job.test.until,
         "why": _why_not(job) if state == "over" and not results else None,
         "call": _call(context, results[-1]) if results and state == "over" else None,
+        **erased_fields(job.document),
     }
 
 
@@ -237,6 +243,8 @@ def _call(context: HandlerContext, result: Document) -> Result:
     account_id = text(result.get("account_id"))
     account = None if account_id is None else context.store.accounts.find(account_id)
     names = [*sent, *(name for name in collected if name not in sent)]
+    if ERASED in result:
+        names = []  # what is left of them says nothing
     return {
         "call_id": result.get("call_id"),
         "outcome": result.get("outcome"),
@@ -251,4 +259,5 @@ def _call(context: HandlerContext, result: Document) -> Result:
         "variables": [
             {"name": name, "sent": sent.get(name), "collected": collected.get(name)} for name in names
         ],
+        **erased_fields(result),
     }

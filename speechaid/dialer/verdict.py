@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.call import ReportedCall
+from speechaid.model.call import PROMISE_FIELDS, ReportedCall, collected_promises
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import Document, mapping, number, text
+from speechaid.model.reading import Document, mapping, text
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, status_dates
 from speechaid.model.storable import LARGEST_DOCUMENT_BYTES, bson_size, describe_cuts, fit_document
 from speechaid.model.test_calls import TESTS
@@ -37,10 +37,6 @@ SUMMARY_FIELDS = (
     "transcript",
     "collected_dynamic_variables",
 )
-#: What a customer promised, as the agent collected it.
-PROMISE_FIELDS = ("fecha_pago_cliente", "monto_pago_cliente")
-#: A longer promise is no date and no amount: it is cut.
-LONGEST_PROMISE = 1000
 #: At most so much of Retell's call object is stored: the verdict holds it twice, in the job's document.
 STORED_ANSWER_BYTES = 5 * 1024 * 1024
 #: Left free in the job's document for everything else that a verdict and a claim write there.
@@ -116,13 +112,15 @@ def decide(
     else:
         stored, cuts = _stored_answer(job, dial, end.call, inputs.answer_bytes)
         changes |= _call_fields(end.call, stored, cuts, end, now)
-        if job.test is None:
-            changes |= _promised(end.call)
+        promised = collected_promises(end.call.document) if job.test is None else {}
+        changes |= promised
         agent = _agent_fields(dial, end.call)
         # By these jobs are found whose last call had this agent, or came from this number.
         changes |= {"last_agent_id": agent["agent_id"], "last_from_number": agent["from_number"]}
         result = _result_document(job, dial, end.call, end, charge=charge, inputs=inputs, now=now)
         result |= {"call_data": stored, **({"cut_fields": cuts} if cuts else {})}
+        if promised:
+            result["promised"] = _promise_of_call(job, promised)
         figures = _batch_figures(end.call, end)
     return Verdict(
         outcome=end.outcome,
@@ -276,18 +274,12 @@ def _call_fields(
     }
 
 
-def _promised(call: ReportedCall) -> Document:
-    """What a person promised: a field of the job each. In a test call nobody promises anything."""
-    collected = mapping(call.document.get("collected_dynamic_variables"))
-    promises = {name: _promise(collected.get(name)) for name in PROMISE_FIELDS}
-    return {name: promise for name, promise in promises.items() if promise is not None}
-
-
-def _promise(value: object) -> object:
-    """A collected date or amount; None where it is none, or neither a text nor a number."""
-    if isinstance(value, str):
-        return value[:LONGEST_PROMISE] or None
-    return value if text(value) is not None or number(value) is not None else None
+def _promise_of_call(job: Job, promised: Document) -> Document:
+    """The promise as a result keeps it: a later call may replace it in the job."""
+    day, amount = (promised.get(name) for name in PROMISE_FIELDS)
+    currency = text(mapping(job.document.get("payload")).get("currency"))
+    fields = {"day": day, "amount": amount, "currency": currency}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _result_document(

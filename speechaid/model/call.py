@@ -21,6 +21,10 @@ LONGEST_CALL_MS = 7 * 24 * 3_600_000.0
 HIGHEST_COST_CENTS: Final = 10_000_000.0
 #: Longer texts are no id, number or reason: an id is refused, a number ignored, a reason cut.
 LONGEST_ID: Final = 256
+#: What a person promised, as the agent collected it: a day and a sum.
+PROMISE_FIELDS: Final = ("fecha_pago_cliente", "monto_pago_cliente")
+#: A longer promise is no date and no amount: it is cut.
+LONGEST_PROMISE: Final = 1000
 #: From here on a number is no version of an agent.
 _TOO_LARGE_VERSION: Final = 1e9
 
@@ -75,8 +79,8 @@ class ReportedCall:
             raise ValueError("a call object without call_id")
         word = reading.text(document.get("call_status"))
         started, ended = (
-            _milliseconds(document.get("start_timestamp")),
-            _milliseconds(document.get("end_timestamp")),
+            instant_of_milliseconds(document.get("start_timestamp")),
+            instant_of_milliseconds(document.get("end_timestamp")),
         )
         reason = reading.text(document.get("disconnection_reason"))
         return cls(
@@ -104,6 +108,20 @@ class ListedCall(ReportedCall):
     """An item of list-calls, which has no transcript: a hint to ask get-call, never what is settled."""
 
 
+def collected_promises(document: Document) -> Document:
+    """What the person promised in a call, of Retell's object; empty where nothing was promised."""
+    collected = reading.mapping(document.get("collected_dynamic_variables"))
+    promises = {name: _promise(collected.get(name)) for name in PROMISE_FIELDS}
+    return {name: promise for name, promise in promises.items() if promise is not None}
+
+
+def _promise(value: object) -> object:
+    """A collected date or amount; None where it is none, or neither a text nor a number."""
+    if isinstance(value, str):
+        return value[:LONGEST_PROMISE] or None
+    return value if reading.text(value) is not None or reading.number(value) is not None else None
+
+
 def _short(value: object) -> str | None:
     found = reading.text(value)
     return None if found is None or len(found) > LONGEST_ID else found
@@ -126,7 +144,8 @@ def _duration(value: object, started: datetime | None, ended: datetime | None) -
     return int(next(found, 0))
 
 
-def _milliseconds(value: object) -> datetime | None:
+def instant_of_milliseconds(value: object) -> datetime | None:
+    """A time of Retell's, in ms since 1970, as aware UTC; None where it is none."""
     stamp = reading.number(value)
     # Until the year 3000: datetime's range is too wide to catch wrong values.
     if stamp is None or not 0 < stamp < 32_503_680_000_000:

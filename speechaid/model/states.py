@@ -166,6 +166,35 @@ NO_CALL_OUTCOMES: Final = frozenset(
 )
 
 
+class AnsweredBy(StrEnum):
+    """Who or what answered a call, as far as its outcome tells."""
+
+    PERSON = "person"
+    MACHINE = "machine"
+    #: Nobody, or it is not known who.
+    NOBODY = "nobody"
+
+
+#: Of every outcome. Retell's later analysis may still call a machine what was taken for a person.
+ANSWERED_BY: Final[Mapping[Outcome, AnsweredBy]] = MappingProxyType(
+    {
+        Outcome.ANSWERED: AnsweredBy.PERSON,
+        Outcome.VOICEMAIL: AnsweredBy.MACHINE,
+        Outcome.NO_ANSWER: AnsweredBy.NOBODY,
+        Outcome.BUSY: AnsweredBy.NOBODY,
+        Outcome.FAILED: AnsweredBy.NOBODY,
+        Outcome.INVALID_NUMBER: AnsweredBy.NOBODY,
+        Outcome.DO_NOT_CALL: AnsweredBy.PERSON,
+        Outcome.CALLBACK_REQUESTED: AnsweredBy.PERSON,
+        Outcome.STOPPED: AnsweredBy.NOBODY,
+        Outcome.TEMPORARY: AnsweredBy.NOBODY,
+        Outcome.NO_CREDIT: AnsweredBy.NOBODY,
+        Outcome.BLOCKED: AnsweredBy.NOBODY,
+        Outcome.REJECTED: AnsweredBy.NOBODY,
+    }
+)
+
+
 class CallStatus(StrEnum):
     """Retell's ``call_status``."""
 

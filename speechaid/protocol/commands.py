@@ -675,6 +675,11 @@ _TABLE: Final = (
         Argument(
             name="amount", kind=Kind.NUMBER, minimum=0, maximum=1e12, help="how much the person has paid"
         ),
+        Argument(
+            name="correct",
+            kind=Kind.FLAG,
+            help="replace an amount that was recorded before; the old one is kept beside it",
+        ),
         Argument(name="note", help="a note; recorded with author and time, numbers masked"),
         _DRY_RUN,
         timeout_seconds=600.0,
@@ -872,10 +877,26 @@ _TABLE: Final = (
     _write("unhold", "end the hold: dials are placed again"),
     CommandSpec(
         name="report",
-        help="results of the calls: jobs, outcomes, minutes and cost",
+        help="what the calls achieved: people reached, outcomes, minutes, cost, debt, promised, recovered",
         access=Access.READ,
+        timeout_seconds=300.0,
         arguments=(
             _OF_BATCH,
+            Argument(
+                name="account",
+                help="of this account only (id, or its unique beginning)",
+                completes="account",
+            ),
+            Argument(name="agent", is_id=True, help="only calls of this agent (its id)"),
+            Argument(name="number", help="only calls to this phone number: +56912345678, or national"),
+            Argument(name="from_number", help="only calls from this number"),
+            Argument(
+                name="day",
+                is_id=True,
+                help="calls that were placed on this day of the account's zone: 2026-11-30, today, yesterday",
+            ),
+            Argument(name="from", is_id=True, help="from this day of the account's zone on: 2026-11-30"),
+            Argument(name="to", is_id=True, help="up to this day, which counts too: 2026-11-30"),
             Argument(
                 name="format",
                 choices=("terminal", "markdown", "json", "xlsx"),
@@ -883,6 +904,17 @@ _TABLE: Final = (
                 help="output format; xlsx needs --output",
             ),
             Argument(name="output", local=True, help="write it to this file"),
+            Argument(
+                name="directory",
+                local=True,
+                help="write a file for each account into this directory: report-ACCOUNT-DAY.xlsx",
+            ),
+            Argument(
+                name="replace",
+                kind=Kind.FLAG,
+                local=True,
+                help="with --directory: write anew what is there already",
+            ),
         ),
     ),
     CommandSpec(

@@ -301,3 +301,12 @@ CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
 )
 #: Those of a test call.
 CHECKS_OF_TEST: Final[tuple[Callable[[Case], Check], ...]] = (*CHECKS, _test)
+#: Those that hold for every call of a batch that starts. Calls in progress end: a limit on them
+#: only delays a call.
+CHECKS_OF_START: Final[tuple[Callable[[Case], Check], ...]] = (
+    _hold,
+    _window,
+    _account,
+    _balance,
+    _daily_limit,
+)

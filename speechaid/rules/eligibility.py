@@ -22,7 +22,7 @@ from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
 from speechaid.protocol.translation import joined, say
 from speechaid.rules import metering, windows
-from speechaid.rules.checks import ACTIVE, CHECKS, CHECKS_OF_TEST, Case, Check, Reason
+from speechaid.rules.checks import ACTIVE, CHECKS, CHECKS_OF_START, CHECKS_OF_TEST, Case, Check, Reason
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 
@@ -40,6 +40,7 @@ __all__ = [
     "batch_has_room",
     "batch_may_be_called",
     "evaluate",
+    "evaluate_start",
     "window_for",
 ]
 
@@ -183,6 +184,36 @@ def evaluate(
         checks = tuple(check(case) for check in CHECKS)
     else:
         checks = tuple(_of_test(check(case)) for check in CHECKS_OF_TEST)
+    reason = next((check.reason for check in checks if check.reason is not None), None)
+    return Evaluation(
+        may_dial=reason is None,
+        checks=checks,
+        next_eligible_at=_next_eligible_at(case, checks),
+        action=Action.DIAL if reason is None else ACTIONS[reason],
+    )
+
+
+def evaluate_start(
+    batch: Batch, account: Account | None, *, holds: Sequence[Hold], defaults: DiallingDefaults, now: datetime
+) -> Evaluation:
+    """Evaluate when the first call of a batch may be placed if the batch is active from now on.
+
+    What differs from person to person is not evaluated, nor are limits on calls in progress.
+    """
+    case = Case(
+        job=Job.read({"_id": None, "batch_id": batch.batch_id, "account_id": batch.account_id}),
+        number=None,
+        batch=batch,
+        account=account,
+        holds=holds,
+        on_dnc=False,
+        is_registered=False,
+        defaults=defaults,
+        own_key=None,
+        window=window_for(batch, account.timezone if account else None, defaults),
+        now=now,
+    )
+    checks = tuple(check(case) for check in CHECKS_OF_START)
     reason = next((check.reason for check in checks if check.reason is not None), None)
     return Evaluation(
         may_dial=reason is None,

@@ -1,4 +1,4 @@
-"""Who of a batch may be called again in a new one, after no call reached them. Pure: no I/O, no clock.
+"""Who of a batch may be called again, in a new one or after a reset. Pure: no I/O, no clock.
 
 The outcomes come from the retry table: those after which a job tries its next phone, and that leave the phone
 usable. Whoever was reached, opted out, paid or was cancelled is left out, and so is who waits for a call
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from speechaid.model.erasure import FORGETTING, of_person
 from speechaid.model.job import Job
 from speechaid.model.reading import instant
 from speechaid.model.states import OUTCOME_CLASSES, JobStatus, Outcome, OutcomeClass
@@ -45,6 +46,10 @@ class LeftOut(StrEnum):
     WAITING = "waiting"
     #: Every phone is dead, or is no number.
     NO_PHONE = "no_phone"
+    #: The last call ended with an outcome that was not asked for, or that cannot be asked for.
+    OTHER_OUTCOME = "other_outcome"
+    #: Nobody knows any more whose job it was.
+    ERASED = "erased"
 
 
 def left_out(
@@ -66,6 +71,41 @@ def left_out(
     reasons = {_own_reason(job), *(_reason(other, family, ended_at) for other in others)}
     found = next((reason for reason in LeftOut if reason in reasons), None)
     return found or (None if has_phone else LeftOut.NO_PHONE)
+
+
+def left_out_of_batch(job: Job) -> LeftOut:
+    """Why the person of a batch's job is not called again whose last call had none of the asked outcomes."""
+    gone = _gone(job)
+    if gone is not None:
+        return gone
+    if job.status in _WAITS:
+        return LeftOut.WAITING
+    if job.status is JobStatus.CANCELLED:
+        return LeftOut.CANCELLED
+    reached = job.is_served or _was_reached(job, job.document.get("last_outcome"))
+    return LeftOut.REACHED if reached else LeftOut.OTHER_OUTCOME
+
+
+def left_out_of_reset(job: Job, *, is_listed: bool) -> LeftOut | None:
+    """Why a job that is over is not started again; None: it may be.
+
+    Args:
+        job: over, without a call.
+        is_listed: whether the person, or each phone, is on the do-not-call list now.
+    """
+    return LeftOut.OPTED_OUT if is_listed and _gone(job) is None else _gone(job)
+
+
+def _gone(job: Job) -> LeftOut | None:
+    """Why nobody calls a job's person in this matter again."""
+    document = job.document
+    if of_person(document) is not None or FORGETTING in document:
+        return LeftOut.ERASED
+    if _OPTED_OUT in (document.get("cancel_reason"), document.get("last_outcome")):
+        return LeftOut.OPTED_OUT
+    if document.get("cancel_reason") == _PAID or document.get("paid") is not None:
+        return LeftOut.PAID
+    return None
 
 
 def _own_reason(job: Job) -> LeftOut | None:

@@ -158,7 +158,7 @@ def _group_name(gid: int) -> str:
 
 
 def _units() -> tuple[str, ...]:
-    return (steps.SERVICE, steps.TIMER, steps.SIMULATOR_UNIT)
+    return (steps.SERVICE, steps.TIMER, steps.REPORT_TIMER, steps.SIMULATOR_UNIT)
 
 
 def _text(path: Path) -> str | None:

@@ -32,6 +32,8 @@ from speechaid.service.steps import (
     DIRECTORIES,
     LINK,
     MARK,
+    REPORT_TIMER,
+    REPORTS,
     SERVICE,
     SERVICE_DROP_IN,
     SETTINGS,
@@ -101,7 +103,8 @@ def install_plan(facts: Facts, wanted: Wanted) -> Plan:
     changed = facts.is_outdated or _has_work([*settings, *check, *others])
     steps += [*check, *_check_before(facts, mode, unset, changed=changed), *others]
     steps += [*_reload(facts, mode, changed=changed), *_start(facts, wanted, mode, unset, changed=changed)]
-    steps += [*_backup_timer(facts, wanted, mode), *_check(facts), *_next(facts, mode, unset)]
+    steps += [*_backup_timer(facts, wanted, mode), *_report_timer(facts, mode)]
+    steps += [*_check(facts), *_next(facts, mode, unset)]
     return Plan(steps=tuple(steps), unset=unset)
 
 
@@ -437,6 +440,14 @@ def _backup_timer(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
     # Not earlier: a run that is killed before must switch it on when it is repeated.
     if BACKUP_DECIDED not in facts.files:
         yield _decided()
+
+
+def _report_timer(facts: Facts, mode: Mode) -> Iterator[Step]:
+    """The daily reports are never switched on here: of several hosts of one database one writes them."""
+    if mode is not Mode.SIMULATOR and facts.systemd_version is not None and REPORT_TIMER not in facts.enabled:
+        yield note(
+            f"the daily reports in {REPORTS} are off: on one host, systemctl enable --now {REPORT_TIMER}"
+        )
 
 
 def _backup_by_hand(facts: Facts) -> Iterator[Step]:

@@ -16,9 +16,13 @@ USER: Final = "speechaid"
 SERVICE: Final = "speechaid.service"
 SIMULATOR_UNIT: Final = "speechaid-simulator.service"
 TIMER: Final = "speechaid-backup.timer"
+REPORT_TIMER: Final = "speechaid-report.timer"
 CHECK_UNIT: Final = "speechaid-check@.service"
 #: Units that are always installed, the check first: it may be needed before the others are replaced.
-UNITS: Final = (CHECK_UNIT, SERVICE, "speechaid-backup.service", TIMER)
+UNITS: Final = (
+    *(CHECK_UNIT, SERVICE, "speechaid-backup.service", TIMER),
+    *("speechaid-report.service", REPORT_TIMER),
+)
 
 UNIT_DIRECTORY: Final = Path("/etc/systemd/system")
 SYSUSERS: Final = Path("/etc/sysusers.d/speechaid.conf")
@@ -29,6 +33,7 @@ CREDENTIALS: Final = Path("/etc/credstore")
 ENCRYPTED_CREDENTIALS: Final = Path("/etc/credstore.encrypted")
 STATE: Final = Path("/var/lib/speechaid")
 BACKUPS: Final = Path("/var/backups/speechaid")
+REPORTS: Final = STATE / "reports"
 #: Present once the nightly backup was switched on, or found switched off: from then on the operator decides.
 BACKUP_DECIDED: Final = SETTINGS.parent / "backup-timer.decided"
 #: The version in use, where versions lie side by side (docs/upgrade.md).

@@ -12,6 +12,7 @@ from speechaid.service.steps import (
     CREDENTIALS,
     LINK,
     NOT_ROOT,
+    REPORT_TIMER,
     SERVICE,
     SETTINGS,
     SIMULATOR_DROP_INS,
@@ -40,7 +41,7 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
     """The steps of ``uninstall-service``: data stays, and settings unless they are to go too."""
     if not facts.is_root:
         return Plan(refusals=(NOT_ROOT,))
-    units = (SERVICE, TIMER, SIMULATOR_UNIT)
+    units = (SERVICE, TIMER, REPORT_TIMER, SIMULATOR_UNIT)
     steps = [stop(facts, unit) for unit in units if UNIT_DIRECTORY / unit in facts.files]
     paths = [UNIT_DIRECTORY / unit for unit in (*UNITS, SIMULATOR_UNIT)]
     paths += [*SIMULATOR_DROP_INS, SYSUSERS, TMPFILES, COMPLETION, BACKUP_DECIDED]

@@ -182,6 +182,13 @@ class DoNotCallList:
         wanted = frozenset(numbers)
         return numbers_of(wanted, self._ids(searched_forms(wanted)))
 
+    def listed_lines(self, lines: Sequence[str]) -> frozenset[str]:
+        """Those of the lines (``rules.numbers.line_identity``) that are listed, for counts of thousands.
+
+        An entry that version 0.1 wrote in another form is not found: ``listed`` decides about calls.
+        """
+        return frozenset(map(str, self._ids(lines)))
+
     def _ids(self, forms: Sequence[str], such: Mapping[str, object] | None = None) -> set[object]:
         """Those of the forms that have an entry; ``such``: one with these fields."""
         queries = [{**query, **(such or {})} for query in _portions(forms)]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechaid.model.reading import Document, mapping
+from speechaid.model.reading import Document
 from speechaid.model.states import SuspendReason
+from speechaid.store.indexes import ACCOUNT_JOBS, PERSON_KEYS
 from speechaid.store.operator_actions import NEVER_DIALLED, WAITING
 from speechaid.store.table import Table
 from speechaid.store.test_calls import of_campaigns
@@ -21,6 +22,8 @@ _KNOWN_FIELDS: Final = (
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
     *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes", "paid"),
 )
+#: Fields of a job that tell who is called, and on which phones.
+_PERSON_FIELDS: Final = ("account_id", "person_keys", "contact", "rut", "to_number")
 #: Fields of a job that its variables are made of.
 _VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_number")
 #: Person keys that one query names: the embedded server compares each job with all of them.
@@ -93,12 +96,15 @@ class Imports:
         for first in range(0, len(keys), _KEYS_OF_A_QUERY):
             wanted = list(keys[first : first + _KEYS_OF_A_QUERY])
             query = {"account_id": account_id, "person_keys": {"$in": wanted}}
-            found |= {row["_id"]: row for row in self._jobs.find(query, fields=_KNOWN_FIELDS)}
+            # With a second condition the embedded server reads an index only if it is named.
+            rows = self._jobs.find(query, fields=_KNOWN_FIELDS, hint=PERSON_KEYS)
+            found |= {row["_id"]: row for row in rows}
         return list(found.values())
 
     def jobs_of_account(self, account_id: str | None) -> Generator[Document]:
         """Yield all jobs of the account, with the fields that tell their state."""
-        return self._jobs.stream(of_campaigns({"account_id": account_id}), fields=_KNOWN_FIELDS)
+        query = of_campaigns({"account_id": account_id})
+        return self._jobs.stream(query, fields=_KNOWN_FIELDS, hint=ACCOUNT_JOBS)
 
     def has_others_since(self, account_id: str | None, since: datetime, *, besides: str | None) -> bool:
         """Whether another import may have made jobs of the account since then."""
@@ -109,11 +115,11 @@ class Imports:
     def jobs_without_keys(self, account_id: str | None) -> Generator[Document]:
         """Yield the account's jobs that other programs or earlier versions made, and that have no keys."""
         query = of_campaigns({"account_id": account_id, "person_keys": None})
-        return self._jobs.stream(query, fields=_KNOWN_FIELDS)
+        return self._jobs.stream(query, fields=_KNOWN_FIELDS, hint=PERSON_KEYS)
 
     def waiting_jobs(self, batch_id: str) -> Generator[Document]:
-        """Yield the batch's jobs that wait for a call, those not started included, for counts."""
-        return self._jobs.stream(_waiting(batch_id), fields=("person_keys", "contact.phones"))
+        """Yield the batch's jobs that wait for a call, those not started included, for counts of people."""
+        return self._jobs.stream(_waiting(batch_id), fields=_PERSON_FIELDS)
 
     def waiting_variables(self, batch_id: str) -> Generator[Document]:
         """Yield the batch's jobs that wait for a call, those not started included, with their variables."""
@@ -177,14 +183,3 @@ def _waiting(batch_id: str) -> Document:
         "batch_id": batch_id,
         "suspend_reason": {"$in": [None, SuspendReason.NOT_STARTED]},
     }
-
-
-def people_and_phones(jobs: Sequence[Document], people: set[object]) -> int:
-    """Add the people of jobs to the set; return the number of their phones."""
-    phones = 0
-    for job in jobs:
-        keys = job.get("person_keys")
-        people.add(str(keys[0]) if isinstance(keys, list) and keys else job["_id"])
-        found = mapping(job.get("contact")).get("phones")
-        phones += len(found) if isinstance(found, list) and found else 1
-    return phones

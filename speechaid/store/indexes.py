@@ -30,6 +30,9 @@ def _keys(*names: str) -> tuple[tuple[str, int], ...]:
 
 DAY_SECONDS = 86_400
 
+#: Names of indexes, for hints.
+ACCOUNT_JOBS = "speechaid_account"
+PERSON_KEYS = "speechaid_person_keys"
 JOBS = (
     Index(
         "speechaid_turn",
@@ -59,8 +62,15 @@ JOBS = (
     ),
     Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
-    Index("speechaid_people", _keys("account_id", "person_keys"), "other jobs of the same people"),
-    Index("speechaid_person_keys", _keys("person_keys"), "the jobs of a person, whatever the account"),
+    Index(
+        "speechaid_paid",
+        _keys("paid.at"),
+        "payments by the day on which they were recorded",
+        {"sparse": True},
+    ),
+    # Not one index of account and keys: each of a person's keys would be an entry of it, at every import.
+    Index(ACCOUNT_JOBS, _keys("account_id"), "the jobs of an account"),
+    Index(PERSON_KEYS, _keys("person_keys"), "the jobs of a person"),
     Index("speechaid_phones", _keys("contact.phones"), "jobs of a phone number"),
     # Of jobs that other programs made: numbers, ids and names as they wrote them.
     Index("speechaid_to_number", _keys("to_number"), "jobs of a phone number, in SpeechAI's older form"),
@@ -144,7 +154,8 @@ RESULTS = (
     Index("speechaid_result_agent", _keys("agent_id", "created_at"), "an agent's calls in order"),
     Index("speechaid_result_caller", _keys("from_number", "created_at"), "calls from one number in order"),
     Index("speechaid_result_number", _keys("contact.phone_used"), "calls to a phone number"),
-    Index("speechaid_result_created", _keys("created_at"), "calls by day"),
+    Index("speechaid_result_created", _keys("created_at"), "calls by the day on which they were recorded"),
+    Index("speechaid_result_placed", _keys("placed_at"), "calls by the day on which they were placed"),
     Index(
         "speechaid_result_retention",
         _keys("erased.what", "created_at", "_id"),
@@ -206,7 +217,7 @@ LOGS = (
     LOG_RETENTION,
 )
 #: Indexes of ``jobs`` that earlier versions created and that are dropped now: each costs every import.
-RETIRED_JOBS = ("speechaid_contacts",)
+RETIRED_JOBS = ("speechaid_contacts", "speechaid_people")
 #: Indexes of ``call_logs`` that earlier versions created and that are dropped now.
 RETIRED_LOGS = ("speechaid_log_expiry",)
 

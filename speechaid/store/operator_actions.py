@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.erasure import FORGETTING, What
 from speechaid.model.job import Job
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, mapping
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome, SuspendReason, spellings_of
 from speechaid.model.test_calls import TESTS
 from speechaid.rules.redial import OVER
@@ -39,6 +39,28 @@ _ENDS: Final = (
     "cancel_reason",
     "last_error",
     "next_try_at",
+)
+
+
+#: Fields of a job that tell who its person is, and how it stands.
+_OUTCOME_FIELDS: Final = (
+    *("job_id", "batch_id", "account_id", "status", "contact", "rut", "to_number", "person_keys"),
+    *("cancel_reason", "last_outcome", "call_result.success", "call_result.timestamp", "crashes", "reset_at"),
+    *("finished_at", "completed_at", "failed_at", "erased", FORGETTING, "paid"),
+)
+#: Of jobs that may be reset, as ``rules.redial`` decides; on the write, for what changed meanwhile.
+_MAY_BE_RESET: Final[Mapping[str, object]] = {
+    "cancel_reason": {"$ne": "do_not_call"},
+    "last_outcome": {"$ne": "do_not_call"},
+    # There is nobody left to call.
+    "erased.what": {"$ne": What.PERSON},
+    FORGETTING: None,
+    "paid": None,
+}
+#: Fields of a job that tell whether it may be reset.
+_RESET_FIELDS: Final = (
+    *("job_id", "batch_id", "account_id", "status", "contact", "rut", "to_number"),
+    *("cancel_reason", "last_outcome", "erased", FORGETTING, "paid"),
 )
 
 
@@ -162,16 +184,7 @@ class OperatorActions:
             batch_id: None: any batch.
             without: batches whose jobs are left out.
         """
-        query: Document = {
-            "status": {"$in": list(statuses)},
-            "dial": None,
-            "cancel_reason": {"$ne": "do_not_call"},
-            "last_outcome": {"$ne": "do_not_call"},
-            # There is nobody left to call.
-            "erased.what": {"$ne": What.PERSON},
-            FORGETTING: None,
-            "paid": None,
-        }
+        query: Document = {"status": {"$in": list(statuses)}, "dial": None, **_MAY_BE_RESET}
         if batch_id is not None:
             query["batch_id"] = batch_id
         else:
@@ -185,6 +198,11 @@ class OperatorActions:
                 {"updated_at": None, "failed_at": None, "created_at": {"$gte": since}},
             ]
         return query
+
+    def find_to_reset(self, query: Document) -> Generator[Job]:
+        """Yield the jobs of ``resettable``, and those that may not be reset, with what tells them apart."""
+        asked = {name: condition for name, condition in query.items() if name not in _MAY_BE_RESET}
+        return (Job.read(row) for row in self.table.stream(asked, fields=_RESET_FIELDS))
 
     def reset(self, query: Document, limit: int) -> int:
         """Reset at most ``limit`` jobs of a query: pending, no attempts, first phone; return how many."""
@@ -231,6 +249,31 @@ class OperatorActions:
             {"_id": job.id, "paid.at": {"$ne": None}, "paid.amount": None}, {"$set": fields}
         )
 
+    def correct_paid_amount(
+        self, job: Job, amount: float, currency: str | None, *, by: str
+    ) -> Document | None:
+        """Replace the recorded amount; return the correction, which the job keeps; None: not replaced.
+
+        Expected: amount and currency as read, so that a repeated command corrects nothing twice.
+        """
+        as_read = mapping(job.document.get("paid"))
+        correction = {
+            "at": self._now(),
+            "by": by,
+            **{f"old_{name}": as_read.get(name) for name in ("amount", "currency")},
+            "amount": amount,
+            "currency": currency,
+        }
+        query = {
+            "_id": job.id,
+            **{f"paid.{name}": as_stored(as_read.get(name)) for name in ("amount", "currency")},
+        }
+        change = {
+            "$set": {"paid.amount": amount, "paid.currency": currency},
+            "$push": {"paid.corrections": correction},
+        }
+        return correction if self.table.update(query, change) else None
+
     def start_imported(self, batch_id: str, limit: int) -> int:
         """Make at most ``limit`` of a batch's jobs pending that were imported and not started; how many."""
         query = {
@@ -254,6 +297,10 @@ class OperatorActions:
             FORGETTING: None,
         }
         return self.table.stream(query)
+
+    def of_batch(self, batch_id: str) -> Generator[Job]:
+        """Yield a batch's jobs, with the fields that tell their person and how they stand."""
+        return (Job.read(row) for row in self.table.stream({"batch_id": batch_id}, fields=_OUTCOME_FIELDS))
 
     def count_never_called(self, batch_id: str) -> int:
         """How many jobs of a batch wait, or were cancelled, and were never dialled."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from speechaid.model.reading import Document, text
+from speechaid.store.indexes import PERSON_KEYS
 from speechaid.store.ranges import begins
 from speechaid.store.table import Table
 from speechaid.store.test_calls import of_campaigns
@@ -22,7 +23,7 @@ _IDS: Final = ("contact.dni", "rut")
 _PHONES: Final = ("contact.phones", "to_number")
 #: The index of each field that a query begins with.
 _INDEXES: Final = {
-    _KEYS: "speechaid_person_keys",
+    _KEYS: PERSON_KEYS,
     "contact.dni": "speechaid_dni",
     "rut": "speechaid_rut",
     "contact.phones": "speechaid_phones",

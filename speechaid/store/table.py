@@ -230,16 +230,25 @@ class Table:
         *,
         sort: Sequence[tuple[str, int]] = (),
         fields: Sequence[str] | None = None,
+        hint: str | None = None,
     ) -> Generator[Document]:
         """Yield the matching documents, in order, read in parts; closing the generator closes the cursor.
 
-        Not bounded: it lasts for as long as its reader reads.
+        ``hint`` names the index to read. Not bounded: it lasts for as long as its reader reads.
         """
         with translated():
             cursor = self._collection.find(
                 by_literal_id(query), _projection(fields), batch_size=500, allow_disk_use=True
             )
-            yield from cursor.sort(list(sort)) if sort else cursor
+            if sort:
+                cursor = cursor.sort(list(sort))
+            try:
+                yield from cursor.clone().hint(hint) if hint else cursor
+            except OperationFailure as exc:
+                # The server refuses a hint before it answers anything: nothing was yielded yet.
+                if hint is None or not _lacks_index(exc):
+                    raise
+                yield from cursor
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
         """Return the pipeline's documents; ``hint`` names the keys of the index to read."""

@@ -160,21 +160,30 @@ def release(result: Result) -> list[Block]:
 
 def reset(result: Result) -> list[Block]:
     """The result of ``reset-jobs``."""
+    left = left_out_line(result)
     if result["dry_run"]:
         return [
             say_n(
                 "{count} job would be reset; nothing was changed",
                 "{count} jobs would be reset; nothing was changed",
                 int(result["would_reset"]),
-            )
+            ),
+            *left,
         ]
     return [
         say_n(
             "{count} job reset: pending, no attempt used, first phone",
             "{count} jobs reset: pending, no attempt used, first phone",
             int(result["reset"]),
-        )
+        ),
+        *left,
     ]
+
+
+def left_out_line(result: Result) -> list[Block]:
+    """How many people are not called again, by why."""
+    left = ", ".join(f"{count} {as_words(why)}" for why, count in result.get("left_out", {}).items())
+    return [say("left out: {left}", left=left)] if left else []
 
 
 def account(result: Result) -> list[Block]:

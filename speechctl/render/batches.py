@@ -7,6 +7,7 @@ from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount
 from speechaid.protocol.translation import N_, say, say_n
+from speechctl.render.actions import left_out_line
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
@@ -120,8 +121,7 @@ def redial_batch(result: Result) -> list[Block]:
     """The result of ``redial-batch``."""
     name = f" ({result['source_name']})" if result.get("source_name") else ""
     source = f"{result['source']}{name}"
-    left = ", ".join(f"{count} {as_words(why)}" for why, count in result["left_out"].items())
-    tail: list[Block] = [say("left out: {left}", left=left)] if left else []
+    tail = left_out_line(result)
     if result["dry_run"]:
         people = say_n("{count} person", "{count} people", int(result["would_add"]))
         return [

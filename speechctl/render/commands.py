@@ -322,7 +322,18 @@ def _jobs(result: Result) -> list[Block]:
 
 
 def _job(result: Result) -> list[Block]:
-    hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request", "erased"}
+    hidden = {
+        "job_id",
+        "status",
+        "phone",
+        "phones_count",
+        "calls",
+        "events",
+        "dial",
+        "request",
+        "erased",
+        "paid",
+    }
     shown = {
         name: value
         for name, value in result.items()
@@ -342,6 +353,8 @@ def _job(result: Result) -> list[Block]:
         ),
         *_fields(shown),
     ]
+    if result.get("paid"):
+        blocks += people.paid_lines(result["paid"])
     if result.get("erased"):
         blocks.append(f"{say(ERASED_WORDS[result['erased']['what']])}: {erased_text(result)}")
     if result.get("dial"):

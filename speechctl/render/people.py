@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.protocol.money import plain_amount, price
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import as_words, duration, local_time, plural, with_local_times, zone_name
 
@@ -37,6 +38,7 @@ def person(result: Result) -> list[Block]:
             ],
         )
     )
+    blocks += _payments(result["jobs"])
     calls = [
         [
             local_time(row["at"]),
@@ -98,8 +100,39 @@ def _status(row: Result) -> str:
     paid = row.get("paid")
     if not paid:
         return str(row["why"])
-    amount = " ".join(str(paid[name]) for name in ("amount", "currency") if paid.get(name) is not None)
+    amount = paid_amount(paid)
     return f"{row['why']}; paid{f' {amount}' if amount else ''}"
+
+
+def paid_amount(paid: Result, side: str = "") -> str:
+    """A recorded amount with its currency; empty where there is none."""
+    amount, currency = paid.get(f"{side}amount"), paid.get(f"{side}currency")
+    if amount is None:
+        return ""
+    return price(float(amount), str(currency)) if currency else plain_amount(float(amount))
+
+
+def paid_lines(paid: Result) -> list[Block]:
+    """What is recorded of a payment, and what was recorded before it was corrected."""
+    what = " ".join(filter(None, ("paid", paid_amount(paid))))
+    note = f": {paid['note']}" if paid.get("note") else ""
+    lines: list[Block] = [f"{what}, recorded {local_time(paid.get('at'))} by {paid.get('by')}{note}"]
+    for one in paid.get("corrections") or ():
+        change = f"{paid_amount(one, 'old_')} -> {paid_amount(one)}"
+        lines.append(f"  corrected {local_time(one['at'])} by {one['by']}: {change}")
+    return lines
+
+
+def _payments(rows: list[Result]) -> list[Block]:
+    """Each payment once: a person's jobs all have it, the amount stands on one of them."""
+    by_note: dict[tuple[object, object], Result] = {}
+    for row in rows:
+        paid = row.get("paid")
+        if paid and (paid.get("note") or paid.get("corrections")):
+            key = (paid.get("by"), paid.get("note"))
+            if key not in by_note or paid.get("amount") is not None:
+                by_note[key] = paid
+    return [line for paid in by_note.values() for line in paid_lines(paid)]
 
 
 def opt_out(result: Result) -> list[Block]:
@@ -156,6 +189,15 @@ def paid(result: Result) -> list[Block]:
     if result["amounts"] or result["amounts_known"]:
         known = f", {result['amounts_known']} had one already" if result["amounts_known"] else ""
         blocks.append(f"{plural(int(result['amounts']), 'amount')} {would}recorded{known}")
+    changes = result.get("changes") or result.get("would_change") or []
+    blocks += [f"amount {would}corrected: {_changed_amount(row)}" for row in changes[:_MAX_SHOWN]]
+    if len(changes) > _MAX_SHOWN:
+        blocks.append(f"{result['amounts_corrected']} amounts {would}corrected in all")
+    if result.get("different"):
+        blocks.append("another amount is recorded, and stays; --correct replaces it:")
+        blocks += [f"  {_changed_amount(row)}" for row in result["different"][:_MAX_SHOWN]]
+        more = int(result["amounts_different"]) - _MAX_SHOWN
+        blocks += [f"  and {more} more (--json lists them)"] if more > 0 else []
     missing = result["not_found"][:_MAX_SHOWN]
     if missing:
         blocks.append(f"{plural(int(result['not_found_count']), 'id')} without a job:")
@@ -167,3 +209,9 @@ def paid(result: Result) -> list[Block]:
         blocks.append(f"{plural(int(result['bad_rows_count']), 'line')} not read:")
         blocks += [f"  line {row['line']}: {row['reason']}" for row in bad]
     return blocks
+
+
+def _changed_amount(row: Result) -> str:
+    old = paid_amount({"amount": row["old"], "currency": row["old_currency"]})
+    new = paid_amount({"amount": row["new"], "currency": row["currency"]})
+    return f"{old} -> {new} ({row['job_id']})"

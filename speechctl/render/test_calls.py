@@ -7,7 +7,7 @@ from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, plain_amount, price
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, duration, local_time, plural
+from speechctl.render.text import as_words, duration, erased_text, local_time, plural
 
 #: What is said of a test's state; ``talking`` has the time, too.
 _STATES: Final = {
@@ -42,24 +42,42 @@ def state_line(result: Result) -> str:
 
 def test_result(result: Result) -> list[Block]:
     """How far it is; when it is over, the whole call."""
-    title = f"{result['test']}: test call of {result['batch_id']} to {result['number']}, row {result['row']}"
+    to = f" to {result['number']}" if result["number"] else ""
+    title = f"{result['test']}: test call of {result['batch_id']}{to}, row {result['row']}"
+    gone = _erased(result)
     call = result.get("call")
     if call is None:
         why = f"there was no call: {as_words(result['why'])}" if result.get("why") else state_line(result)
-        return [Heading(text=title), why]
+        return [Heading(text=title), why, *gone]
     talked, cost = duration(float(call.get("duration_ms") or 0) / 1000), call.get("cost")
     at_retell = "" if cost is None else f", cost {price(cost, RETELL_CURRENCY)} at Retell"
     reason = f" ({call['disconnection_reason']})" if call.get("disconnection_reason") else ""
+    placed = f", placed {local_time(call['placed_at'])}" if call.get("placed_at") else ""
     blocks: list[Block] = [
         Heading(text=title),
         f"{as_words(call['outcome'])}{reason}, {talked} talked{at_retell}{_charged(call)}",
         _speaker(call),
-        f"call {call['call_id']}, placed {local_time(call.get('placed_at'))}",
+        f"call {call['call_id']}{placed}",
     ]
+    if gone := _erased(call) or gone:
+        return [*blocks, *gone]
     transcript = str(call.get("transcript") or "").strip()
     blocks += ["", *transcript.splitlines()] if transcript else ["", "nobody said anything"]
     rows = [[row["name"], row["sent"], row["collected"]] for row in call["variables"]]
     return [*blocks, table("variables", "name sent collected", rows)] if rows else blocks
+
+
+def _erased(fields: Result) -> list[Block]:
+    """What is not stored any more of a test or its call."""
+    text = erased_text(fields)
+    if text is None:
+        return []
+    what = (
+        "number, transcript and variables"
+        if fields["erased"]["what"] == "person"
+        else "transcript and variables"
+    )
+    return [f"{what}: {text}"]
 
 
 def _charged(call: Result) -> str:
@@ -70,9 +88,11 @@ def _charged(call: Result) -> str:
 
 
 def _speaker(fields: Result) -> str:
+    """Who spoke, from which number; that it is not known, where nobody says it."""
     version = fields.get("agent_version")
     shown = "" if version is None else f", version {version}"
-    return f"agent {fields.get('agent_id')}{shown}, from {fields.get('from_number')}"
+    agent = f"agent {fields['agent_id']}{shown}" if fields.get("agent_id") else "agent not known"
+    return f"{agent}, from {fields['from_number']}" if fields.get("from_number") else agent
 
 
 def test_numbers(result: Result) -> list[Block]:

@@ -474,7 +474,7 @@ def test_who_has_paid_is_not_called_and_the_payment_is_recorded(terminal: Termin
     assert "paid.csv: 2 people recorded as paid" in shown
     assert "line 3: 9.999.999-3" in shown
     assert len(terminal.jobs(batch, "cancelled")) == 2
-    assert "cancelled: paid; paid 25000" in terminal.type("person", "1.111.111-4")
+    assert "cancelled: paid; paid 25,000" in terminal.type("person", "1.111.111-4")
     assert "was recorded as paid before" in terminal.type("paid", "--file", str(payers))
 
 

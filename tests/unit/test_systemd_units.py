@@ -14,9 +14,11 @@ import pytest
 
 from speechaid.errors import ExitStatus
 from speechaid.fleet.processes import SOFT_DESCRIPTOR_LIMIT
+from speechaid.service.steps import REPORTS
 from speechaid.settings import Settings, get_settings, profile
 from speechaid.settings.secrets import SECRETS
 from speechaid.supervisor import HAND_OVER_GRACE_SECONDS
+from speechctl.parser import build_parser
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
@@ -24,6 +26,7 @@ SERVICES = (
     "speechaid.service",
     "speechaid-check@.service",
     "speechaid-backup.service",
+    "speechaid-report.service",
     "speechaid-simulator.service",
 )
 #: Highest accepted exposure; ``systemd-analyze security`` calls far higher ones OK.
@@ -113,9 +116,21 @@ def test_the_sandbox_has_a_low_exposure(service: str) -> None:
 
 
 @has_tools
-def test_the_schedule_of_the_backup_is_valid() -> None:
-    (schedule,) = directives("speechaid-backup.timer")["OnCalendar"]
+@pytest.mark.parametrize("timer", ["speechaid-backup.timer", "speechaid-report.timer"])
+def test_the_schedule_of_a_timer_is_valid(timer: str) -> None:
+    (schedule,) = directives(timer)["OnCalendar"]
     assert run("systemd-analyze", "calendar", schedule).returncode == 0
+
+
+def test_the_daily_reports_are_the_command_of_the_manual_in_a_directory_of_the_unit() -> None:
+    unit = directives("speechaid-report.service")
+    program, *words = unit["ExecStart"][0].split()
+    assert program == "/opt/speechaid/bin/speechctl"
+    options = build_parser(words).parse_args(words)
+    assert (options.command, options.day, options.format) == ("report", "yesterday", "xlsx")
+    assert Path(options.directory) == REPORTS == Path("/var/lib") / unit["StateDirectory"][0].split()[1]
+    manual = (ROOT / "docs" / "daily.md").read_text(encoding="utf-8")
+    assert f"speechctl {' '.join(words)}" in manual
 
 
 @is_root

@@ -20,6 +20,7 @@ Document = dict[str, Any]
 
 CSV = "nombre,telefono\nAna Rojas,+56955550071\n"
 HOUR = timedelta(hours=1)
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def settings_of(answer: Document) -> dict[str, tuple[Any, str]]:
@@ -425,6 +426,56 @@ def test_who_was_reached_opted_out_paid_or_was_cancelled_is_not_called_again(ope
         "waiting": 1,
         "no_phone": 1,
     }
+
+
+def test_a_redial_counts_whom_it_leaves_out_and_why(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    add_ended(operator, "busy", batch_id, "busy")
+    add_ended(operator, "silent", batch_id, "no_answer")
+    add_ended(operator, "reached", batch_id, "answered", status="done")
+    add_ended(operator, "asked", batch_id, "do_not_call", status="cancelled")
+    add_ended(operator, "paid", batch_id, "no_answer", paid={"at": operator.store.now()})
+    add_ended(operator, "gone", batch_id, "no_answer", erased={"at": NOW, "by": "x", "what": "person"})
+    add_ended(operator, "waits", batch_id, "no_answer", status="pending")
+    # A second job of a person who is called again is nobody more.
+    add_ended(operator, "busy-2", batch_id, "no_answer", contact={"dni": "id-busy"})
+    counts = {"opted_out": 1, "paid": 1, "reached": 1, "waiting": 1, "other_outcome": 1, "erased": 1}
+    tried = operator.run("redial-batch", batch="March", outcomes="busy", dry_run=True)
+    assert (tried["would_add"], tried["left_out"]) == (1, counts)
+    text = as_text(render("redial-batch", tried))
+    assert "left out: 1 opted out, 1 paid, 1 reached, 1 waiting, 1 other outcome, 1 erased" in text
+    refused = str(operator.refusal("redial-batch", batch="March", outcomes="voicemail"))
+    assert "nobody is left to be called again: 1 opted out, 1 paid" in refused
+
+
+def test_a_reset_leaves_out_who_is_on_the_do_not_call_list_and_says_how_many(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    for number, (name, fields) in enumerate(RESET.items()):
+        contact = {"dni": f"{number}-9", "phones": [f"+5691234560{number}", f"+5691234561{number}"]}
+        operator.add_job(name, batch_id=batch_id, **{"status": "cancelled", "contact": contact, **fields})
+    # Of one both phones are listed, of one the person, of one a single phone; one was listed by mistake.
+    operator.store.do_not_call.add_many(["+56912345600", "+56912345610", "+56912345602"], source="asked")
+    operator.store.do_not_call.add_person(None, "id:19", source="asked")
+    counts = {"opted_out": 3, "paid": 1, "erased": 1}
+    tried = operator.run("reset-jobs", status="cancelled", batch=batch_id, dry_run=True)
+    assert (tried["would_reset"], tried["left_out"]) == (2, counts)
+    answer = operator.run("reset-jobs", status="cancelled", batch=batch_id)
+    assert (answer["reset"], answer["left_out"]) == (2, counts)
+    pending = operator.database.jobs.find({"status": "pending"})
+    assert {job["job_id"] for job in pending} == {"one phone listed", "listed by mistake"}
+    text = as_text(render("reset-jobs", answer))
+    assert text.endswith("left out: 3 opted out, 1 paid, 1 erased")
+
+
+RESET: dict[str, Document] = {
+    "phones listed": {},
+    "person listed": {"cancel_reason": "on_do_not_call_list"},
+    "one phone listed": {},
+    "listed by mistake": {"cancel_reason": "on_do_not_call_list"},
+    "asked": {"cancel_reason": "do_not_call"},
+    "paid": {"cancel_reason": "paid", "paid": {"by": "maria"}},
+    "gone": {"contact": {"phones": []}, "erased": {"at": NOW, "by": "maria", "what": "person"}},
+}
 
 
 def test_a_redial_that_broke_off_is_completed_and_a_finished_one_makes_no_second_set(

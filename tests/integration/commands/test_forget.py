@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from speechaid.campaign.report import shape
 from speechaid.clock import SystemClock
 from speechaid.commands.forget import forget
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation
@@ -21,11 +20,11 @@ from speechaid.model.levels import Level
 from speechaid.model.test_calls import TESTS
 from speechaid.rules.redial import NOT_REACHED
 from speechaid.store.analyses import WAIT
-from speechaid.store.report_queries import query_report_figures
 from speechaid.store.table import Table
 from speechctl.render.blocks import as_text
 from speechctl.render.commands import render
 from tests.support.common_stage import phone
+from tests.support.reports import report_of
 from tests.support.stage import Document, Stage
 
 BATCH = "batch-20260101-00000001"
@@ -100,8 +99,8 @@ def found_of(stage: Stage, *numbers: str, without: str = "") -> list[str]:
 
 
 def report(stage: Stage) -> Document:
-    figures = query_report_figures(stage.store, batch_id=BATCH, zone="America/Santiago", country="CL")
-    return {name: value for name, value in shape(figures).items() if name != "at"}
+    found = report_of(stage.store, BATCH, "America/Santiago", country="CL")
+    return {name: value for name, value in found.items() if name != "at"}
 
 
 def test_nothing_of_the_person_is_left_but_the_opt_out(stage: Stage) -> None:

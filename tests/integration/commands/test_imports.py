@@ -64,6 +64,56 @@ def test_a_new_batch_waits_until_it_is_resumed(operator: Operator) -> None:
     assert operator.batch(answer["batch_id"])["is_active"] is True
 
 
+@pytest.mark.parametrize(
+    ("account", "said"),
+    [
+        (
+            {"status": "suspended"},
+            "no calls: account: status suspended (edit-account acc-1 --status active); ",
+        ),
+        (
+            {"plan_type": "minutes_based", "minutes_remaining": 0},
+            "no calls: balance: 0 minutes left (top-up acc-1); 2 people, 3 phones wait",
+        ),
+        ({"daily_call_limit": 1, "calls_today": 1}, "; daily limit: 1 of 1 calls"),
+    ],
+)
+def test_first_calls_wait_for_the_account(operator: Operator, account: Document, said: str) -> None:
+    known = {"account_id": "acc-1", "status": "active", "plan_type": "unlimited"}
+    operator.database.accounts.insert_one(known | account)
+    batch_id = imported(operator, account="acc-1", **ALWAYS)
+    first = operator.run("resume-batch", batch=batch_id)["first_calls"]
+    assert said in first["text"]
+    assert "first calls now" not in first["text"]
+    assert first["now"] is False
+    shown = operator.run("batch", batch=batch_id)["first_calls"]
+    assert shown["text"] == first["text"]
+
+
+def test_first_calls_wait_for_a_hold(operator: Operator) -> None:
+    batch_id = imported(operator, **ALWAYS)
+    operator.store.holds.hold(by="maria", reason="fire drill")
+    first = operator.run("resume-batch", batch=batch_id)["first_calls"]
+    assert first["text"].startswith("no calls: hold: fleet: fire drill (unhold")
+    assert (first["at"], first["now"]) == (None, False)
+
+
+def test_first_calls_leave_out_who_has_opted_out(operator: Operator) -> None:
+    """Of three people one has opted out by all phones, one by national id, one by one of two phones."""
+    file = (
+        "nombre,rut,telefono,celular\nAna,,+56955550071,+56955550072\n"
+        "Eva,11.111.111-1,+56955550073,\nLuis,,+56955550074,+56955550075\n"
+    )
+    operator.store.do_not_call.add_many(["+56955550071", "+56955550072", "+56955550074"], source="asked")
+    answer = operator.run("import", file=file, filename="march.csv", accept="unassigned", **ALWAYS)
+    first = answer["first_calls"]
+    assert (first["people"], first["phones"], first["opted_out"]) == (2, 2, 1)
+    assert first["text"] == "first calls now, 2 people, 2 phones (1 more has opted out)"
+    operator.store.do_not_call.add_person(None, "id:111111111", source="asked")
+    first = operator.run("resume-batch", batch=answer["batch_id"])["first_calls"]
+    assert (first["people"], first["phones"], first["opted_out"]) == (1, 1, 2)
+
+
 def test_contacts_added_to_an_active_batch_are_not_called_before_resume_batch(operator: Operator) -> None:
     batch_id = imported(operator, **ALWAYS)
     set_aside = operator.database.jobs.find_one({"batch_id": batch_id})

@@ -484,6 +484,35 @@ def test_promises_shows_the_soonest_days_wherever_they_stand(
     ]
 
 
+def test_a_promise_names_the_phone_and_the_call_that_promised(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    """The job was called again after the promise, on its first phone, and nothing was promised."""
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    contact = {"name": "Ana", "phones": ["+56912345671", "+56912345672"]}
+    database.jobs.insert_one(
+        {"job_id": "job-1", "status": "failed", "contact": contact, "fecha_pago_cliente": "2026-03-15"}
+        | {"call_id": "call_2", "call_ended_at": at.replace(day=4)}
+    )
+    promised = {"collected_dynamic_variables": {"fecha_pago_cliente": "2026-03-15"}, "transcript": "x"}
+    database.call_results.insert_many(
+        {"job_id": "job-1", "call_id": f"call_{number}", "contact": {"phone_used": phone}}
+        | {"created_at": at.replace(day=2 + number), "call_data": data}
+        for number, phone, data in (
+            (0, "+56912345671", {}),
+            (1, "+56912345672", promised),
+            (2, "+56912345671", {}),
+        )
+    )
+    out = tmp_path / "promises.csv"
+    speechctl("export", str(out), "--what", "promises")
+    (row,) = rows_of(out)
+    assert (row["phone"], row["call_id"]) == ("+56912345672", "call_1")
+    assert row["called_at (America/Santiago)"] == "2026-03-03 09:00:00"
+    (shown,) = json.loads(speechctl("promises", "--json"))["promises"]
+    assert (shown["phone"], shown["call_id"]) == ("+56912345672", "call_1")
+
+
 def test_a_spreadsheet_of_contacts_is_read_like_a_csv_file(tmp_path: Path) -> None:
     path = tmp_path / "march.xlsx"
     book = Workbook(str(path))

@@ -9,6 +9,7 @@ import pytest
 
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
 from speechaid.commands.people import find_people, the_person
+from speechaid.model.job import Job
 from speechaid.model.test_calls import TESTS
 from speechctl.render.blocks import as_text
 from speechctl.render.commands import render
@@ -471,6 +472,56 @@ def test_paid_repeated_counts_no_amount_twice(operator: Operator) -> None:
     assert (answer["amounts"], answer["amounts_known"]) == (0, 1)
     assert {row["job_id"]: row["paid"] for row in operator.database.jobs.find()} == before
     assert "was recorded as paid before" in as_text(render("paid", answer))
+
+
+def test_another_amount_is_not_recorded_and_correct_replaces_it_once(operator: Operator) -> None:
+    add_payer(operator)
+    operator.run("paid", person="12.345.678-5", amount=900, note="by transfer")
+    answer = operator.run("paid", person="12.345.678-5", amount=9000)
+    assert (answer["amounts"], answer["amounts_known"], answer["amounts_different"]) == (0, 0, 1)
+    said = "another amount is recorded, and stays; --correct replaces it:\n  900 CLP -> 9,000 CLP (latest)"
+    assert said in as_text(render("paid", answer))
+    would = operator.run("paid", person="12.345.678-5", amount=9000, correct=True, dry_run=True)
+    assert "amount would be corrected: 900 CLP -> 9,000 CLP" in as_text(render("paid", would))
+    job = operator.database.jobs.find_one({"job_id": "latest"})
+    assert job is not None
+    assert job["paid"]["amount"] == 900
+
+    # A job of a later batch changes nothing: the amount is corrected where it stands.
+    add_job(operator, "later", contact=PAYER, created_at=datetime(2026, 3, 9, tzinfo=UTC))
+    for corrected in (1, 0):
+        answer = operator.run("paid", person="12.345.678-5", amount=9000, correct=True)
+        assert (answer["amounts_corrected"], answer["amounts_known"]) == (corrected, 1 - corrected)
+    amounts = [row["paid"]["amount"] for row in operator.database.jobs.find({"paid.amount": {"$ne": None}})]
+    assert amounts == [9000]
+    recorded = [line for line in operator.recorded(5) if line.get("changes")]
+    assert [(row["old"], row["new"]) for line in recorded for row in line["changes"]] == [(900, 9000)]
+    shown = as_text(render("person", operator.run("person", person="12.345.678-5")))
+    assert "paid 9,000 CLP, recorded " in shown
+    assert ": by transfer" in shown
+    assert ": 900 CLP -> 9,000 CLP" in shown
+    assert ": 900 CLP -> 9,000 CLP" in as_text(render("job", operator.run("job", job="latest")))
+    assert "give the right amount" in str(operator.refusal("paid", person="12.345.678-5", correct=True))
+
+
+def test_a_correction_of_an_amount_that_changed_meanwhile_replaces_nothing(operator: Operator) -> None:
+    add_payer(operator)
+    operator.run("paid", person="12.345.678-5", amount=900)
+    job = Job.read(operator.database.jobs.find_one({"job_id": "latest"}) or {})
+    correct = operator.store.operator_actions.correct_paid_amount
+    assert correct(job, 1000, "CLP", by="maria") is not None
+    assert correct(job, 2000, "CLP", by="luis") is None
+    assert (operator.database.jobs.find_one({"job_id": "latest"}) or {})["paid"]["amount"] == 1000
+
+
+def test_a_payment_is_exported_with_the_job(operator: Operator) -> None:
+    add_payer(operator)
+    operator.run("paid", person="12.345.678-5", amount=900, note="by transfer")
+    page = operator.run("export", what="jobs")
+    rows = {row[0]: dict(zip(page["columns"], row, strict=True)) for row in page["rows"]}
+    paid = [rows["latest"][name] for name in ("paid_amount", "paid_currency", "paid_note")]
+    assert paid == [900, "CLP", "by transfer"]
+    assert (rows["ended"]["paid_amount"], rows["ended"]["paid_at"][:2]) == (None, "20")
 
 
 def test_a_repeated_command_completes_one_that_broke_off_before_the_amount(operator: Operator) -> None:

@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
+from speechaid.campaign.erasure import job_without_person, result_without_person
 from speechaid.commands import test_numbers
+from speechaid.model.erasure import Erasure, What
 from speechaid.model.masking import fingerprint
 from speechaid.model.test_calls import TESTS
 from speechaid.rules.circuit_breaker import Breaker, BreakerState, FaultKind
 from speechctl import live
 from speechctl.cli import main
 from speechctl.client import Refused
+from speechctl.render.blocks import as_text
+from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, operator
 
 __all__ = ["operator"]
@@ -297,6 +301,39 @@ def test_a_test_that_is_over_shows_the_whole_call_and_is_recorded_among_the_read
     assert (line["command"], line["documents"]) == ("test-result", 1)
     assert tested.run("report")["calls"]["total"] == 0
     assert tested.run("export", what="calls")["rows"] == []
+
+
+def test_a_test_that_was_erased_says_so_and_not_that_nobody_spoke(tested: Operator) -> None:
+    test = tested.run("test-call", to=NUMBER, batch=BATCH)["test"]
+    now = tested.store.now()
+    tested.database.call_results.insert_one(
+        {"job_id": test, "batch_id": TESTS, "call_id": "call-1", "outcome": "answered", "created_at": now}
+        | {"test": {"batch_id": BATCH, "variables": {"nombre": "Ana"}}}
+        | {"call_data": {"transcript": "Hi", "collected_dynamic_variables": {"monto_pago_cliente": "900"}}}
+    )
+    note(tested, test, status="done")
+    erasure = Erasure(at=now, by="retention", what=What.PERSON)
+    (job,), (result,) = (
+        list(collection.find({"job_id": test}))
+        for collection in (tested.database.jobs, tested.database.call_results)
+    )
+    tested.database.jobs.replace_one({"_id": job["_id"]}, job_without_person(job, erasure))
+    tested.database.call_results.replace_one({"_id": result["_id"]}, result_without_person(result, erasure))
+    answer = tested.run("test-result", test=test)
+    shown = as_text(render("test-result", answer))
+    assert f"number, transcript and variables: {erasure.sentence}" in shown
+    assert answer["call"]["variables"] == []
+    for wrong in ("None", "nobody said anything", " to "):
+        assert wrong not in shown
+
+
+def test_an_erased_row_is_not_tested_with_empty_variables(tested: Operator) -> None:
+    erasure = Erasure(at=tested.store.now(), by="maria", what=What.PERSON)
+    job = tested.database.jobs.find_one({"job_id": "job-1"})
+    assert job is not None
+    tested.database.jobs.replace_one({"_id": job["_id"]}, job_without_person(job, erasure))
+    said = str(tested.refusal("test-call", to=NUMBER, batch=BATCH, job="job-1"))
+    assert erasure.sentence in said
 
 
 def test_a_person_s_job_is_no_test_call(tested: Operator) -> None:

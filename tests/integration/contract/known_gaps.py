@@ -27,9 +27,7 @@ KNOWN_GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "test_a_server_says_that_it_takes_writes": _NO_SERVER,
             "test_a_write_is_confirmed_and_leaves_nothing": "a collection knows of no other beside it",
             "test_an_update_that_changes_a_field_in_two_ways_is_refused": _NO_CONFLICTS,
-            "test_all_batches_are_counted_with_what_speechai_left": _NO_EXPRESSIONS,
             "test_due_jobs_are_counted_by_batch_and_account_with_the_time_of_the_first": _NO_EXPRESSIONS,
-            "test_one_batch_is_counted_apart_from_all_others": _NO_EXPRESSIONS,
         },
         MONGOMOCK: {
             "test_a_server_says_that_it_takes_writes": _NO_SERVER,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from speechaid.campaign.report import shape
+from speechaid.campaign.day_range import DayRange
 from speechaid.store.connection import Store
-from speechaid.store.report_queries import query_report_figures
+from tests.support.reports import report_of
 
 Document = dict[str, Any]
 PLACED = datetime(2026, 7, 3, 14, 40, tzinfo=UTC)
@@ -46,7 +46,7 @@ def fill(store: Store) -> None:
 
 def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
     fill(store)
-    report = shape(query_report_figures(store, batch_id="b1", zone="America/Santiago"))
+    report = report_of(store, "b1", "America/Santiago")
     assert report["jobs"] == {"total": 3, "by_status": {"pending": 1, "done": 2}}
     assert report["jobs_on_do_not_call_list"] == 0
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1}
@@ -54,7 +54,7 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
     assert report["calls"]["charged"] == {
         "minutes": 1.5,
         "credit": 0.5,
-        "by_currency": [{"currency": None, "credit": 0.5}],
+        "by_currency": [{"currency": None, "credit": 0.5, "people_reached": 0, "per_person_reached": None}],
     }
     assert [(row["attempt"], row["calls"]) for row in report["attempts"]] == [(1, 2), (2, 1)]
     assert [(row["hour"], row["calls"]) for row in report["hours"]] == [(10, 3)]
@@ -64,7 +64,7 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
 
 def test_all_batches_are_counted_with_what_speechai_left(store: Store) -> None:
     fill(store)
-    report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
+    report = report_of(store, None, "UTC")
     assert (report["jobs"]["total"], report["jobs_on_do_not_call_list"]) == (7, 1)
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1, "busy": 1, "unrecorded": 2}
     assert (report["calls"]["connected"], report["calls"]["cost"]) == (3, 2.75)
@@ -72,5 +72,44 @@ def test_all_batches_are_counted_with_what_speechai_left(store: Store) -> None:
 
 
 def test_an_empty_database_has_a_report(store: Store) -> None:
-    report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
+    report = report_of(store, None, "UTC")
     assert (report["jobs"]["total"], report["calls"]["total"], report["batches"]) == (0, 0, [])
+
+
+def test_a_day_is_that_of_placing_and_of_recording_where_placing_is_not_known(store: Store) -> None:
+    """Midnight in Santiago is at 04:00 UTC on that day."""
+    begin = datetime(2026, 7, 3, 4, tzinfo=UTC)
+    before = datetime(2026, 7, 3, 3, 59, 59, tzinfo=UTC)
+    last = datetime(2026, 7, 4, 3, 59, 59, tzinfo=UTC)
+    end = datetime(2026, 7, 4, 4, tzinfo=UTC)
+    moments = (before, begin, last, end)
+    store.results.table.insert_many(
+        [
+            *(
+                result("b1", "busy", placed_at=at, created_at=end, job_id=f"j{number}")
+                for number, at in enumerate(moments)
+            ),
+            *(
+                {"batch_id": "b1", "created_at": at, "job_id": f"old-{number}"}
+                for number, at in enumerate(moments)
+            ),
+        ]
+    )
+    store.jobs.insert_many(
+        [
+            {"job_id": name, "batch_id": "b1", "status": "done"}
+            for name in ("j0", "j1", "j2", "old-1", "other")
+        ]
+    )
+    store.jobs.table.insert_many(
+        [
+            {"batch_id": "b1", "status": "done", "paid": {"at": at, "amount": 10 + number, "currency": "CLP"}}
+            for number, at in enumerate(moments)
+        ]
+    )
+    only = DayRange.read(day="2026-07-03", first=None, last=None)
+    report = report_of(store, "b1", "America/Santiago", days=only)
+    assert report["calls"]["by_outcome"] == {"busy": 2, "unrecorded": 2}
+    assert report["jobs"]["total"] == 3
+    assert report["recovered"]["by_currency"] == [{"currency": "CLP", "amount": 23, "jobs": 2}]
+    assert [row["day"] for row in report["days"]] == ["2026-07-03"]

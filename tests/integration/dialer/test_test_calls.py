@@ -14,8 +14,8 @@ from speechaid.model.test_calls import TESTS, BatchTest
 from speechaid.retell.variables import own_variables
 from speechaid.store.jobs import Jobs, read_job
 from speechaid.store.queue_stats import QueueStats
-from speechaid.store.report_queries import query_report_figures
 from tests.support.common_stage import phone
+from tests.support.reports import report_of
 from tests.support.stage import Document, Stage
 
 BATCH = "batch-20260101-00000001"
@@ -94,11 +94,11 @@ def test_no_count_no_report_and_no_metric_of_campaigns_has_it(stage: Stage) -> N
     assert stage.store.jobs.counts_by_batch() == {}
     assert stage.store.jobs.counts() == {}
     for batch_id in (None, BATCH):
-        figures = query_report_figures(stage.store, batch_id=batch_id, zone="UTC")
-        assert not any(
-            (figures.outcomes, figures.attempts, figures.hours, figures.promises, figures.analyses)
-        )
-        assert not any(figures.jobs.values())
+        report = report_of(stage.store, batch_id)
+        assert (report["calls"]["total"], report["jobs"]["total"], report["promises"]["jobs"]) == (0, 0, 0)
+        tables = ("days", "hours", "attempts", "agents", "batches")
+        assert not any(report[table] for table in tables)
+        assert report["analyses"] == {"calls": 0, "successful": 0, "waiting": 0, "by_sentiment": {}}
     diagnostics = stage.store.diagnostics
     assert diagnostics.recent_calls(9) == []
     assert diagnostics.recent_outcomes(3600) == {}

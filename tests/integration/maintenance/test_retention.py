@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from speechaid.campaign.report import shape
 from speechaid.clock import SystemClock
 from speechaid.errors import StoreUnavailable
 from speechaid.maintenance import retention
@@ -17,8 +16,8 @@ from speechaid.maintenance.retention import Retention
 from speechaid.model.erasure import What
 from speechaid.store.analyses import WAIT
 from speechaid.store.erasures import Position
-from speechaid.store.report_queries import query_report_figures
 from tests.support.common_stage import phone
+from tests.support.reports import report_of
 from tests.support.stage import Document, Stage, settings_for
 
 BATCH = "batch-20260101-00000001"
@@ -81,8 +80,8 @@ def stored_texts(stage: Stage) -> str:
 
 
 def report(stage: Stage) -> Document:
-    figures = query_report_figures(stage.store, batch_id=BATCH, zone="America/Santiago", country="CL")
-    return {name: value for name, value in shape(figures).items() if name != "at"}
+    found = report_of(stage.store, BATCH, "America/Santiago", country="CL")
+    return {name: value for name, value in found.items() if name != "at"}
 
 
 def test_nothing_is_erased_where_no_span_is_set(stage: Stage) -> None:

@@ -79,7 +79,7 @@ class Asked:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.finds: list[tuple[Table, Document, dict[str, Any]]] = []
         self.pipelines: list[tuple[Table, list[Document], Any]] = []
-        find, find_one, aggregate = Table.find, Table.find_one, Table.aggregate
+        find, find_one, stream, aggregate = Table.find, Table.find_one, Table.stream, Table.aggregate
 
         def asked_find(table: Table, query: Document, **options: Any) -> Any:
             self.finds.append((table, query, options))
@@ -89,12 +89,17 @@ class Asked:
             self.finds.append((table, query, {"limit": 1}))
             return find_one(table, query, fields)
 
+        def asked_stream(table: Table, query: Document, **options: Any) -> Any:
+            self.finds.append((table, query, options))
+            return stream(table, query, **options)
+
         def asked_aggregate(table: Table, pipeline: list[Document], **options: Any) -> Any:
             self.pipelines.append((table, pipeline, options.get("hint")))
             return aggregate(table, pipeline, **options)
 
         monkeypatch.setattr(Table, "find", asked_find)
         monkeypatch.setattr(Table, "find_one", asked_one)
+        monkeypatch.setattr(Table, "stream", asked_stream)
         monkeypatch.setattr(Table, "aggregate", asked_aggregate)
 
     def explanations(self, database: Database[Document]) -> list[Document]:
@@ -180,6 +185,11 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
     "files that are named no longer": (lambda store: store.erasures.imports_before(store.now(), 9), 0),
     "jobs of a national id": (
         lambda store: store.people.find(store.people.of_id(["id:1"], ["1", 1], None), 9),
+        0,
+    ),
+    "jobs of an account": (lambda store: list(store.imports.jobs_of_account("acc-9")), SUSPENDED),
+    "jobs of known people in an account": (
+        lambda store: store.imports.jobs_of_people("acc-8", ["id:1", "tel:+12025550000"]),
         0,
     ),
     "jobs of a national id in an account": (

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from speechaid.campaign.report import shape
+from speechaid.campaign.report_reading import AccountFacts
 from speechaid.model.account import Reservation
 from speechaid.model.reading import Document, number
 from speechaid.protocol.money import exact_amount, money
 from speechaid.rules import metering
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
-from speechaid.store.report_queries import query_report_figures
 from tests.integration.control.test_commands import settings_for
 from tests.support.memory_mongo import MemoryMongo
+from tests.support.reports import report_of
 
 CALLS = 10_000
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -55,10 +56,12 @@ def test_the_report_of_ten_thousand_charges_of_a_tenth_is_a_thousand(
     account = {"account_id": "acme", "plan_type": "credit_based", "currency": "USD"}
     database.accounts.insert_one(account)
     result = {"account_id": "acme", "batch_id": "batch-1", "outcome": "answered", "cost": 0.1}
-    charged = {"charged": {"minutes": 0.0, "credit": 0.1}}
-    database.call_results.insert_many({**result, **charged, "dial_key": f"{call}"} for call in range(CALLS))
-    report = shape(query_report_figures(store, batch_id="batch-1", zone="UTC"))
+    price = {"charged": {"minutes": 0.0, "credit": 0.1}}
+    database.call_results.insert_many({**result, **price, "dial_key": f"{call}"} for call in range(CALLS))
+    accounts = {"acme": AccountFacts(zone=ZoneInfo("UTC"), currency="USD")}
+    report = report_of(store, "batch-1", accounts=accounts)
     assert (report["calls"]["total"], report["calls"]["cost"]) == (CALLS, 1000.0)
-    assert report["calls"]["charged"]["by_currency"] == [{"currency": "USD", "credit": 1000.0}]
+    (charged,) = report["calls"]["charged"]["by_currency"]
+    assert (charged["currency"], charged["credit"]) == ("USD", 1000.0)
     assert report["batches"][0]["cost"] == 1000.0
     store.close()

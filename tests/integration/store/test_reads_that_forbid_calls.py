@@ -103,9 +103,10 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     erasures.write_job_without_call erasures.write_line erasures.write_result
     erasures.write_result_without_call
     do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
-    do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    do_not_call.listed_lines do_not_call.people_size do_not_call.remove_person
+    operator_actions.cancel_jobs people.calls_of
     people.with_open_dial
-    operator_actions.mark_paid operator_actions.set_paid_amount
+    operator_actions.correct_paid_amount operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.release do_not_call.remove
     do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches
@@ -124,6 +125,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     logs.write_many operator_actions.cancel_waiting operator_actions.count
     operator_actions.count_never_called operator_actions.delete_never_called
     operator_actions.drop_request operator_actions.in_progress operator_actions.move
+    operator_actions.find_to_reset operator_actions.of_batch
     operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
     operator_actions.start_imported operator_actions.stuck operator_actions.waiting_for_retry
     operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone

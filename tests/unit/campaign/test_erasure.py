@@ -101,9 +101,17 @@ def test_each_field_that_speechaid_writes_stays_changes_or_goes() -> None:
     of_job = (imported() | fields).keys() - {verdict.NEXT_PHONE_INDEX}
     known = erasure.KEPT_OF_JOB | erasure.CHANGED_OF_JOB | OF_THE_PERSON | OF_A_CLAIM
     assert of_job - known == set()
-    assert result.keys() - erasure.KEPT_OF_RESULT - OF_THE_PERSON == set()
+    assert result.keys() - erasure.KEPT_OF_RESULT - {erasure.PROMISED} - OF_THE_PERSON == set()
     assert not erasure.KEPT_OF_JOB & OF_THE_PERSON
     assert not erasure.KEPT_OF_RESULT & OF_THE_PERSON
+
+
+def test_an_erased_result_keeps_what_was_promised_as_numbers_and_days() -> None:
+    _, result = decided()
+    assert result["promised"] == {"day": "4/12/2026", "amount": "900", "currency": "CLP"}
+    result["promised"]["amount"] = "Rosa pays 900"
+    kept = erasure.result_without_person(result, ERASURE)
+    assert kept["promised"] == {"day": "2026-12-04", "amount": erasure.UNREADABLE_PROMISE, "currency": "CLP"}
 
 
 def test_an_erased_job_keeps_what_reports_count_and_names_nobody() -> None:

@@ -26,6 +26,7 @@ from speechaid.rules.eligibility import (
     batch_has_room,
     batch_may_be_called,
     evaluate,
+    evaluate_start,
 )
 
 #: A Monday.
@@ -507,6 +508,33 @@ class TestBatchMayBeCalled:
         assert batch_may_be_called(None, None, DEFAULTS, NOON)
         without_batch = evaluated(job=job(batch_id=None), batch=None, defaults=at_night)
         assert without_batch.reason is Reason.OUTSIDE_WINDOW
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "chance"),
+    [
+        ({}, None, NOON),
+        ({"status": "suspended"}, Reason.ACCOUNT_INACTIVE, None),
+        ({"plan_type": "minutes_based", "minutes_remaining": 0}, Reason.NO_CREDIT, None),
+        ({"daily_call_limit": 1, "calls_today": 1}, Reason.DAILY_LIMIT, datetime(2026, 3, 3, tzinfo=UTC)),
+    ],
+)
+def test_the_start_of_a_paused_batch_depends_on_its_account(
+    fields: dict[str, Any], reason: Reason | None, chance: datetime | None
+) -> None:
+    start = evaluate_start(
+        batch(is_active=False, account_id="acme"), account(**fields), holds=(), defaults=DEFAULTS, now=NOON
+    )
+    assert (start.reason, start.next_eligible_at) == (reason, chance)
+
+
+def test_the_start_of_a_batch_waits_for_a_hold_and_for_its_window() -> None:
+    closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}, is_active=False)
+    start = evaluate_start(closed, account(), holds=(), defaults=DEFAULTS, now=NOON)
+    assert start.next_eligible_at == datetime(2026, 3, 2, 13, tzinfo=UTC)
+    fire = [Hold(scope="fleet", reason="fire")]
+    start = evaluate_start(closed, account(), holds=fire, defaults=DEFAULTS, now=NOON)
+    assert (start.reason, start.next_eligible_at) == (Reason.HELD, None)
 
 
 def test_a_check_names_field_value_and_what_is_allowed() -> None:

@@ -17,6 +17,8 @@ from speechaid.service.steps import (
     DIRECTORIES,
     LINK,
     MARK,
+    REPORT_TIMER,
+    REPORTS,
     SERVICE,
     SERVICE_DROP_IN,
     SETTINGS,
@@ -359,6 +361,18 @@ def test_an_operators_switch_of_the_backup_is_left_as_it_is() -> None:
     plan = install_plan(off, LIVE)
     assert not [command for command in commands(plan) if TIMER in command]
     assert f"the nightly backup is off: systemctl enable --now {TIMER}" in texts(plan, State.NOTE)
+
+
+def test_the_daily_reports_are_switched_on_by_an_operator_alone() -> None:
+    plan = install_plan(host(), LIVE)
+    assert UNIT_DIRECTORY / REPORT_TIMER in written(plan)
+    assert not [command for command in commands(plan) if REPORT_TIMER in command]
+    off = f"the daily reports in {REPORTS} are off: on one host, systemctl enable --now {REPORT_TIMER}"
+    assert off in texts(plan, State.NOTE)
+    on = after(plan, host(), enabled=frozenset({SERVICE, TIMER, REPORT_TIMER}))
+    assert off not in texts(install_plan(on, LIVE), State.NOTE)
+    assert off not in texts(install_plan(host(), SIMULATOR), State.NOTE)
+    assert f"systemctl disable --now {REPORT_TIMER}" in commands(uninstall_plan(on))
 
 
 def test_existing_settings_and_secrets_are_never_overwritten_and_what_differs_is_said() -> None:

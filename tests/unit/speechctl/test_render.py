@@ -578,7 +578,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
             "next_dial": None,
             "note": None,
         },
-        "job-1  March  cancelled: paid; paid 1000 CLP",
+        "job-1  March  cancelled: paid; paid 1,000 CLP",
     ),
     "opt-out": (
         {
