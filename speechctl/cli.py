@@ -16,6 +16,7 @@ from speechaid.protocol.messages import COMMANDS, CommandSpec, Kind, Runs
 from speechaid.protocol.text import encodable_text, printable_name
 from speechaid.protocol.translation import (
     ENGLISH,
+    N_,
     argparse_texts,
     reader_language,
     say,
@@ -242,13 +243,15 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
     if spec.name == "report" and (options.directory or options.replace):
         if options.output or not options.directory:
             message = (
-                "--replace is for --directory DIR"
+                say("--replace is for --directory DIR")
                 if options.replace
-                else "--output and --directory: give one"
+                else say("--output and --directory: give one")
             )
             raise CommandFailed(2, "bad_argument", message)
         if not Path(options.directory).is_dir():
-            raise CommandFailed(2, "bad_argument", f"{options.directory}: there is no such directory")
+            raise CommandFailed(
+                2, "bad_argument", say("{directory}: there is no such directory", directory=options.directory)
+            )
         return
     if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
         if options.format == "xlsx":
@@ -292,10 +295,10 @@ def _write_reports(
     from speechctl.sheets import SheetError
 
     sentences = {
-        Written.WRITTEN: "the report of {account} is written to {path}",
-        Written.REPLACED: "the report of {account} is written anew to {path}",
-        Written.KEPT: "{path} is there already, and stays: --replace writes it anew",
-        Written.EMPTY: "there was no call and no payment in {account}: no report is written",
+        Written.WRITTEN: N_("the report of {account} is written to {path}"),
+        Written.REPLACED: N_("the report of {account} is written anew to {path}"),
+        Written.KEPT: N_("{path} is there already, and stays: --replace writes it anew"),
+        Written.EMPTY: N_("there was no call and no payment in {account}: no report is written"),
     }
 
     def write(path: Path, report: dict[str, Any]) -> None:
@@ -312,14 +315,16 @@ def _write_reports(
             write=write,
             timeout_seconds=timeout_seconds,
         ):
-            path, account = printable_name(str(one.path)), one.account or "all accounts"
+            path, account = printable_name(str(one.path)), one.account or say("all accounts")
             reports.append({"account": one.account, "file": path, "state": one.state})
             if not as_json:
-                print(sentences[one.state].format(account=printable_name(account), path=path), flush=True)
+                print(say(sentences[one.state], account=printable_name(account), path=path), flush=True)
     except SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
-        raise CommandFailed(1, "refused", f"{exc.filename or options.directory}: {exc.strerror}") from exc
+        raise CommandFailed(
+            1, "refused", f"{exc.filename or options.directory}: {system_fault(exc)}"
+        ) from exc
     if as_json:
         _print_result(spec, {"reports": reports}, as_json=True)
     return 1 if any(row["state"] is Written.KEPT for row in reports) else 0

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from speechaid.campaign.number_formats import ShownNumber
-from speechaid.protocol.translation import say_later
+from speechaid.protocol.translation import say, say_later
 from speechaid.rules.currencies import CODES, DOLLAR_SIGN, LARGEST, OF_COUNTRY, PESOS, SYMBOLS, UNITS
 
 #: No amount of a person is written longer.
@@ -151,9 +151,15 @@ def _number_cell(cell: float, country: str) -> Amount | AmountFault:
         return named
     found = Amount(value=cell.rounded_value, currency=named.currency, may_be=named.may_be)
     if cell.form.divisor != 1:
-        return replace(found, assumed=f"the sheet shows it divided by {cell.form.divisor:,}")
+        return replace(
+            found, assumed=say("the sheet shows it divided by {divisor:,}", divisor=cell.form.divisor)
+        )
     exact = _short(round(Decimal(repr(float(cell))), _DECIMALS))
-    return found if found.value == exact else replace(found, assumed=f"the sheet shows {exact} so")
+    return (
+        found
+        if found.value == exact
+        else replace(found, assumed=say("the sheet shows {exact} so", exact=exact))
+    )
 
 
 @lru_cache(maxsize=256)  # a column has few formats

@@ -383,7 +383,13 @@ def _one_of_each(columns: Sequence[Column], mapped: Mapping[int, Column]) -> tup
                 )
                 kept.append(replace(other, role=Role.REFERENCE_NUMBER, why=why))
                 continue
-            kept.append(replace(other, role=Role.VARIABLE, why=f"{_shown(used.title)} is the {role}"))
+            kept.append(
+                replace(
+                    other,
+                    role=Role.VARIABLE,
+                    why=say("{title} is the {role}", title=_shown(used.title), role=role),
+                )
+            )
             remarks.append(_both_mean(role, used, other))
     return _without_parts_of_the_name(kept), remarks
 

@@ -25,6 +25,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.reading import number
 from speechaid.model.states import Priority
 from speechaid.protocol.money import PLACES
+from speechaid.protocol.translation import say
 from speechaid.rules import fair_share, metering, phones
 from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Evaluation
@@ -193,11 +194,11 @@ class _Inputs:
         preflight = self.preflight_of(job)
         choice = next_phone(self.worker_context, job, preflight)
         if not isinstance(choice, Choice) and choice.cause is RetryCause.SERVED:
-            schedule.skip(job, "already served")
+            schedule.skip(job, say("already served"))
         elif not isinstance(choice, Choice):
             schedule.skip(job, _no_phone(choice))
         elif choice.number in self.busy:
-            schedule.skip(job, "number in a live call")
+            schedule.skip(job, say("number in a live call"))
         else:
             due = max(self.now, job.reserved_until or self.now)
             evaluation = evaluate(self.worker_context, job, choice.number, preflight, at=due)
@@ -261,7 +262,7 @@ def _run(
             queue.append(dial)
             _postpone(queue, dial.job.account_id, evaluation.next_eligible_at)
         else:
-            schedule.skip(dial.job, f"{evaluation.reason} by then")
+            schedule.skip(dial.job, say("{reason} by then", reason=evaluation.reason))
         if not queue:
             del queues[selected.batch_id]
 
@@ -359,8 +360,8 @@ def _credit_by_currency(rows: Sequence[Result]) -> list[Result]:
 def _no_phone(step: NextStep) -> str:
     """Why a job has no phone to dial."""
     if step.cause is RetryCause.ON_DO_NOT_CALL_LIST:
-        return "its phones are on the do-not-call list"
-    return f"no phone: {step.cause}"
+        return say("its phones are on the do-not-call list")
+    return say("no phone: {cause}", cause=step.cause)
 
 
 def _waiting(context: HandlerContext, wanted: str | None) -> dict[str | None, int]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from speechaid.protocol.text import plural
-from speechaid.protocol.translation import N_, say
+from speechaid.protocol.translation import N_, current_language, say
 
 __all__ = [
     "as_words",
@@ -26,6 +26,8 @@ __all__ = [
     "zone_name",
 ]
 
+#: A time as it is written in each language; what is typed is ISO 8601 in all of them.
+_TIME_FORMATS: Final = {"en": "%Y-%m-%d %H:%M:%S", "es": "%d-%m-%Y %H:%M:%S"}
 #: Batches that a line names.
 _NAMED: Final = 3
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
@@ -73,7 +75,7 @@ def local_time(value: object) -> str:
         return str(value)
     if moment.tzinfo is None:
         return str(value)
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone().strftime(_TIME_FORMATS[current_language()])
 
 
 def local_time_with_zone(value: object) -> str:
@@ -122,7 +124,7 @@ def pause_text(pause: Mapping[str, Any] | None, *, cancelled: bool = False) -> s
         state = say("cancelled by {by}", by=by) if by else say("cancelled")
     else:
         state = say("paused by {by}", by=by) if by else say("paused")
-    return f"{state}: {reason}" if reason else state
+    return f"{state}: {say(str(reason))}" if reason else state
 
 
 def priority_text(row: Mapping[str, Any]) -> str:

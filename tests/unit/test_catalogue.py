@@ -35,16 +35,12 @@ _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}|%\(\w+\)[rs]|%[rs]")
 #: What people read and what is not made to be translated yet: packages and modules.
 STILL_IN_ENGLISH: Final = frozenset(
     {
-        "speechaid/campaign",
-        "speechaid/check",
-        "speechaid/cli.py",
-        "speechaid/commands",
-        "speechaid/rules",
+        # What it prints besides its help: install-service and uninstall-service.
         "speechaid/service",
-        "speechaid/settings",
-        "speechctl/render/people.py",
-        "speechctl/render/report.py",
-        "speechctl/render/test_calls.py",
+        # Files for others: the report as Markdown and as a workbook, the rows of exports.
+        "speechaid/campaign/export_rows.py",
+        "speechaid/campaign/report_markdown.py",
+        "speechctl/report_sheets.py",
         "speechctl/sheets.py",
     }
 )
@@ -64,6 +60,48 @@ READ_BY_PEOPLE: Final = (
 FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     # The manual's parts of a table of commands, which the catalogue reads itself.
     "speechaid/protocol/commands.py": frozenset({"*"}),
+    # Titles, words and names of fields to recognise.
+    "speechaid/campaign/erasure.py": frozenset({"*"}),
+    "speechaid/campaign/titles.py": frozenset({"*"}),
+    "speechaid/campaign/words_for_nothing.py": frozenset({"*"}),
+    "speechaid/rules/spoken.py": frozenset({"*"}),
+    # Declarations for the page of settings; of these the catalogue reads what is allowed.
+    "speechaid/settings/fields.py": frozenset({"*"}),
+    "speechaid/settings/groups.py": frozenset({"*"}),
+    "speechaid/settings/table.py": frozenset({"*"}),
+    # Patterns; and Retell's own words beside them.
+    "speechaid/campaign/dates.py": frozenset(
+        {
+            r"(?:[t ,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?"
+            r"(?: ?[ap]\.? ?m\.?)?(?: ?(?:z|utc|[+-]\d{2}:?\d{2}))?)?"
+        }
+    ),
+    "speechaid/rules/refusals.py": frozenset({"*"}),
+    # What notes beside numbers say.
+    "speechaid/rules/numbers.py": frozenset(
+        {
+            *("no corresponde", "no molestar", "no es", "no contactar", "do not call", "nao ligar"),
+            *("no existe", "no pertenece", "no llamar"),
+        }
+    ),
+    "speechaid/rules/alerts.py": frozenset({"on (instance, job)"}),
+    # Commands and options.
+    "speechaid/campaign/importer.py": frozenset({"--map 'TITLE=ROLE'", "--refuse {}", "--accept {}"}),
+    "speechaid/commands/batch_start.py": frozenset(
+        {
+            *("edit-account {account}", "edit-account {account} --plan PLAN", "top-up {account}"),
+            *("edit-account {account} --status active", "create-account {account}"),
+        }
+    ),
+    # Stored: names, authors, reasons.
+    "speechaid/campaign/columns.py": frozenset({"numero {}"}),
+    "speechaid/campaign/rows.py": frozenset({"line {}"}),
+    "speechaid/commands/audit.py": frozenset({"unknown client", "{} (uid {})", "uid {}", "{} (key, {})"}),
+    "speechaid/commands/delete_batch.py": frozenset({"being deleted"}),
+    "speechaid/commands/dry_run.py": frozenset({"speechaid/{} (clerk)"}),
+    "speechaid/commands/read_records.py": frozenset({"uid {}", "key {}"}),
+    "speechaid/commands/redial.py": frozenset({"{} - redial {}"}),
+    "speechaid/cli.py": frozenset({"speechaid: {}", "speechaid {}", "the settings of one host"}),
     # Shell scripts.
     "speechctl/completion.py": frozenset({"*"}),
     # Greetings and errors of ZeroMQ's wire protocol, for the log.
@@ -77,7 +115,9 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/protocol/messages.py": frozenset({"key {}", "pid {}", "route {}"}),
 }
 #: Functions whose texts no person reads, or that get a whole table of them.
-_NOT_SAID: Final = frozenset({*KEYWORDS, "table", "compile", "getattr", "strftime", "NewType", "TypeVar"})
+_NOT_SAID: Final = frozenset(
+    {*KEYWORDS, "table", "compile", "getattr", "strftime", "NewType", "TypeVar", "_spelling"}
+)
 _LOG_METHODS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical", "event"})
 
 
@@ -227,6 +267,11 @@ def _not_said(node: ast.AST) -> Iterator[ast.AST]:
     """Texts below a node that are no sentences of their own."""
     if isinstance(node, ast.JoinedStr):
         yield from (part for part in node.values if isinstance(part, ast.Constant))
+    elif isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "StrEnum" for base in node.bases):
+        # The catalogue reads the members of enumerations itself.
+        yield from (
+            part for member in node.body if isinstance(member, ast.Assign) for part in ast.walk(member)
+        )
     elif isinstance(node, ast.Dict):
         yield from (key for key in node.keys if key is not None)
     elif isinstance(node, ast.Expr):
