@@ -16,6 +16,7 @@ from typing import Final
 import pytest
 from babel.messages.catalog import Catalog, Message
 
+from speechaid.campaign.dates import _TIME
 from speechaid.protocol.translation import ENGLISH, LANGUAGES
 from tools.catalogue import (
     KEYWORDS,
@@ -70,13 +71,9 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/settings/groups.py": frozenset({"*"}),
     "speechaid/settings/table.py": frozenset({"*"}),
     # Patterns; and Retell's own words beside them.
-    "speechaid/campaign/dates.py": frozenset(
-        {
-            r"(?:[t ,]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?"
-            r"(?: ?[ap]\.? ?m\.?)?(?: ?(?:z|utc|[+-]\d{2}:?\d{2}))?)?"
-        }
-    ),
+    "speechaid/campaign/dates.py": frozenset({_TIME}),
     "speechaid/rules/refusals.py": frozenset({"*"}),
+    "speechaid/rules/outcomes.py": frozenset({"call {} is {}: it has not ended"}),
     # What notes beside numbers say.
     "speechaid/rules/numbers.py": frozenset(
         {
@@ -269,9 +266,12 @@ def _not_said(node: ast.AST) -> Iterator[ast.AST]:
         yield from (part for part in node.values if isinstance(part, ast.Constant))
     elif isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "StrEnum" for base in node.bases):
         # The catalogue reads the members of enumerations itself.
-        yield from (
-            part for member in node.body if isinstance(member, ast.Assign) for part in ast.walk(member)
-        )
+        members = [member for member in node.body if isinstance(member, ast.Assign)]
+        yield from (part for member in members for part in ast.walk(member))
+    elif (isinstance(node, ast.FunctionDef) and "promql" in node.name) or (
+        isinstance(node, ast.keyword) and node.arg == "promql"
+    ):
+        yield from ast.walk(node)
     elif isinstance(node, ast.Dict):
         yield from (key for key in node.keys if key is not None)
     elif isinstance(node, ast.Expr):
