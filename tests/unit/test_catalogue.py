@@ -281,9 +281,13 @@ def _not_said(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.AnnAssign):
         yield from ast.walk(node.annotation)
     elif isinstance(node, ast.Call):
-        function = node.func
-        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        if name in _LOG_METHODS and isinstance(function, ast.Attribute):
-            yield from ast.walk(node)
-        elif name in _NOT_SAID:
-            yield from (argument for argument in node.args if _text(argument) is not None)
+        yield from _not_said_in_call(node)
+
+
+def _not_said_in_call(node: ast.Call) -> Iterator[ast.AST]:
+    function = node.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name in _LOG_METHODS and isinstance(function, ast.Attribute):
+        yield from ast.walk(node)
+    elif name in _NOT_SAID:
+        yield from (argument for argument in node.args if _text(argument) is not None)
