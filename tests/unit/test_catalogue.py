@@ -38,11 +38,9 @@ STILL_IN_ENGLISH: Final = frozenset(
     {
         # What it prints besides its help: install-service and uninstall-service.
         "speechaid/service",
-        # Files for others: the report as Markdown and as a workbook, the rows of exports.
+        # Files for others: the report as Markdown, the rows of exports.
         "speechaid/campaign/export_rows.py",
         "speechaid/campaign/report_markdown.py",
-        "speechctl/report_sheets.py",
-        "speechctl/sheets.py",
     }
 )
 #: Packages whose sentences people read.
@@ -104,6 +102,8 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     # Greetings and errors of ZeroMQ's wire protocol, for the log.
     "speechaid/protocol/zmtp.py": frozenset({"*"}),
     "speechctl/connection_faults.py": frozenset({"systemctl start speechaid", "speechaid run", "uid {}"}),
+    # A format of a cell.
+    "speechctl/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
     "speechctl/cli.py": frozenset({"speechctl {}"}),
     "speechctl/parser.py": frozenset({"speechctl: {}\n"}),
     # Options of a command.
