@@ -208,9 +208,10 @@ def read_wire_text(text: str) -> str:
     if not text.startswith(_MARK):
         return text
     try:
-        return _unpacked(json.loads(text.removeprefix(_MARK)))
+        read = _unpacked(json.loads(text.removeprefix(_MARK)))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return text.removeprefix(_MARK)
+    return read if isinstance(read, str) else text.removeprefix(_MARK)
 
 
 def _packed(value: object) -> object:

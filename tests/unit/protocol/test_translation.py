@@ -5,21 +5,27 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from enum import StrEnum
 
 import pytest
 
 from speechaid.protocol.messages import Refusal, decode_request, encode, encode_refusal
+from speechaid.protocol.money import money
 from speechaid.protocol.translation import (
+    Capitalised,
     Translatable,
     argparse_texts,
     in_language,
     joined,
     language_of,
+    read_wire_text,
     reader_language,
     say,
+    say_later,
     say_n,
     translated,
     use_language,
+    wire_text,
 )
 
 
@@ -146,3 +152,76 @@ def test_the_words_of_argparse_are_translated_while_it_is_used(monkeypatch: pyte
     with argparse_texts():
         assert parser.format_usage().startswith("uso: ")
     assert parser.format_usage().startswith("usage: ")
+
+
+class _Why(StrEnum):
+    """An enumeration of sentences, as of what is wrong with a cell."""
+
+    SUM = "this is not a sum of money"
+    CODE = "busy"
+
+
+def test_a_sentence_of_an_enumeration_is_translated_and_a_code_is_not() -> None:
+    assert in_language(_Why.SUM, "es") == "esto no es una suma de dinero"
+    assert in_language(_Why.CODE, "es") == "busy"
+    assert in_language(say("{title}: {why}", title="monto", why=_Why.SUM), "es") == (
+        "monto: esto no es una suma de dinero"
+    )
+
+
+def test_a_capital_letter_is_that_of_the_translation() -> None:
+    text = say("{status}; it {resumption}", status=Capitalised(say("suspended")), resumption="ok")
+    assert text == "Suspended; it ok"
+    assert in_language(text, "es") == "Suspendido; ok"
+
+
+def test_sums_have_the_signs_of_the_language() -> None:
+    text = say("cost {RETELL_CURRENCY} at Retell{each}", RETELL_CURRENCY=money(1234.5, "USD"), each="")
+    assert text == "cost 1,234.50 USD at Retell"
+    assert in_language(text, "es") == "costo 1.234,50 USD en Retell"
+
+
+def test_a_constant_is_translatable_in_a_process_with_one_reader() -> None:
+    use_language("es")
+    assert in_language(say_later("Stop the daemon?"), "es") == "¿Detener el servicio?"
+    assert say("{name}: {fault}", name="x", fault=say_later("Stop the daemon?")) == "x: ¿Detener el servicio?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "as it is",
+        say("Stop the daemon?"),
+        say_n("{count} bad row, not imported:", "{count} bad rows, not imported:", 2),
+        say("{title}: {why}", title="{monto}", why=_Why.SUM),
+        say("{number:.1f} MB", number=1.25),
+        say("{exc}", exc=ValueError(say("Stop the daemon?"))),
+        joined("; ", [say("Stop the daemon?"), "x"]),
+        _Why.SUM,
+    ],
+)
+def test_a_text_from_a_child_process_stays_translatable(text: str) -> None:
+    read = read_wire_text(json.loads(json.dumps(wire_text(text))))
+    assert read == text
+    assert in_language(read, "es") == in_language(text, "es")
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        ["english", "{a.__class__}", {"a": "x"}, None, 1],
+        ["english", "{a[0]}", {"a": "x"}, None, 1],
+        ["english", "{a:>{b}}", {"a": "x", "b": 9}, None, 1],
+        ["english", "{a:999999999}", {"a": "x"}, None, 1],
+        ["english", "{a}", {"a": "x"}, "{a.__class__}", 2],
+    ],
+)
+def test_a_template_that_is_none_of_ours_is_not_filled(packed: list[object]) -> None:
+    assert read_wire_text("\x1e" + json.dumps(packed)) == "english"
+
+
+@pytest.mark.parametrize(
+    "packed", ["[", "{}", "[1]", '["a", "b", null, null, 1]', '["a", "{x}", {}, null, 1]']
+)
+def test_a_packed_text_that_cannot_be_read_becomes_a_plain_text(packed: str) -> None:
+    assert isinstance(read_wire_text("\x1e" + packed), str)
