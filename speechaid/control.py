@@ -35,7 +35,7 @@ from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
-from speechaid.protocol.translation import translated
+from speechaid.protocol.translation import say, translated
 from speechaid.protocol.zmtp import Message
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
@@ -287,14 +287,19 @@ class ControlSocket:
     def _read(self, parts: tuple[bytes, ...], count: int, peer: Peer, route: bytes) -> Request | None:
         decoded: Request | Refusal
         if not 1 <= count <= 2:
-            text = f"a request has one frame of JSON and at most one with a file, not {count} frames"
+            text = say(
+                "a request has one frame of JSON and at most one with a file, not {number} frames",
+                number=count,
+            )
             decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=text)
         else:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
             if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                text = (
-                    f"{decoded.command.name} needs {decoded.command.access} access, and this client has"
-                    f" {peer.access}"
+                text = say(
+                    "{command} needs {needed} access, and this client has {access}",
+                    command=decoded.command.name,
+                    needed=decoded.command.access,
+                    access=peer.access,
                 )
                 decoded = Refusal(
                     id=decoded.id, code=ErrorCode.FORBIDDEN, message=text, language=decoded.language
@@ -335,7 +340,8 @@ class ControlSocket:
             fault = Refusal(
                 id=request.id,
                 code=ErrorCode.INTERNAL,
-                message="done, but the answer cannot be written as JSON",
+                message=say("done, but the answer cannot be written as JSON"),
+                language=request.language,
             )
             message = messages.encode_refusal(fault)
         return self._send(request.route, message, of_stream=of_stream)

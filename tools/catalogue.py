@@ -39,6 +39,7 @@ _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
     *(*SuspendReason, "paid"),
     *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
+    *("state directory", "database directory", "log"),
 )
 #: The checks of ``speechaid check`` and of ``explain`` by their names in JSON, and the levels of the first.
 _CHECKS: Final = (

@@ -95,8 +95,14 @@ class Translatable(str):
         return text
 
     def in_language(self, language: str) -> str:
-        """The text in this language; its values that are translatable, too."""
-        return _sentence(self._msgid, self._values, self._many, self._number, language)
+        """The text in this language; its values that are translatable, too.
+
+        In English where a translation cannot be filled: a broken catalogue must not cost an answer.
+        """
+        try:
+            return _sentence(self._msgid, self._values, self._many, self._number, language)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+            return str.__str__(self)
 
     def parts(self, pack: Callable[[object], object]) -> tuple[str, dict[str, object], str | None, int]:
         """What ``of`` makes it from, each value packed: sentence, values, plural and number."""

@@ -138,7 +138,7 @@ def _warnings(result: Result) -> list[Block]:
     lines += [
         say(
             "! the disk of the {of} is full: {free_mb} MiB free in {path} (free space)",
-            of=disk["of"],
+            of=say(disk["of"]),
             free_mb=disk["free_mb"],
             path=disk["path"],
         )

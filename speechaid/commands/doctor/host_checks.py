@@ -200,7 +200,7 @@ def _disk(disk: Mapping[str, Any]) -> Findings:
         if disk["free_mb"] < LITTLE_SPACE_MB:
             yield warning(
                 "disk_filling",
-                say("the disk of the {of} is filling up", of=disk["of"]),
+                say("the disk of the {of} is filling up", of=say(disk["of"])),
                 text,
                 say("free disk space: while the disk is full, no call can be recorded and none is placed")
                 if holds_results
@@ -211,7 +211,10 @@ def _disk(disk: Mapping[str, Any]) -> Findings:
     elif holds_results:
         yield fault(
             "disk_full",
-            say("the disk of the {of} is full: calls that cannot be recorded are not placed", of=disk["of"]),
+            say(
+                "the disk of the {of} is full: calls that cannot be recorded are not placed",
+                of=say(disk["of"]),
+            ),
             text,
             say("free disk space; calling then resumes automatically"),
         )
@@ -221,7 +224,7 @@ def _disk(disk: Mapping[str, Any]) -> Findings:
             say(
                 "the disk of the {of} is full: hold, drain and paused workers may not be saved, and"
                 " a restart loses them then; calls go on",
-                of=disk["of"],
+                of=say(disk["of"]),
             ),
             text,
             say("free disk space; what was ordered is then saved by itself"),
