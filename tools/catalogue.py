@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -32,12 +31,14 @@ from speechaid.rules.check_findings import Level
 from speechaid.settings.table import DECLARATIONS
 
 ROOT: Final = Path(__file__).parents[1]
-#: What marks a sentence, and which arguments are its texts.
-KEYWORDS: Final = {"say": None, "say_later": None, "say_n": (1, 2), "N_": None}
+#: What marks a sentence, and how many of its first arguments are its texts.
+KEYWORDS: Final = {"say": 1, "say_later": 1, "say_n": 2, "N_": 1}
 #: Codes that ``speechctl.render.text.as_words`` shows as words, beside those in its own package.
 _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
-    *(*SuspendReason, "paid"),
+    *(*SuspendReason, "paid", "topup", "attempt", "hour"),
+    *("batch id", "account id", "max attempts", "suspend reason", "last error", "dni", "dead phones"),
+    *("crashes", "due at", "lease until", "call id", "next phone"),
     *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
     *("state directory", "database directory", "log"),
 )
@@ -116,6 +117,15 @@ def collect_sentences() -> Iterator[Sentence]:
     yield from (Sentence(declared.allowed, None, "speechaid/settings/groups.py") for declared in DECLARATIONS)
     yield from (Sentence(name, None, "speechaid/rules/check_findings.py") for name in _CHECKS)
     yield from (Sentence(str(code).replace("_", " "), None, "speechaid/model") for code in _CODES)
+    yield from (
+        # As speechctl.render.text.counted_words shows counts by status.
+        Sentence(
+            f"{{count}} {status.replace('_', ' ')}",
+            f"{{count}} {status.replace('_', ' ')}",
+            "speechaid/model",
+        )
+        for status in (*JobStatus, "scheduled")
+    )
     yield from (Sentence(one, many, "argparse") for one, many in _OF_ARGPARSE)
     yield from (Sentence(os.strerror(number), None, "errno") for number in _ERRORS)
 
@@ -126,11 +136,15 @@ def has_words(text: str) -> bool:
 
 
 def _marked(path: Path, file: str) -> Iterator[Sentence]:
-    with path.open("rb") as source:
-        for _, found, _, _ in extract("python", source, KEYWORDS):
-            texts = (found,) if isinstance(found, str) else found
-            if has_words(texts[0]):
-                yield Sentence(texts[0], texts[1] if len(texts) > 1 else None, file)
+    # Not by Babel's extraction, which overlooks what stands within an f-string.
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+        if not isinstance(node, ast.Call) or name not in KEYWORDS:
+            continue
+        given = [part.value for part in node.args if isinstance(part, ast.Constant)][: KEYWORDS[name]]
+        texts = [text for text in given if isinstance(text, str)]
+        if texts and has_words(texts[0]):
+            yield Sentence(texts[0], texts[1] if len(texts) > 1 else None, file)
 
 
 def _of_tables(path: Path, file: str) -> Iterator[Sentence]:
@@ -139,6 +153,9 @@ def _of_tables(path: Path, file: str) -> Iterator[Sentence]:
         return
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "table":
+            title_of_table = node.args[0]
+            if isinstance(title_of_table, ast.Constant) and title_of_table.value:
+                yield Sentence(str(title_of_table.value), None, file)
             for part in ast.walk(node.args[1]):
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
                     for name in part.value.split():

@@ -324,7 +324,8 @@ def _local(value: object, language: str) -> object:
         return in_language(value, language)
     if isinstance(value, Capitalised):
         return value.in_language(language)
-    return _SpanishNumber(value) if isinstance(value, float | Decimal) else value
+    is_number = isinstance(value, float | Decimal | int) and not isinstance(value, bool)
+    return _SpanishNumber(value) if is_number else value
 
 
 @dataclass(frozen=True)
@@ -342,14 +343,19 @@ class Capitalised:
         return self.in_language(_Reader.language)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _SpanishNumber:
     """A number that is written with a decimal comma, whatever the format."""
 
-    value: float | Decimal
+    value: float | Decimal | int
+
+    def __str__(self) -> str:
+        return format(self, "")
 
     def __format__(self, spec: str) -> str:
         return format(self.value, spec).translate(_SPANISH_SIGNS)
+
+    __repr__ = __str__
 
 
 @cache

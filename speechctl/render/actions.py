@@ -6,7 +6,7 @@ from typing import Final
 
 from speechaid.protocol.translation import say, say_n
 from speechctl.render.blocks import Block, Result, table
-from speechctl.render.text import as_words, local_time
+from speechctl.render.text import as_words, counted_words, local_time
 
 _MAX_SHOWN: Final = 20
 
@@ -58,9 +58,7 @@ def cancel_batch(result: Result) -> list[Block]:
     """The result of ``cancel-batch``."""
     name = f"{result['batch_id']} ({result['name']})" if result.get("name") else result["batch_id"]
     if result["dry_run"]:
-        jobs = ", ".join(f"{count} {as_words(word)}" for word, count in result["jobs"].items()) or say(
-            "no jobs"
-        )
+        jobs = counted_words(result["jobs"]) or say("no jobs")
         return [say("{name} has {jobs}; nothing was changed", name=name, jobs=jobs)]
     later = int(result["when_their_calls_end"])
     lines: list[Block] = [

@@ -19,7 +19,7 @@ def alerts(result: Result) -> list[Block]:
                 text=say(
                     "{alert} ({severity}) since {local_time_with_zone}",
                     alert=row["alert"],
-                    severity=row["severity"],
+                    severity=say(row["severity"]),
                     local_time_with_zone=local_time_with_zone(row["since"]),
                 )
             ),
@@ -29,7 +29,7 @@ def alerts(result: Result) -> list[Block]:
             "",
         ]
     if quiet:
-        rows = [[row["alert"], row["severity"], row["meaning"]] for row in quiet]
+        rows = [[row["alert"], say(row["severity"]), row["meaning"]] for row in quiet]
         blocks.append(table("quiet", "alert severity meaning", rows))
     return blocks
 

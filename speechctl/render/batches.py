@@ -10,7 +10,7 @@ from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.actions import left_out_line
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
-    as_words,
+    counted_words,
     duration,
     erased_text,
     local_time,
@@ -44,7 +44,7 @@ def batch(result: Result) -> list[Block]:
     if result.get("cancelled") is None:
         first = str(result["first_calls"]["text"])
         blocks.append(first if result["active"] else say("after resume-batch: {first}", first=first))
-    jobs = ", ".join(f"{count} {as_words(word)}" for word, count in result["jobs"].items())
+    jobs = counted_words(result["jobs"])
     cost = money(result["cost"] or 0, RETELL_CURRENCY)
     talked = say(
         "{plain_amount} minutes, {cost} at Retell",

@@ -27,6 +27,7 @@ from speechctl.render.text import (
     ERASED_WORDS,
     as_words,
     cause_text,
+    counted_words,
     dials_first,
     duration,
     erased_text,
@@ -427,7 +428,7 @@ def _batch_name(result: Result) -> str:
 
 
 def _counts(counts: Result) -> str:
-    return ", ".join(f"{number} {as_words(word)}" for word, number in counts.items()) or say("none")
+    return counted_words(counts) or say("none")
 
 
 def _fields(result: Result) -> list[Block]:

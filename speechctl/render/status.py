@@ -14,6 +14,7 @@ from speechctl.render.alerts import summary_of
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
+    counted_words,
     duration,
     local_time,
     local_time_with_zone,
@@ -279,7 +280,7 @@ def _database_line(database: Result, read_at: str | None) -> str:
 
 def _queue_line(result: Result) -> str:
     queue = sorted(result["queue"].items(), key=lambda item: _QUEUE_ORDER.get(item[0], len(_QUEUE_ORDER)))
-    counts = ", ".join(f"{number} {as_words(name)}" for name, number in queue) or say("none")
+    counts = counted_words(dict(queue)) or say("none")
     older = (
         say(", before the last command; counting takes long") if result.get("counted_before_command") else ""
     )

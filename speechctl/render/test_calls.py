@@ -166,7 +166,9 @@ def test_number_add(result: Result) -> list[Block]:
     )
     marks = _marks(result)
     return [
-        f"{result['number']} {again or say('may get test calls{of_account}', of_account=of_account)}",
+        f"{result['number']} {again}"
+        if again
+        else say("{number} may get test calls{of_account}", number=result["number"], of_account=of_account),
         *([say("! it is {marks}", marks=marks)] if marks else []),
     ]
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from speechaid.protocol.text import plural
-from speechaid.protocol.translation import N_, current_language, say
+from speechaid.protocol.translation import N_, current_language, say, say_n
 
 __all__ = [
     "as_words",
     "cause_text",
+    "counted_words",
     "dials_first",
     "duration",
     "erased_text",
@@ -104,6 +105,16 @@ def with_local_times(sentence: str) -> str:
 def as_words(code: object) -> str:
     """A status or outcome as words: ``in progress``."""
     return say(str(code).replace("_", " "))
+
+
+def counted_words(counts: Mapping[str, Any], separator: str = ", ") -> str:
+    """Counts by status: ``5 pending, 2 in progress``; empty without any."""
+    return separator.join(_counted(code, number) for code, number in counts.items())
+
+
+def _counted(code: object, number: int) -> str:
+    sentence = "{count} " + str(code).replace("_", " ")
+    return say_n(sentence, sentence, number)
 
 
 def cause_text(cause: object) -> str:
