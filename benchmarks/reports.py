@@ -27,12 +27,14 @@ Document = dict[str, Any]
 
 SIZES = (100_000,)
 PORTION = 2_000
+#: Documents of one command.
+LARGEST_INSERT = 500
 NAME = "speechaid_bench_reports"
 BATCHES = 20
 #: Account, zone and currency.
 ACCOUNTS = (("acc-cl", "America/Santiago", "CLP"), ("acc-mx", "America/Mexico_City", "MXN"))
 OUTCOMES = ("answered", "no_answer", "no_answer", "busy", "voicemail")
-TRANSCRIPT = "Agent: Buenas tardes, le llamo por un saldo pendiente. User: Sí, con él habla. " * 25
+TRANSCRIPT = "Agent: Buenas tardes, le llamo por un saldo pendiente. User: Sí, con él habla. " * 8
 #: Each as it is typed.
 QUERIES: Mapping[str, tuple[str, Document]] = {
     "report of everything": ("report", {}),
@@ -133,8 +135,8 @@ def load(database: Any, count: int, now: datetime) -> int:
 def _insert(database: Any, jobs: list[Document], results: list[Document]) -> int:
     count = len(results)
     for collection, documents in (("jobs", jobs), ("call_results", results)):
-        if documents:
-            database[collection].insert_many(documents, ordered=False)
+        for begin in range(0, count if documents is results else len(jobs), LARGEST_INSERT):
+            database[collection].insert_many(documents[begin : begin + LARGEST_INSERT], ordered=False)
         documents.clear()
     return count
 

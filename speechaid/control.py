@@ -16,6 +16,7 @@ import fcntl
 import json
 import logging
 import os
+import pwd
 import select
 import stat
 import time
@@ -29,7 +30,8 @@ import pydantic_core
 
 from speechaid.control_sockets.clients import ClientConnections, Connection, client_of
 from speechaid.control_sockets.relay import RelayProcess, TcpAccess
-from speechaid.errors import ControlError
+from speechaid.control_sockets.rights import missing_right, with_rights
+from speechaid.errors import ConfigError, ControlError
 from speechaid.fleet.interfaces import Readable
 from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
@@ -37,6 +39,7 @@ from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
 from speechaid.protocol.translation import say, translated
 from speechaid.protocol.zmtp import Message
+from speechaid.settings import Settings
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
 
@@ -62,8 +65,17 @@ class ControlSocket:
         ControlError: another daemon holds the socket, or it cannot be made; the text says why.
     """
 
-    def __init__(self, path: Path, tcp: TcpAccess | None = None) -> None:
+    def __init__(self, path: Path, tcp: TcpAccess | None = None, *, web_uid: int | None = None) -> None:
+        """Bind the socket.
+
+        Args:
+            path: of the socket.
+            tcp: how clients on the network are let in; None: there are none.
+            web_uid: of the user whose processes are believed on whose behalf they ask; this process' own
+                unless given.
+        """
         self.path = path
+        self._web_uid = os.geteuid() if web_uid is None else web_uid
         _prepare_directory(path)
         with contextlib.ExitStack() as opened:
             self._lock = _take_lock(path)
@@ -294,16 +306,12 @@ class ControlSocket:
             decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=text)
         else:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
-            if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                text = say(
-                    "{command} needs {needed} access, and this client has {access}",
-                    command=decoded.command.name,
-                    needed=decoded.command.access,
-                    access=peer.access,
-                )
-                decoded = Refusal(
-                    id=decoded.id, code=ErrorCode.FORBIDDEN, message=text, language=decoded.language
-                )
+            if isinstance(decoded, Request):
+                asked_for = decoded.peer.on_behalf
+                peer = with_rights(peer, asked_for, web_uid=self._web_uid, own_uid=os.geteuid())
+                lacks = missing_right(decoded, peer, asked_for)
+                if lacks is not None:
+                    decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks, language=decoded.language)
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
             return None
@@ -354,6 +362,19 @@ class ControlSocket:
         if self._undeliverable.get(route, True) is None:
             return None
         return self._clients.send(number, (of_relay, message), of_stream=of_stream)
+
+
+def web_uid(settings: Settings) -> int | None:
+    """The uid of ``SPEECHAID_WEB_USER``; None where it is not set.
+
+    Raises:
+        ConfigError: this machine has no such user.
+    """
+    name = settings.control.web_user
+    try:
+        return None if name is None else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise ConfigError([f"SPEECHAID_WEB_USER={name}: this machine has no such user"]) from None
 
 
 def _route(connection: Connection) -> bytes:

@@ -16,7 +16,7 @@ from speechaid.clock import SystemClock
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.commands.interfaces import DaemonControl, Result
-from speechaid.control import ControlSocket
+from speechaid.control import ControlSocket, web_uid
 from speechaid.control_sockets.relay import tcp_access
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
@@ -68,7 +68,10 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
     with contextlib.ExitStack() as cleanup:
         # Closed in reverse: the database thread still writes to the database, and clients may ask until the
         # end. What is opened is registered in the same line: whatever fails next, it is closed.
-        control = _own(cleanup, ControlSocket(settings.control.socket, tcp_access(settings)))
+        control = _own(
+            cleanup,
+            ControlSocket(settings.control.socket, tcp_access(settings), web_uid=web_uid(settings)),
+        )
         monitoring = _own(cleanup, Monitoring(settings))
         database, settings = _start_database(cleanup, settings)
         store = _own(cleanup, connect(settings.database))
@@ -324,7 +327,7 @@ def _start_database(
     directory = settings.database.embedded_directory
     if directory is None:
         return None, settings
-    database = EmbeddedDatabase(directory)
+    database = EmbeddedDatabase(directory, campaigns=settings.database.name)
     cleanup.callback(_close, database.stop)
     database.start()
     return database, _with_address(settings, database)

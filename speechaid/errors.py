@@ -50,6 +50,26 @@ class NotFound(StoreError):  # noqa: N818 - as above
     """No such document; the text names it."""
 
 
+class LoginRefused(SpeechaidError):  # noqa: N818 - a regular answer
+    """Name or password is wrong, or the user is disabled: the text does not say which."""
+
+
+class TooManyTries(LoginRefused):
+    """Too many logins have failed for this user or from this address.
+
+    Attributes:
+        seconds: the next try is looked at after so many seconds.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many failed logins: try again later")
+        self.seconds = seconds
+
+
+class LoginsBusy(SpeechaidError):  # noqa: N818 - a condition, not a mistake
+    """Too many passwords are being checked just now; the same login may succeed later."""
+
+
 class ControlError(SpeechaidError):
     """A control request was refused, or the daemon could not be asked."""
 

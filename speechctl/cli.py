@@ -136,6 +136,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     if spec.runs is Runs.CLIENT:
         return _run_locally(spec, options, as_json=as_json)
     _make_key(options)
+    _take_password(spec, options)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
     _validate(spec, args, attachment)
@@ -197,6 +198,18 @@ def _make_key(options: argparse.Namespace) -> None:
     """Make the key of a top-up before anything is sent: whatever happens, it can be repeated under it."""
     if getattr(options, "idempotency_key", "given") is None:
         options.idempotency_key = os.urandom(8).hex()
+
+
+def _take_password(spec: CommandSpec, options: argparse.Namespace) -> None:
+    """Ask for the password of a user, where the command sends one."""
+    if not spec.secrets:
+        return
+    from speechctl.passwords import PasswordError, read_password
+
+    try:
+        options.password = read_password(options.password_file)
+    except PasswordError as exc:
+        raise CommandFailed(2, "bad_argument", str(exc)) from exc
 
 
 def _follow_test(client: Client, spec: CommandSpec, begun: Mapping[str, Any], *, as_json: bool) -> int:

@@ -143,10 +143,10 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, Any]:
     """The arguments to send: only those given, the daemon has the defaults; of a path only the name."""
-    given = {argument.name: getattr(options, argument.name) for argument in spec.wire_arguments}
+    given = {argument.name: getattr(options, argument.name, None) for argument in spec.wire_arguments}
     for argument in spec.wire_arguments:
-        if argument.kind is Kind.FILE and given[argument.name] is not None:
-            given[argument.name] = printable_name(Path(given[argument.name]).name)
+        if argument.kind is Kind.FILE and (path := given[argument.name]) is not None:
+            given[argument.name] = printable_name(Path(path).name)
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
 

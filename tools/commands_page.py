@@ -38,13 +38,15 @@ def _section(spec: CommandSpec) -> list[str]:
     lines = [f"### {spec.name}", "", f"{sentence} ({spec.access}; {urgent}{_RUNS[spec.runs]})", ""]
     if spec.wire_arguments:
         lines += ["| argument | on the command line | value | meaning |", "|---|---|---|---|"]
-        lines += [_row(argument) for argument in spec.wire_arguments]
+        lines += [_row(argument, is_secret=argument in spec.secrets) for argument in spec.wire_arguments]
         lines.append("")
     return lines
 
 
-def _row(argument: Argument) -> str:
-    written = argument.name.upper() if argument.positional else argument.flag
+def _row(argument: Argument, *, is_secret: bool) -> str:
+    written = f"`{argument.name.upper() if argument.positional else argument.flag}`"
+    if is_secret:
+        written = "asked for, or `--password-file`"
     value = ", ".join(f"`{choice}`" for choice in argument.choices) or _KINDS[argument.kind]
     if argument.repeatable:
         value = f"list of {value}s"
@@ -53,7 +55,7 @@ def _row(argument: Argument) -> str:
     if argument.default is not None:
         value += f" (default `{argument.default}`)"
     required = "**required**: " if argument.required else ""
-    return f"| `{argument.name}` | `{written}` | {value} | {required}{argument.help} |"
+    return f"| `{argument.name}` | {written} | {value} | {required}{argument.help} |"
 
 
 def _rewrite(page: Path) -> None:

@@ -15,6 +15,14 @@ _INVISIBLE: Final = dict.fromkeys(
     + [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
 )
 
+#: Letters of names that no decomposition leads to the letters with which people type them.
+_NAME_LETTERS: Final = str.maketrans(
+    {
+        "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "Ħ": "H",
+        "þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ı": "i",
+        **dict.fromkeys("'’‘ʼ`´", ""),
+    }
+)
 _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
 
 
@@ -43,6 +51,11 @@ def fold(text: str) -> str:
         if not unicodedata.combining(character)
     )
     return " ".join(letters.split())
+
+
+def fold_name(text: str) -> str:
+    """A name for comparison: as ``fold``, with ``O'Higgins`` as one word and ``Łukasz`` as ``lukasz``."""
+    return fold(text.translate(_NAME_LETTERS))
 
 
 def fold_accents(text: str) -> str:

@@ -20,7 +20,7 @@ class RelativeDay(StrEnum):
     TODAY = "today"
     YESTERDAY = "yesterday"
 
-    def on(self, today: date) -> date:
+    def day_at(self, today: date) -> date:
         """The day, where ``today`` is the current one."""
         return today if self is RelativeDay.TODAY else today - timedelta(days=1)
 
@@ -79,28 +79,28 @@ class DayRange:
         """Whether it leaves any day out."""
         return self.first is not None or self.last is not None
 
-    def dates(self, zone: ZoneInfo, now: datetime) -> tuple[date | None, date | None]:
+    def days_in(self, zone: ZoneInfo, now: datetime) -> tuple[date | None, date | None]:
         """The first and the last day in this zone.
 
         Raises:
             ValueError: the last day is before the first.
         """
         today = now.astimezone(zone).date()
-        first, last = (one.on(today) if isinstance(one, RelativeDay) else one for one in self._ends)
+        first, last = (one.day_at(today) if isinstance(one, RelativeDay) else one for one in self._ends)
         if first is not None and last is not None and last < first:
             raise ValueError(say("to: {last} is before --from {first}", last=last, first=first))
         return first, last
 
-    def span(self, zone: ZoneInfo, now: datetime) -> tuple[datetime | None, datetime | None]:
+    def span_in(self, zone: ZoneInfo, now: datetime) -> tuple[datetime | None, datetime | None]:
         """The moment with which it begins in this zone, and the one before which it ends; aware UTC.
 
         Raises:
             ValueError: the last day is before the first.
         """
-        first, last = self.dates(zone, now)
+        first, last = self.days_in(zone, now)
         return (
-            None if first is None else midnight(first, zone),
-            None if last is None or last == date.max else midnight(last + timedelta(days=1), zone),
+            None if first is None else begin_of(first, zone),
+            None if last is None or last == date.max else begin_of(last + timedelta(days=1), zone),
         )
 
     @property
@@ -108,7 +108,7 @@ class DayRange:
         return self.first, self.last
 
 
-def midnight(day: date, zone: ZoneInfo) -> datetime:
+def begin_of(day: date, zone: ZoneInfo) -> datetime:
     """The first moment of a day; where the clock skips midnight, the moment of the skip. Aware UTC."""
     try:
         return datetime.combine(day, time(), zone).astimezone(UTC)

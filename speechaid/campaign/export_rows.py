@@ -25,7 +25,7 @@ OF_JOB: Final = ("reference_number", "debt_amount", "currency")
 PROMISE_CALL: Final = "promise_call"
 #: What ``promise_call`` and ``promise_row`` read of a result.
 PROMISE_CALL_FIELDS: Final = (
-    *("job_id", "call_id", "created_at", "placed_at", "contact.phone_used", "call_data.end_timestamp"),
+    *("job_id", "call_id", "created_at", "contact.phone_used", "promised", "call_data.end_timestamp"),
     *(f"call_data.collected_dynamic_variables.{name}" for name in PROMISE_FIELDS),
 )
 
@@ -120,7 +120,7 @@ def promise_call(results: Sequence[Document]) -> Document | None:
     It is the newest in which the agent collected a promise, else the only one. None where several calls have
     none: other programs' results need not have what was collected.
     """
-    promising = [result for result in results if collected_promises(_call_data(result))]
+    promising = [result for result in results if _is_promise(result)]
     if promising:
         return max(promising, key=lambda result: _created_at(result).timestamp())
     return results[0] if len(results) == 1 else None
@@ -158,8 +158,10 @@ def promised_day(document: Document) -> str | None:
     return None if day is None else day.isoformat()
 
 
-def _call_data(result: Document) -> Document:
-    return dict(reading.mapping(result.get("call_data")))
+def _is_promise(result: Document) -> bool:
+    """Whether a result says so itself, or its call collected one: so it is with those of earlier versions."""
+    collected = collected_promises(dict(reading.mapping(result.get("call_data"))))
+    return bool(reading.mapping(result.get("promised")) or collected)
 
 
 def _created_at(result: Document) -> datetime:

@@ -414,7 +414,7 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         # Finds other jobs of the same person.
         "person_keys": keys_of_lines(row.dni, row.lines),
         # Finds the job by its person's name, whatever the accents and capitals.
-        **({"name_key": cells.fold(row.name)} if row.name else {}),
+        **({"name_key": cells.fold_name(row.name)} if row.name else {}),
         "contact": _without_none(contact),
         "to_number": row.phones[0],
         "payload": _without_none(payload),

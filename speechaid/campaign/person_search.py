@@ -7,8 +7,9 @@ tried; a name is tried only where neither finds anybody.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -25,6 +26,11 @@ MAX_CHARACTERS: Final = 120
 _ID_DIGITS: Final = 4
 _ID_CHARACTERS: Final = 20
 _MARKS: Final = frozenset(" .-/")
+#: What people write before an id: a word that is none of its letters.
+_ID_WORD: Final = re.compile(
+    r"(?i)^(?:r\.?u\.?[tnc]|d\.?n\.?i|c\.?u\.?i\.?[tl]|c\.?p\.?f|c\.?n\.?p\.?j|n\.?i\.?t|r\.?n\.?c|r\.?f\.?c|"
+    r"c\.?u\.?r\.?p|c\.?[ci]|c[eé]dula|documento|id)(?:(?![^\W\d_])[\s.:#º°-]*)(?:n[º°.]*\s*)?(?=[\w.]*\d)"
+)
 #: Letters that a name has at least: fewer would begin too many names.
 _NAME_LETTERS: Final = 3
 
@@ -46,8 +52,8 @@ class Reading:
     keys: tuple[str, ...] = ()
     #: The values that another program may have stored: ids, phones, or beginnings of names.
     spellings: tuple[str | int, ...] = ()
-    #: Of a name: the beginning of ``name_key``.
-    name_key: str = ""
+    #: Of a name: beginnings of ``name_key``, that of earlier versions included.
+    name_keys: tuple[str, ...] = ()
     #: Of a phone: in E.164.
     numbers: tuple[str, ...] = ()
     #: The id has the right check digit, or the numbering plan has the number.
@@ -68,7 +74,16 @@ def readings_of(text: str, countries: Sequence[str]) -> list[Reading]:
     return [reading for reading in found if reading is not None]
 
 
+def id_alone(typed: str) -> str:
+    """An id without the word that says what it is: ``RUT 12.345.678-5`` as ``12.345.678-5``."""
+    return _ID_WORD.sub("", typed, count=1)
+
+
 def _read_id(typed: str, countries: Sequence[str]) -> Reading | None:
+    alone = id_alone(typed)
+    if alone != typed and (found := _read_id(alone, countries)) is not None:
+        # It may be stored with the word, too.
+        return replace(found, keys=(*found.keys, id_key(typed)), spellings=(*found.spellings, typed))
     plain = "".join(character for character in typed.upper() if character not in _MARKS)
     digits = sum(map(str.isdecimal, plain))
     if not plain.isalnum() or digits < _ID_DIGITS or len(plain) > _ID_CHARACTERS:
@@ -111,7 +126,7 @@ def _formatted(bare: str) -> Iterator[str]:
 
 
 def _read_phone(typed: str, countries: Sequence[str]) -> Reading | None:
-    if sum(map(str.isalpha, typed)) > sum(map(str.isdecimal, typed)):
+    if sum(map(str.isalpha, typed)) > sum(map(str.isdecimal, typed)) or id_alone(typed) != typed:
         return None
     numbers = [number.e164 for number in read_opt_out(typed, countries)]
     if not numbers:
@@ -139,11 +154,15 @@ def spellings_of_phones(numbers: Iterable[str]) -> tuple[str, ...]:
 
 
 def _read_name(typed: str, _countries: Sequence[str]) -> Reading | None:
-    key = cells.fold(typed)
-    if sum(map(str.isalpha, key)) < _NAME_LETTERS:
+    keys = (cells.fold_name(typed), cells.fold(typed))
+    if sum(map(str.isalpha, keys[0])) < _NAME_LETTERS or id_alone(typed) != typed:
         return None
     spelled = (typed, typed.title(), typed.upper(), typed.lower(), typed.capitalize())
-    return Reading(meaning=Meaning.NAME, name_key=key, spellings=tuple(dict.fromkeys(spelled)))
+    return Reading(
+        meaning=Meaning.NAME,
+        name_keys=tuple(dict.fromkeys(keys)),
+        spellings=tuple(dict.fromkeys(spelled)),
+    )
 
 
 #: How a text is understood, in the order of trying.

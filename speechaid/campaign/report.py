@@ -57,7 +57,7 @@ def shape(found: ReportReading, names: Mapping[str, str | None] | None = None) -
         "people": _people(found.people.values()),
         "calls": _totals(found.scope, calls) | {"charged": _charged(found, calls)},
         "debt": _amounts(found.debt),
-        "promises": _promises(found.promises()),
+        "promises": _promises(found.latest_promises()),
         "recovered": _amounts(found.recovered),
         "days": _days(found, calls),
         "hours": _hours(calls),
@@ -71,7 +71,7 @@ def shape(found: ReportReading, names: Mapping[str, str | None] | None = None) -
 def _scope(found: ReportReading) -> Document:
     """What the report is about, and in which zones its days and hours are."""
     scope, zones = found.scope, found.zones
-    ends = [scope.days.dates(facts.zone, scope.at) for facts in (scope.default, *scope.accounts.values())]
+    ends = [scope.days.days_in(facts.zone, scope.at) for facts in (scope.default, *scope.accounts.values())]
     if scope.account_id is not None or scope.batch_id is not None:
         ends = ends[:1]
     firsts, lasts = zip(*ends, strict=True)
@@ -149,7 +149,7 @@ def _credit(scope: Scope, calls: Calls) -> list[Document]:
     credit: defaultdict[str | None, int] = defaultdict(int)
     for key, sums in calls:
         if sums.charged_credit:
-            credit[scope.facts(key.account_id).currency] += sums.charged_credit
+            credit[scope.facts_of(key.account_id).currency] += sums.charged_credit
     return [{"currency": code, "credit": _units(credit[code])} for code in _by_code(credit)]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -20,8 +20,10 @@ from speechaid.campaign import cells
 from speechaid.campaign.amounts import PromisedSum, promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.campaign.day_range import DayRange
+from speechaid.campaign.erasure import UNREADABLE_PROMISE
 from speechaid.campaign.people import id_key_of
 from speechaid.model import reading
+from speechaid.model.call import PROMISE_FIELDS, collected_promises
 from speechaid.model.reading import Document
 from speechaid.model.states import ANSWERED_BY, NO_CALL_OUTCOMES, AnsweredBy, JobStatus, Outcome
 from speechaid.protocol.money import PLACES
@@ -31,6 +33,8 @@ from speechaid.rules.retry_table import ALL_LISTED
 #: A result without an outcome: SpeechAI's.
 UNRECORDED: Final = "unrecorded"
 MICRO: Final = 10**PLACES
+#: The names in ``promised`` of what ``PROMISE_FIELDS`` names.
+_TOLD: Final = ("day", "amount")
 _OUTCOMES: Final = frozenset(map(str, Outcome))
 
 
@@ -68,7 +72,7 @@ class Scope:
         given = (self.agent, self.from_number, self.number)
         return self.days.is_limited or any(value is not None for value in given)
 
-    def facts(self, account_id: str | None) -> AccountFacts:
+    def facts_of(self, account_id: str | None) -> AccountFacts:
         """Those of an account."""
         return self.accounts.get(account_id or "", self.default)
 
@@ -140,7 +144,7 @@ class AmountSums:
         if amount is None:
             self.without_amount += 1
             return
-        self.sums[amount.currency] += micro(amount.value)
+        self.sums[amount.currency] += in_millionths(amount.value)
         self.counts[amount.currency] += 1
 
 
@@ -169,7 +173,7 @@ class ReportReading:
         self._job_ids: set[str] = set()
         self._redials: list[tuple[str, PromisedSum | None]] = []
         self._dates = {
-            zone: scope.days.dates(zone, scope.at)
+            zone: scope.days.days_in(zone, scope.at)
             for zone in {scope.default.zone, *(facts.zone for facts in scope.accounts.values())}
         }
 
@@ -184,7 +188,7 @@ class ReportReading:
     def add_call(self, result: Document) -> None:
         """Count a call, unless it was placed on a day that is left out."""
         account_id = reading.text(result.get("account_id"))
-        facts = self.scope.facts(account_id)
+        facts = self.scope.facts_of(account_id)
         placed_at = reading.instant(result.get("placed_at") or result.get("created_at"))
         local = None if placed_at is None else placed_at.astimezone(facts.zone)
         day = None if local is None else local.date()
@@ -220,7 +224,7 @@ class ReportReading:
     def add_job(self, job: Document) -> None:
         """Count a job, with what its person owes and has promised."""
         account_id = reading.text(job.get("account_id"))
-        facts = self.scope.facts(account_id)
+        facts = self.scope.facts_of(account_id)
         batch_id, status = reading.text(job.get("batch_id")), reading.text(job.get("status")) or "(none)"
         self.jobs[batch_id][status] += 1
         self._zones.setdefault(facts.zone.key, set()).add(account_id)
@@ -235,7 +239,7 @@ class ReportReading:
 
     def add_payment(self, job: Document) -> None:
         """Count what was paid on a job, unless it was recorded on a day that is left out."""
-        facts = self.scope.facts(reading.text(job.get("account_id")))
+        facts = self.scope.facts_of(reading.text(job.get("account_id")))
         paid = reading.mapping(job.get("paid"))
         recorded_at = reading.instant(paid.get("at"))
         day = None if recorded_at is None else recorded_at.astimezone(facts.zone).date()
@@ -258,7 +262,7 @@ class ReportReading:
                 self.debt.add(debt)
         self._redials.clear()
 
-    def promises(self) -> list[Promise]:
+    def latest_promises(self) -> list[Promise]:
         """Of each job the latest promise."""
         return [max(of_job.values(), key=_made_at) for of_job in self._promises.values()]
 
@@ -305,15 +309,11 @@ class ReportReading:
     def _note_promise(
         self, result: Document, key: CallKey, job_id: str | None, placed_at: datetime | None
     ) -> None:
-        stored = reading.mapping(result.get("promised"))
-        collected = reading.mapping(
-            reading.mapping(result.get("call_data")).get("collected_dynamic_variables")
-        )
-        # Results of other programs, and of versions up to 0.2, have what the agent collected alone.
-        told = stored or {
-            "day": collected.get("fecha_pago_cliente"),
-            "amount": collected.get("monto_pago_cliente"),
-        }
+        told = reading.mapping(result.get("promised"))
+        if not told:
+            # Results of other programs, and of versions up to 0.2, have what the agent collected alone.
+            collected = collected_promises(dict(reading.mapping(result.get("call_data"))))
+            told = {name: collected.get(field) for name, field in zip(_TOLD, PROMISE_FIELDS, strict=True)}
         if job_id is None or not (_is_given(told.get("day")) or _is_given(told.get("amount"))):
             return
         promise = Promise(
@@ -328,14 +328,16 @@ class ReportReading:
         of_job[key.day] = promise if earlier is None else max(earlier, promise, key=_made_at)
 
     def _note_promise_of_job(self, job: Document, job_id: str, currency: str | None) -> None:
-        """Complete the promises of its calls by the currency of its debt; without any, its own counts."""
+        """Complete the promises of its calls by what the job has; without any, its own counts."""
         known = self._promises.get(job_id)
+        day, amount = (job.get(field) for field in PROMISE_FIELDS)
         if known is not None:
-            for day, promise in known.items():
-                if promise.currency is None and currency is not None:
-                    known[day] = _in_currency(promise, currency)
+            for called_on, promise in known.items():
+                is_erased = UNREADABLE_PROMISE in (promise.day, promise.amount) and promise.currency is None
+                # What the agent collected was erased; the job keeps it as a day and a sum.
+                of_job = {"day": day, "amount": amount} if is_erased else {}
+                known[called_on] = replace(promise, currency=promise.currency or currency, **of_job)
             return
-        day, amount = job.get("fecha_pago_cliente"), job.get("monto_pago_cliente")
         if self.scope.is_of_calls or not (_is_given(day) or _is_given(amount)):
             return
         self._promises[job_id] = {
@@ -370,7 +372,7 @@ def promised_day(promise: Promise) -> date | None:
     return day_or_none(cells.clean(promise.day))
 
 
-def micro(amount: object) -> int:
+def in_millionths(amount: object) -> int:
     """An amount in millionths; 0 for what is no number."""
     value = reading.number(amount)
     return 0 if value is None else round(value * MICRO)
@@ -386,10 +388,10 @@ def _add(sums: Sums, result: Document, outcome: str) -> None:
         call_cost = reading.mapping(reading.mapping(result.get("call_data")).get("call_cost"))
         sums.cost += round((reading.number(call_cost.get("combined_cost")) or 0.0) * MICRO / 100)
     else:
-        sums.cost += micro(result.get("cost"))
+        sums.cost += in_millionths(result.get("cost"))
     charged = reading.mapping(result.get("charged"))
-    sums.charged_minutes += micro(charged.get("minutes"))
-    sums.charged_credit += micro(charged.get("credit"))
+    sums.charged_minutes += in_millionths(charged.get("minutes"))
+    sums.charged_credit += in_millionths(charged.get("credit"))
 
 
 def _answered_by(result: Document, outcome: str, analysis: Mapping[str, object]) -> tuple[AnsweredBy, bool]:
@@ -415,13 +417,3 @@ def _is_given(value: object) -> bool:
 
 def _made_at(promise: Promise) -> float:
     return float("-inf") if promise.made_at is None else promise.made_at.timestamp()
-
-
-def _in_currency(promise: Promise, currency: str) -> Promise:
-    return Promise(
-        made_at=promise.made_at,
-        account_id=promise.account_id,
-        day=promise.day,
-        amount=promise.amount,
-        currency=currency,
-    )

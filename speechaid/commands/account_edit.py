@@ -5,6 +5,7 @@ Workers read the account right before each dial, so a change needs no word to th
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from speechaid.commands.account_fields import OPTIONS
@@ -29,6 +30,7 @@ from speechaid.rules.checks import ACTIVE
 from speechaid.rules.currencies import OF_COUNTRY
 
 _PLAN: Final = "plan"
+_PRICES: Final = ("cost_per_minute", "cost_per_call_setup")
 
 
 def create_account(context: HandlerContext, command: Invocation) -> Result:
@@ -57,7 +59,7 @@ def create_account(context: HandlerContext, command: Invocation) -> Result:
         "name": created.name,
         "plan": fields["plan_type"],
         "currency": created.currency,
-        "warning": _warning(created),
+        "warning": _warning(created, {option.name for option, _ in wanted}),
     }
 
 
@@ -80,7 +82,7 @@ def edit_account(context: HandlerContext, command: Invocation) -> Result | Conti
         "changes": changes,
         "faults": list(account.faults),
         "live_calls": len(account.reservations),
-        "warning": _warning(account),
+        "warning": _warning(account, {option.name for option, value in wanted if value is not None}),
     }
     is_activated = any(option.name == "status" and value == ACTIVE for option, value in wanted)
     # Also where it was active: an interrupted command is completed by repeating it.
@@ -116,11 +118,13 @@ def _require_currency(document: Document, edited: frozenset[str] | set[str] = fr
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
-def _warning(account: Account) -> str | None:
-    """What a credit plan without prices means."""
+def _warning(account: Account, given: Collection[str]) -> str | None:
+    """What a credit plan without prices means, and prices that were given to another plan."""
     prices = (account.cost_per_minute, account.cost_per_call_setup)
     if account.plan is Plan.CREDIT and not any(prices):
-        return say(
-            "calls of this account cost it nothing: --cost-per-minute and --cost-per-call-setup set prices"
-        )
+        return "calls of this account cost it nothing: --cost-per-minute and --cost-per-call-setup set prices"
+    idle = [f"--{name.replace('_', '-')}" for name in _PRICES if name in given]
+    if account.plan is not Plan.CREDIT and idle:
+        verb = "has" if len(idle) == 1 else "have"
+        return f"{' and '.join(idle)} {verb} no effect: calls of plan {account.plan} are paid without prices"
     return None

@@ -24,6 +24,8 @@ _MAX_LINES: Final = 10_000
 
 def actor_of(peer: Peer) -> str:
     """A peer's name for people: ``maria (uid 1000)``. May query the user database: not in the loop thread."""
+    if peer.on_behalf is not None:
+        return peer.on_behalf.actor
     if peer.name is not None:
         return f"{peer.name} (key, {peer.address})"
     if peer.uid is None:
@@ -42,10 +44,11 @@ def recorded_args(request: Request) -> dict[str, Any]:
         "number": mask_phone,
         "person": _hide,
     }
+    secrets = {argument.name for argument in request.command.secrets}
     return {
         name: masked.get(name, _as_given)(value)
         for name, value in request.args.items()
-        if value is not None and value is not False
+        if value is not None and value is not False and name not in secrets
     }
 
 
@@ -69,6 +72,8 @@ def _masked_change(change: Mapping[str, Any]) -> dict[str, Any]:
 
 def peer_fields(peer: Peer) -> dict[str, Any]:
     """A peer as fields of a log line."""
+    if peer.on_behalf is not None:
+        return {"client": peer.on_behalf.actor, "uid": peer.uid}
     if peer.name is not None:
         return {"client": peer.name, "address": peer.address}
     return {"uid": peer.uid, "pid": peer.pid}

@@ -229,9 +229,12 @@ def _agent_setting(name: str, rule: agent_settings.Rule) -> Callable[[Any], obje
     return to_stored
 
 
+DESCRIPTION: Final = Option(
+    name="description", path="description", to_stored=str, to_option=reading.text, is_prose=True
+)
 OPTIONS: Final[tuple[Option, ...]] = (
     Option(name="name", path="name", to_stored=_name, to_option=reading.text, is_setting=False),
-    Option(name="description", path="description", to_stored=str, to_option=reading.text),
+    DESCRIPTION,
     Option(name="account", path="account_id", to_stored=str, to_option=reading.text),
     Option(name="country", path="country", to_stored=country, to_option=reading.text),
     Option(name="priority", path="priority", to_stored=_priority, to_option=priority_word),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from speechaid.commands.batch_fields import OPTIONS, days_text
+from speechaid.commands.batch_fields import DESCRIPTION, OPTIONS, days_text
 from speechaid.commands.batch_start import count_waiting
 from speechaid.commands.batches import batch_faults
 from speechaid.commands.ids import resolve_batch
@@ -54,7 +54,7 @@ def _answer(context: HandlerContext, batch: Batch) -> Result:
         "as_of": context.store.now(),
         "batch_id": batch.batch_id,
         "name": batch.name,
-        "description": document.get("description"),
+        "description": shown_value(document, DESCRIPTION),
         "account_id": batch.account_id,
         "active": batch.is_active,
         "pause": batch.pause,

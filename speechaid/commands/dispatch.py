@@ -29,6 +29,7 @@ from speechaid.commands.interfaces import (
 )
 from speechaid.commands.read_records import ReadRecords
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
+from speechaid.commands.scopes import conceal, refuse_unscoped, restrict
 from speechaid.commands.status_answers import without_people
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_prose
@@ -128,6 +129,49 @@ class Dispatcher:
     def dispatch(self, request: Request) -> None:
         """Answer a request: loop commands at once, background commands when they are done."""
         request = _with_masked_reason(request)
+        if request.account_id is None:
+            self._begin(request)
+        else:
+            self._restrict(request, request.account_id)
+
+    def _restrict(self, request: Request, account_id: str) -> None:
+        """Look up what the request of a bound user names, in its thread; then begin with what was found.
+
+        Before anything is in force in the loop: a beginning of an id may be another account's.
+        """
+
+        def attempt(context: HandlerContext) -> Request | Refusal:
+            try:
+                return restrict(context, request, account_id)
+            except Exception as exc:  # noqa: BLE001 - an exception must not end a thread
+                return self._refusal(request, exc)
+
+        def on_done(outcome: Request | Refusal) -> None:
+            self._admission.release_request(request)
+            if isinstance(outcome, Refusal):
+                self._conclude(request, outcome)
+            else:
+                self._begin(outcome)
+
+        try:
+            refuse_unscoped(request)
+        except CommandRefused as exc:
+            self._conclude(request, self._refusal(request, exc))
+            return
+        busy = self._admission.admit_request(request)
+        if busy is not None:
+            self._conclude(request, Refusal(id=request.id, code=ErrorCode.BUSY, message=busy))
+            return
+        away = self._database_away()
+        try:
+            if away is not None:
+                raise StoreUnavailable(away)
+            (self._submit_urgent if request.command.urgent else self._submit)(attempt, on_done)
+        except SpeechaidError as exc:
+            self._admission.release_request(request)
+            self._conclude(request, self._refusal(request, exc))
+
+    def _begin(self, request: Request) -> None:
         if request.command.runs is Runs.STREAM:
             self._subscribe(request)
             return
@@ -388,7 +432,7 @@ class Dispatcher:
             self._admission.release_request(request)
         if isinstance(outcome, _Done):
             not_saved = self._not_saved(request)
-            result = outcome.result | ({"not_kept": not_saved} if not_saved else {})
+            result = conceal(request, outcome.result | ({"not_kept": not_saved} if not_saved else {}))
             if not request.peer.may(Access.READ):
                 result = without_people(request.command.name, result)
             self._answers.reply(request, result)
@@ -425,7 +469,7 @@ def _with_masked_reason(request: Request) -> Request:
 def _join_key(request: Request) -> str:
     """Equal for requests that ask for the same and come from the same user."""
     peer = request.peer
-    return repr((request.command.name, sorted(request.args.items()), peer.uid, peer.name))
+    return repr((request.command.name, sorted(request.args.items()), peer.uid, peer.name, peer.on_behalf))
 
 
 def _invocation(

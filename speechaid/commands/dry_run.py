@@ -56,9 +56,12 @@ class _NoSupervisor:
 
 def dry_run_context(context: HandlerContext) -> WorkerContext:
     """A context on the handler's store and settings; its Retell client connects only when it is used."""
+    retell = retell_client(context)
+    if context.api_key_fingerprint is not None:
+        retell.fingerprint = context.api_key_fingerprint
     return WorkerContext(
         store=context.store,
-        retell=retell_client(context),
+        retell=retell,
         settings=context.settings,
         link=_NoSupervisor(),
         worker_id="dry-run",

@@ -151,6 +151,9 @@ class LogTap(logging.Handler):
 
 def _matches(request: Request, item: Mapping[str, Any]) -> bool:
     job, worker, batch = (request.args.get(name) for name in ("job", "worker", "batch"))
+    is_other = any(value not in {None, item.get(name)} for name, value in (("job", job), ("batch", batch)))
+    if request.account_id is not None and is_other:
+        return False  # whole ids, which were looked up: another account's may begin with them
     if batch is not None and not str(item.get("batch", "")).startswith(batch):
         return False
     agent = request.args.get("agent")

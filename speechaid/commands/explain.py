@@ -313,7 +313,12 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     holder = context.store.diagnostics.holder_of(number, besides=job)
     if holder is None:
         return _check(N_("number free"), True, say("in no other live call"))
-    return _check(N_("number free"), False, say("in a live call of job {holder}", holder=holder))
+    # Who asks may see no other account: neither its jobs nor their ids.
+    if holder.account_id == job.account_id:
+        value = say("in a live call of job {holder}", holder=holder.job_id)
+    else:
+        value = say("in a live call of another account's job")
+    return _check(N_("number free"), False, value)
 
 
 #: Where each part of a choice comes from, in words.

@@ -97,12 +97,14 @@ def _erase(context: HandlerContext, command: Invocation, work: _Forget) -> Resul
 def _finish(context: HandlerContext, command: Invocation, work: _Forget) -> Result:
     context.store.logs.note_erasure(new_record_id(), by=command.actor, **work.counts.as_fields())
     return {
+        # Of the answer alone: nothing keeps it.
+        "name": work.person.name,
+        "dni": work.person.dni,
         "jobs": work.counts.jobs,
         "calls": work.counts.results,
         "cancelled": work.cancelled,
         "later": work.later,
         "has_more": work.person.has_more,
-        "opt_out_kept": work.is_number_listed or work.is_id_listed,
         "number_kept": work.is_number_listed,
         "id_kept": work.is_id_listed,
         "retell": _RETELL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.errors import NotFound
 from speechaid.model.account import Account
@@ -18,21 +20,26 @@ _SHOWN = 5
 _OFFERED = 100
 
 
-def resolve_batch(store: Store, name: str) -> Batch:
+def resolve_batch(store: Store, name: str, account_id: str | None = None) -> Batch:
     """The batch whose id is ``name``, else the only one of that name, else the only one whose id begins so.
+
+    Args:
+        store: the database.
+        name: as typed.
+        account_id: only batches of this account are there; None: of all.
 
     Raises:
         CommandRefused: there is none, or more than one.
     """
     found = store.batches.find(name)
-    if found is not None:
+    if found is not None and account_id in {None, found.account_id}:
         return found
     # Of other programs and earlier versions a name is stored as it was typed there.
     named = [
         *dict.fromkeys(
             found
             for form in (name, batch_name(name))
-            for found in store.batches.find_by_name(form, _SHOWN + 1)
+            for found in store.batches.find_by_name(form, _SHOWN + 1, account_id)
         )
     ]
     if len(named) > 1:
@@ -44,7 +51,9 @@ def resolve_batch(store: Store, name: str) -> Batch:
         )
         raise CommandRefused(ErrorCode.AMBIGUOUS_ID, message)
     return store.batches.get(
-        named[0] if named else _unique("batch", name, store.batches.find_by_prefix(name, _SHOWN + 1))
+        named[0]
+        if named
+        else _unique("batch", name, store.batches.find_by_prefix(name, _SHOWN + 1, account_id))
     )
 
 
@@ -81,12 +90,30 @@ def resolve_batch_id(store: Store, name: str | None) -> str | None:
     return None if name is None else resolve_batch(store, name).batch_id
 
 
+#: The command that lists what an id is of.
+_LISTED_BY: Final = {
+    "batch": "batches",
+    "job": "jobs",
+    "account": "accounts",
+    "test call": "jobs --tests",
+}
+
+
 def resolve_job(store: Store, name: str) -> Job:
     """The job whose id is ``name``, or is the only one that begins with it."""
     try:
         return store.jobs.get(name)
     except NotFound:
         return store.jobs.get(_unique("job", name, store.jobs.find_by_prefix(name, _SHOWN + 1)))
+
+
+def resolve_test(store: Store, name: str) -> Job:
+    """The test call whose id is ``name``, or is the only one that begins with it."""
+    try:
+        return store.jobs.get(name)
+    except NotFound:
+        tests = store.jobs.find_by_prefix(name, _SHOWN + 1)
+        return store.jobs.get(_unique("test call", name, tests))
 
 
 def resolve_account(store: Store, name: str) -> Account:
@@ -98,6 +125,17 @@ def resolve_account(store: Store, name: str) -> Account:
     if found is None:
         raise CommandRefused(ErrorCode.NOT_FOUND, say("there is no account {name!r}", name=name))
     return found
+
+
+def resolve_account_id(store: Store, name: str, own: str) -> str:
+    """The id of the account that is there alone: its own id, or a beginning of it.
+
+    Raises:
+        CommandRefused: another is meant, or it does not exist any more.
+    """
+    if own.startswith(name) and store.accounts.find(own) is not None:
+        return own
+    return _unique("account", name, [])
 
 
 def ids(context: HandlerContext, command: Invocation) -> Result:
@@ -116,13 +154,8 @@ def ids(context: HandlerContext, command: Invocation) -> Result:
 
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:
     if not matches:
-        listed_by = {"batch": "batches", "job": "jobs", "account": "accounts"}[kind]
-        message = say(
-            "there is no {kind} {prefix!r} (speechctl {listed_by} lists them)",
-            kind=say(kind),
-            prefix=prefix,
-            listed_by=listed_by,
-        )
+        listed_by = _LISTED_BY[kind]
+        message = f"there is no {kind} {prefix!r} (speechctl {listed_by} lists them)"
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if len(matches) > 1:
         shown = joined(", ", matches[:_SHOWN]) + (", ..." if len(matches) > _SHOWN else "")

@@ -81,13 +81,15 @@ class HandlerContext:
     readers: ReaderPool = field(default_factory=ReaderPool)
     #: For metrics.
     counters: ThreadCounters = field(default_factory=ThreadCounters)
+    #: Of the API key, in a process that does not get the key itself; None: that of the settings.
+    api_key_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
     """One command as a background handler gets it."""
 
-    args: Mapping[str, Any]
+    args: Mapping[str, Any] = field(repr=False)
     #: The sender, as the kernel confirms it: ``maria (uid 1000)``.
     actor: str
     attachment: bytes | None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from speechaid.campaign.national_ids import wrong_id
-from speechaid.campaign.person_search import Meaning, Reading
+from speechaid.campaign.person_search import Meaning, Reading, id_alone
 from speechaid.commands.bulk_actions import in_portions
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.people import Countries, Found, Person, countries_in_use, the_person
@@ -123,11 +123,11 @@ def _list_unknown(context: HandlerContext, command: Invocation, found: Found, ac
     remark = None
     for way in chosen:
         if way.meaning is Meaning.ID:
-            (key,) = way.keys
-            if _list_id(context, command, key, [account or ANY_ACCOUNT]):
-                was_listed = False
+            for key in way.keys:
+                if _list_id(context, command, key, [account or ANY_ACCOUNT]):
+                    was_listed = False
             default = countries_in_use(context)[0]
-            remark = wrong_id(command.args["person"], default) if default else None
+            remark = wrong_id(id_alone(command.args["person"].strip()), default) if default else None
     listed = context.store.do_not_call.listed(numbers)
     for number in numbers:
         if number not in listed:

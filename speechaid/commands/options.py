@@ -39,6 +39,8 @@ class Option:
     is_setting: bool = True
     #: What a daemon must be able to heed, to dial where this is set.
     level: Level = Level.FIRST
+    #: A note for colleagues, in whatever words: numbers in it are masked where it is shown, as in records.
+    is_prose: bool = False
 
 
 #: Options with their new values; None: back to the default.
@@ -92,6 +94,8 @@ def shown_value(document: Document, option: Option) -> object:
     """The same as an operator would type it; as stored where that cannot be typed."""
     stored = stored_value(document, option)
     shown = None if stored is None else option.to_option(stored)
+    if option.is_prose and isinstance(shown, str):
+        return mask_prose(shown)
     return mask_prose(reading.as_printable(stored)) if shown is None and stored is not None else shown
 
 

@@ -192,7 +192,7 @@ def _queries_of(people: People, way: Reading, account: str | None) -> list[Docum
     queries: dict[Meaning, Callable[[], list[Document]]] = {
         Meaning.ID: lambda: people.of_id(way.keys, way.spellings, account),
         Meaning.PHONE: lambda: people.of_phone(way.keys, way.spellings, account),
-        Meaning.NAME: lambda: people.of_name(way.name_key, [*map(str, way.spellings)], account),
+        Meaning.NAME: lambda: people.of_name(way.name_keys, [*map(str, way.spellings)], account),
     }
     return queries[way.meaning]()
 

@@ -1,4 +1,4 @@
-"""Reports and exports: made in a process of their own, since they may read a whole collection.
+"""Reports, forecasts and exports: made in a process of their own, since they may read a whole collection.
 
 What comes back is checked for being an answer, and bounded in size; the client shows it as any text of the
 database.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from speechaid.commands import export, report
+from speechaid.commands import export, forecast, report
 from speechaid.commands.interfaces import (
     BackgroundHandler,
     CommandRefused,
@@ -22,6 +22,7 @@ from speechaid.commands.interfaces import (
 )
 from speechaid.commands.reading import await_reader
 from speechaid.importing.process import Reader, ReaderPool, Work
+from speechaid.model.masking import fingerprint
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import say, say_later
 from speechaid.settings import Settings
@@ -29,6 +30,7 @@ from speechaid.settings import Settings
 #: What the process carries out.
 HANDLERS: Final[Mapping[str, BackgroundHandler]] = {
     "report": report.report,
+    "forecast": forecast.forecast,
     "export": export.export,
     "promises": export.promises,
 }
@@ -51,6 +53,8 @@ class Query:
                     "args": dict(command.args),
                     "actor": command.actor,
                     "settings": wire,
+                    "snapshot": _needed_of(command.snapshot),
+                    "fingerprint": fingerprint(settings.retell.api_key.get_secret_value()),
                 },
                 subject=say("the answer to {name}", name=name),
                 smaller=_SMALLER,
@@ -96,6 +100,17 @@ class Query:
         elif not isinstance(answer.get("result"), dict):
             raise ValueError(say("no answer"))
         self.answer = answer
+
+
+def _needed_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """What a forecast must know of the daemon: whether it is held, and which workers may claim."""
+    if not snapshot:
+        return {}
+    workers = [
+        {field: row.get(field) for field in ("pid", "paused", "leaving")}
+        for row in snapshot.get("workers", [])
+    ]
+    return {"supervisor": {"held": snapshot.get("supervisor", {}).get("held")}, "workers": workers}
 
 
 def in_process(name: str) -> BackgroundHandler:

@@ -1,4 +1,4 @@
-"""The process of reports and exports: ``python -m speechaid.commands.query_process``.
+"""The process of reports, forecasts and exports: ``python -m speechaid.commands.query_process``.
 
 It has a client of the database of its own, which serves the next query, too: an export asks for page after
 page.
@@ -30,10 +30,15 @@ def run(arguments: Mapping[str, Any], _file: bytes, output: Output) -> None:
     from speechaid.protocol.messages import encode  # noqa: PLC0415 - after the limits
 
     command = Invocation(
-        args=arguments["args"], actor=arguments["actor"], attachment=None, progress=lambda _progress: None
+        args=arguments["args"],
+        actor=arguments["actor"],
+        attachment=None,
+        progress=lambda _progress: None,
+        snapshot=arguments["snapshot"],
     )
+    context = _context(arguments["settings"], arguments["fingerprint"])
     try:
-        result = _handlers()[arguments["command"]](_context(arguments["settings"]), command)
+        result = _handlers()[arguments["command"]](context, command)
         answer: dict[str, Any] = {"result": result}
     except CommandRefused as exc:
         answer = {"refused": {"code": exc.code, "message": str(exc)}}
@@ -48,19 +53,24 @@ def _handlers() -> Mapping[str, BackgroundHandler]:
     return HANDLERS
 
 
-def _context(settings: Mapping[str, Any]) -> HandlerContext:
-    return _connected(json.dumps(settings))
+def _context(settings: Mapping[str, Any], fingerprint: str) -> HandlerContext:
+    return _connected(json.dumps(settings), fingerprint)
 
 
 @lru_cache(maxsize=1)
-def _connected(wire: str) -> HandlerContext:
+def _connected(wire: str, fingerprint: str) -> HandlerContext:
     from speechaid.settings import Settings  # noqa: PLC0415 - after the limits
     from speechaid.settings.zone_data import use_newest_zone_data  # noqa: PLC0415
     from speechaid.store.connection import connect  # noqa: PLC0415
 
     use_newest_zone_data()
     settings = Settings.from_wire(json.loads(wire))
-    return HandlerContext(store=connect(settings.database), settings=settings, in_loop=lambda call: call())
+    return HandlerContext(
+        store=connect(settings.database),
+        settings=settings,
+        in_loop=lambda call: call(),
+        api_key_fingerprint=fingerprint,
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any, Final
 from speechaid.clock import Clock, SystemClock
 from speechaid.commands.audit import actor_of, peer_fields, recorded_args
 from speechaid.commands.interfaces import HandlerContext, SubmitTask
+from speechaid.control_sockets.clients import client_of
 from speechaid.errors import SpeechaidError, StoreError
 from speechaid.protocol.messages import Peer, Request
 from speechaid.store.call_logs import new_record_id
@@ -130,7 +131,7 @@ class ReadRecords:
     def _find(self, request: Request, now: float) -> _Record:
         args = {name: value for name, value in recorded_args(request).items() if name not in _NO_FILTER}
         peer, command = request.peer, request.command.name
-        client = f"key {peer.name}" if peer.name is not None else f"uid {peer.uid}"
+        client = client_of(peer)
         key = (client, command, repr(sorted(args.items())))
         if key not in self._records:
             same = sum(known[:2] == (client, command) for known in self._records)

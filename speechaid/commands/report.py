@@ -124,7 +124,7 @@ def _span(scope: Scope) -> tuple[datetime | None, datetime | None]:
         ValueError: the last day is before the first.
     """
     zones = {scope.default.zone, *(facts.zone for facts in scope.accounts.values())}
-    begins, ends = zip(*(scope.days.span(zone, scope.at) for zone in zones), strict=True)
+    begins, ends = zip(*(scope.days.span_in(zone, scope.at) for zone in zones), strict=True)
     known_begins, known_ends = [one for one in begins if one], [one for one in ends if one]
     return (
         min(known_begins) if len(known_begins) == len(begins) else None,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from speechaid.commands.dry_run import dry_run_context
-from speechaid.commands.ids import resolve_job, resolve_open_batch
+from speechaid.commands.ids import resolve_job, resolve_open_batch, resolve_test
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import erased_fields
 from speechaid.commands.test_numbers import typed_number
@@ -138,18 +138,11 @@ def _row(context: HandlerContext, batch: Batch, command: Invocation) -> Job:
 
 def _registered(context: HandlerContext, number: Number, account_id: str | None) -> RegisteredNumber:
     found = context.store.test_calls.find_number(number.e164)
-    if found is None:
-        message = say(
-            "{e164} is not registered for test calls: speechctl test-number-add NUMBER",
-            e164=mask_phone(number.e164),
-        )
-        raise CommandRefused(ErrorCode.REFUSED, message)
-    if not found.may_serve(account_id):
-        message = say(
-            "{e164} is registered for tests of account {account_id} alone: test-number-add"
-            " NUMBER writes its account again",
-            e164=mask_phone(number.e164),
-            account_id=found.account_id,
+    if found is None or not found.may_serve(account_id):
+        # In the same words: a user of one account must not learn what another has registered.
+        message = (
+            f"{mask_phone(number.e164)} is not registered for test calls of this batch's account: "
+            "speechctl test-number-add NUMBER; test-numbers lists them"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found
@@ -221,7 +214,7 @@ def _forbid_or_describe(context: HandlerContext, job: Job, remarks: list[str]) -
 
 def test_result(context: HandlerContext, command: Invocation) -> Result:
     """How far a test call is; when it is over, what was said, and the variables sent and collected."""
-    job = resolve_job(context.store, command.args["test"])
+    job = resolve_test(context.store, command.args["test"])
     if job.test is None:
         raise CommandRefused(
             ErrorCode.NOT_FOUND, say("{job_id} is no test call: speechctl job shows it", job_id=job.job_id)

@@ -37,25 +37,25 @@ def registered_numbers(context: HandlerContext, _command: Invocation) -> Result:
 
 
 def test_number_add(context: HandlerContext, command: Invocation) -> Result:
-    """Register a number, or write its note and account again."""
+    """Register a number, or write anew what is given of its note and account; the rest stays."""
     number = typed_number(context, command, command.args["number"])
     name, note = command.args["account"], command.args["note"]
     account_id = None if name is None else resolve_account(context.store, name).account_id
     tests = context.store.test_calls
-    was_registered = tests.find_number(number.e164) is not None
-    if not was_registered and len(tests.find_numbers()) >= MAX_NUMBERS:
-        message = say(
-            "{MAX_NUMBERS} numbers are registered, the most: test-number-remove makes room",
-            MAX_NUMBERS=MAX_NUMBERS,
-        )
+    known = tests.find_number(number.e164)
+    if known is None and len(tests.find_numbers()) >= MAX_NUMBERS:
+        message = f"{MAX_NUMBERS} numbers are registered, the most: test-number-remove makes room"
         raise CommandRefused(ErrorCode.REFUSED, message)
     note = None if note is None else mask_prose(note)
+    if known is not None:
+        note = known.note if note is None else note
+        account_id = known.account_id if account_id is None else account_id
     tests.add_number(number.e164, account_id=account_id, note=note, by=command.actor)
     return {
         "number": mask_phone(number.e164),
         "account_id": account_id,
         "note": note,
-        "was_registered": was_registered,
+        "was_registered": known is not None,
         "on_do_not_call_list": bool(context.store.do_not_call.listed([number.e164])),
     }
 

@@ -372,6 +372,8 @@ class ClientConnections:
 
 def client_of(peer: Peer) -> str:
     """Who sends it, for logs: not the process, which a client changes as often as it likes."""
+    if peer.on_behalf is not None:
+        return peer.on_behalf.actor
     return f"key {peer.name}" if peer.name is not None else f"uid {peer.uid}"
 
 

@@ -32,13 +32,17 @@ log = get_logger(__name__)
 class EmbeddedDatabase:
     """The database server of one directory; for one thread, the supervisor's."""
 
-    def __init__(self, directory: Path | str, *, sync_on_commit: bool = True) -> None:
+    def __init__(
+        self, directory: Path | str, *, sync_on_commit: bool = True, campaigns: str | None = None
+    ) -> None:
         """Set the directory; nothing is touched before :meth:`start`.
 
         Args:
             directory: created if missing; for one supervisor at a time.
             sync_on_commit: fsync each commit; False only in tests.
+            campaigns: the name of the campaigns' database, which a user for the web process may read.
         """
+        self._campaigns = campaigns
         self.directory = Path(directory).expanduser().absolute()
         self._sync_on_commit = sync_on_commit
         self._lock: int | None = None
@@ -62,7 +66,7 @@ class EmbeddedDatabase:
         try:
             self._server = self._find_running()
             if self._server is None:
-                self._server = spawn(self.directory, port=0, sync_on_commit=self._sync_on_commit)
+                self._server = self._spawn(port=0)
                 self._finish_start(
                     self._server.report(START_SECONDS) or {"error": say("it did not start in time")}
                 )
@@ -175,9 +179,14 @@ class EmbeddedDatabase:
         # Clients have the old URI, so only the old port will do.
         port = self._address.port if self._address else 0
         try:
-            self._server = spawn(self.directory, port=port, sync_on_commit=self._sync_on_commit)
+            self._server = self._spawn(port=port)
         except FleetError as exc:
             self._back_off(str(exc))
+
+    def _spawn(self, *, port: int) -> ServerProcess:
+        return spawn(
+            self.directory, port=port, sync_on_commit=self._sync_on_commit, campaigns=self._campaigns
+        )
 
     def _check_start(self, server: ServerProcess) -> None:
         report = server.report()
@@ -227,8 +236,12 @@ class EmbeddedDatabase:
         log.error("database_died", text=reason, next_in_seconds=delay)
 
 
-def published_uri(directory: Path | str) -> str:
+def published_uri(directory: Path | str, credentials: str = files.CREDENTIALS) -> str:
     """The URI, a secret, of the server that runs in a directory, of any supervisor.
+
+    Args:
+        directory: of the server's files.
+        credentials: the file of the user: ``files.WEB_CREDENTIALS`` for one that only reads campaigns.
 
     Raises:
         FleetError: none runs there, or its credentials cannot be read.
@@ -236,11 +249,11 @@ def published_uri(directory: Path | str) -> str:
     directory = Path(directory).expanduser().absolute()
     address = files.read_address(directory)
     if address is None:
-        raise FleetError(say("no database runs in {directory}", directory=directory))
-    return _uri(directory, address)
+        raise FleetError(f"no database runs in {directory}")
+    return _uri(directory, address, credentials)
 
 
-def _uri(directory: Path, address: files.Address) -> str:
-    credentials = files.read_credentials(directory)
+def _uri(directory: Path, address: files.Address, file: str = files.CREDENTIALS) -> str:
+    credentials = files.read_credentials(directory, file)
     login = f"{quote(credentials.user, safe='')}:{quote(credentials.password, safe='')}"
     return f"mongodb://{login}@{address.host}:{address.port}/?authSource=admin&directConnection=true"

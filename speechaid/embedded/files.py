@@ -10,14 +10,19 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from speechaid.errors import FleetError
 from speechaid.protocol.translation import say, system_fault
 
+#: The files with user and password: of the daemon, and of the web process.
+CREDENTIALS: Final = "credentials"
+WEB_CREDENTIALS: Final = "web-credentials"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """The only user of an embedded database; the password is a secret."""
+    """A user of an embedded database; the password is a secret."""
 
     user: str
     password: str = field(repr=False)
@@ -84,13 +89,13 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
-def read_credentials(directory: Path) -> Credentials:
+def read_credentials(directory: Path, name: str = CREDENTIALS) -> Credentials:
     """Read user and password; first sets the file's mode to 0600.
 
     Raises:
         FleetError: the file is missing, a link, or invalid.
     """
-    path = directory / "credentials"
+    path = directory / name
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, encoding="utf-8") as file:

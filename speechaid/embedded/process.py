@@ -90,8 +90,14 @@ class ServerProcess:
         return status
 
 
-def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
-    """Start a server without waiting for it; with port 0 it chooses one.
+def spawn(directory: Path, *, port: int, sync_on_commit: bool, campaigns: str | None = None) -> ServerProcess:
+    """Start a server without waiting for it.
+
+    Args:
+        directory: of its files.
+        port: it listens there; 0: it chooses one.
+        sync_on_commit: fsync each commit.
+        campaigns: the name of the campaigns' database, which a second user may read; None: there is none.
 
     Raises:
         FleetError: the process could not be started.
@@ -103,6 +109,7 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
     command = [sys.executable, "-P", "-m", "speechaid.embedded.server", str(directory)]
     command += ["--port", str(port), "--ready-fd", str(theirs)]
     command += [] if sync_on_commit else ["--no-sync"]
+    command += [] if campaigns is None else ["--campaigns", campaigns]
     try:
         log = _open_log(directory / "server.log")
         try:

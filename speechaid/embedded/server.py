@@ -5,6 +5,7 @@ wire protocol. Files in DIR (mode 0700):
 
     data/            the WiredTiger files
     credentials      user and password, JSON, mode 0600
+    web-credentials  those of the web process: it may read the campaigns, and write its users and sessions
     address          {"host", "port", "pid", "started"}, JSON, exists while a server runs
     port             the port of the last start: clients that reconnect find the server where it was
     server.lock      held (flock) by the running server: one directory, one server
@@ -29,6 +30,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from speechaid.embedded import files
 from speechaid.embedded.index_cache import cache_index_reads
 from speechaid.embedded.login_limits import LoginLimits
 from speechaid.errors import ExitStatus, FleetError
+from speechaid.settings.groups import identity_database
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
@@ -50,6 +53,7 @@ MAX_CONNECTIONS = 4_000
 MAX_BEFORE_LOGIN = 2_500
 IDLE_SECONDS = 86_400.0
 USER = "speechaid"
+WEB_USER = "speechaid-web"
 ROLES = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
 #: Interval of the server's checks, and checks in a row without a client after which an orphan exits.
 CHECK_SECONDS = 2.0
@@ -79,7 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
     if lock is None:
         return _refuse(options.ready_fd, f"another database server runs in {directory}")
     try:
-        server = _build(directory, port=_port(directory, options.port), sync=not options.no_sync)
+        server = _build(
+            directory,
+            port=_port(directory, options.port),
+            sync=not options.no_sync,
+            campaigns=options.campaigns,
+        )
     except (FleetError, OSError) as exc:
         return _refuse(options.ready_fd, str(exc))
     except Exception as exc:
@@ -123,11 +132,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="this port and no other (0: choose)")
     parser.add_argument("--ready-fd", type=int, default=-1, help="descriptor for one JSON line when started")
     parser.add_argument("--no-sync", action="store_true", help="no fsync a commit: for tests")
+    parser.add_argument("--campaigns", help="the campaigns' database, which a second user may read")
     return parser.parse_args(arguments)
 
 
-def _build(directory: Path, *, port: int, sync: bool) -> Any:
-    """Open the storage, create the user, and only then listen."""
+def _build(directory: Path, *, port: int, sync: bool, campaigns: str | None) -> Any:
+    """Open the storage, create the users, and only then listen."""
     from secantus import SecantusDBServer  # noqa: PLC0415 - GPL-2.0: in this process only
     from secantus import server as server_module  # noqa: PLC0415 - as above
 
@@ -154,7 +164,10 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
             "database.login_limits_off", text="an unknown version of SecantusDB: no limits before login"
         )
     try:
-        _ensure_user(server, _credentials(directory))
+        _ensure_user(server, _credentials(directory, files.CREDENTIALS, USER), ROLES)
+        if campaigns is not None:
+            web = _credentials(directory, files.WEB_CREDENTIALS, WEB_USER)
+            _ensure_user(server, web, _web_roles(campaigns))
         server.start()
     except BaseException:
         server.storage.close()
@@ -162,11 +175,19 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
     return server
 
 
-def _ensure_user(server: Any, credentials: files.Credentials) -> None:
+def _web_roles(campaigns: str) -> list[dict[str, str]]:
+    """It reads the campaigns, and writes its own users and sessions."""
+    return [
+        {"role": "read", "db": campaigns},
+        {"role": "readWrite", "db": identity_database(campaigns)},
+    ]
+
+
+def _ensure_user(server: Any, credentials: files.Credentials, roles: Sequence[object]) -> None:
     """Create the user, or set its password: the credentials file decides, also after it was replaced."""
     from secantus.commands import CommandContext, dispatch  # noqa: PLC0415 - as above
 
-    body = {"pwd": credentials.password, "roles": ROLES, "$db": "admin"}
+    body = {"pwd": credentials.password, "roles": list(roles), "$db": "admin"}
     for verb in ("createUser", "updateUser"):
         context = CommandContext(
             connection_id=0, storage=server.storage, cursors=server.cursors, db_name="admin"
@@ -177,13 +198,13 @@ def _ensure_user(server: Any, credentials: files.Credentials) -> None:
     raise FleetError(f"the database did not accept its user: {reply.get('errmsg')}")
 
 
-def _credentials(directory: Path) -> files.Credentials:
-    """Read the credentials; create them where they are missing."""
-    path = directory / "credentials"
+def _credentials(directory: Path, name: str, user: str) -> files.Credentials:
+    """Read the credentials of a user; create them where they are missing."""
+    path = directory / name
     if not path.exists():
-        text = json.dumps({"user": USER, "password": secrets.token_urlsafe(32)})
+        text = json.dumps({"user": user, "password": secrets.token_urlsafe(32)})
         files.write_private(path, text)
-    return files.read_credentials(directory)
+    return files.read_credentials(directory, name)
 
 
 def _port(directory: Path, requested: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -10,14 +9,11 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from speechaid.campaign.id_list import IdList, ListedId, read_ids
+from speechaid.importing.lists import ListReading, ListSlice, send_slices
 from speechaid.importing.output import Output
-from speechaid.importing.process import Reader, ReaderPool
-from speechaid.importing.subjects import file_work
+from speechaid.importing.process import ReaderPool
 from speechaid.importing.tasks import FileTask
-from speechaid.protocol.translation import read_wire_text, wire_text
-
-#: Ids, or bad lines, of one message.
-_SLICE: Final = 5_000
+from speechaid.protocol.translation import read_wire_text
 
 
 class _ListedId(BaseModel):
@@ -29,11 +25,7 @@ class _ListedId(BaseModel):
     currency: str | None = Field(max_length=10)
 
 
-class _IdsSlice(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    good: list[_ListedId] = Field(max_length=_SLICE)
-    bad: list[tuple[int, str]] = Field(max_length=_SLICE)
+_SLICE: Final = ListSlice[_ListedId]
 
 
 def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
@@ -49,17 +41,10 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         column=arguments["column"],
         amounts=arguments["amounts"],
     )
-    for begin in range(0, max(len(ids.good), len(ids.bad)), _SLICE):
-        end = begin + _SLICE
-        bad = [(line, wire_text(why)) for line, why in ids.bad[begin:end]]
-        message = {
-            "good": [asdict(one) for one in ids.good[begin:end]],
-            "bad": bad,
-        }
-        output.send_part(json.dumps(message).encode())
+    send_slices([asdict(one) for one in ids.good], ids.bad, output)
 
 
-class IdsReading:
+class IdsReading(ListReading):
     """A file of ids that a child reads; ``poll`` until it is finished."""
 
     def __init__(
@@ -73,22 +58,12 @@ class IdsReading:
         amounts: str | None,
     ) -> None:
         """Begin as soon as there is a place; the arguments are those of ``read_ids``."""
-        arguments = {"filename": filename, "country": country, "column": column, "amounts": amounts}
-        self.reader: Reader = pool.begin(file_work(FileTask.IDS, arguments, data, filename))
+        arguments = {"country": country, "column": column, "amounts": amounts}
+        super().__init__(pool, FileTask.IDS, arguments, data, filename)
         self.ids = IdList(good=[], bad=[])
 
-    def poll(self) -> bool:
-        """Take what the child has sent; whether it has come to the end.
-
-        Raises:
-            ImportFailed: the whole file cannot be used.
-            ReaderFailed: the child has failed.
-        """
-        for message in self.reader.poll():
-            self.reader.take_checked(self._take, message)
-        return self.reader.is_finished
-
-    def _take(self, message: bytes) -> None:
-        piece = _IdsSlice.model_validate_json(message)
+    def take(self, message: bytes) -> None:
+        """Check one message, and keep its ids."""
+        piece = _SLICE.model_validate_json(message)
         self.ids.good.extend(ListedId(**one.model_dump()) for one in piece.good)
         self.ids.bad.extend((line, read_wire_text(why)) for line, why in piece.bad)

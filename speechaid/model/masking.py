@@ -16,9 +16,11 @@ _BARE: Final = re.compile(rf"(?<![\w+]){_DIGITS}(?!\w)")
 _MONTH: Final = r"(?:0?[1-9]|1[0-2])"
 _DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])"
 #: A date as people write it, or a number without its plus.
+#: An id of ours from its day on, and as much of it as somebody has typed.
+_ID: Final = r"(?:(?<=\bbatch-)|(?<=\bimport-)|(?<=\btest-))(?:19|20)\d{6}(?:-[0-9a-f]{0,8})?"
 _DATE_OR_BARE: Final = re.compile(
     rf"(?<![\w+])(?:(?P<date>(?:19|20)\d\d(?P<sep>[-/.]){_MONTH}(?P=sep){_DAY}"
-    rf"|{_DAY}(?P<sign>[-/.]){_MONTH}(?P=sign)(?:19|20)\d\d)|{_DIGITS})(?!\w)"
+    rf"|{_DAY}(?P<sign>[-/.]){_MONTH}(?P=sign)(?:19|20)\d\d)|(?P<id>{_ID})|{_DIGITS})(?!\w)"
 )
 
 
@@ -58,9 +60,9 @@ def mask_bare_phones(text: str) -> str:
 
 
 def mask_prose(text: str) -> str:
-    """As ``mask_bare_phones``, for what people type: a reason, a note, a file's name; dates stay."""
+    """As ``mask_bare_phones``, for what people type: a reason, a note, a file's name; dates and ids of batches stay."""
     return _DATE_OR_BARE.sub(
-        lambda match: match[0] if match["date"] else mask_phone(match[0]), mask_phones(text)
+        lambda match: match[0] if match["date"] or match["id"] else mask_phone(match[0]), mask_phones(text)
     )
 
 

@@ -106,6 +106,10 @@ class CommandSpec:
     question: str | None = None
     #: A client's default time-out for the answer, in seconds.
     timeout_seconds: float = 60.0
+    #: Not over TCP, whatever the key's access.
+    is_local: bool = False
+    #: On the wire alone: never on a command line, neither logged nor recorded. speechctl asks for them.
+    secrets: tuple[Argument, ...] = ()
 
     @property
     def takes_file(self) -> bool:
@@ -120,7 +124,7 @@ class CommandSpec:
     @property
     def wire_arguments(self) -> tuple[Argument, ...]:
         """The arguments that a request may carry."""
-        return tuple(argument for argument in self.arguments if not argument.local)
+        return (*(argument for argument in self.arguments if not argument.local), *self.secrets)
 
 
 def _loop(
@@ -275,7 +279,7 @@ _BATCH_OPTIONS: Final = (
         kind=Kind.INTEGER,
         minimum=1,
         maximum=100_000,
-        help="calls at a time; for none use --paused, or pause-batch later",
+        help="calls at a time; for none use pause-batch",
     ),
     Argument(
         name="voicemail_counts", kind=Kind.FLAG, help="a call that reaches a voicemail completes the job"
@@ -351,10 +355,41 @@ _ACCOUNT_OPTIONS: Final = (
         help="calls a day, over all hosts; for none use suspend-account",
     ),
 )
+#: The roles of ``model.identity.Role``; a test compares them.
+ROLES: Final = ("viewer", "operator", "manager", "admin")
 #: What ``edit-batch --unset`` takes: the options of a batch, without what every batch has.
 _UNSETTABLE: Final = tuple(
     argument.name.replace("_", "-") for argument in _BATCH_OPTIONS if argument.name != "no_voicemail_counts"
 )
+
+_USER: Final = Argument(name="name", positional=True, required=True, is_id=True, help="the user's name")
+_TOKEN: Final = Argument(name="name", positional=True, required=True, is_id=True, help="the token's name")
+_ROLE: Final = Argument(name="role", required=True, choices=ROLES, help="what may be seen and done")
+_BOUND_TO: Final = Argument(
+    name="account",
+    completes="account",
+    help="only what is of this account (id, or its unique beginning; default: all accounts)",
+)
+_PASSWORD: Final = Argument(name="password", required=True, is_id=True, help="at least 12 characters")
+_PASSWORD_FILE: Final = Argument(
+    name="password_file",
+    local=True,
+    help="read the password from this file (- is stdin; default: it is asked)",
+)
+
+
+def _identity(
+    name: str,
+    text: str,
+    *arguments: Argument,
+    access: Access = Access.WRITE,
+    secrets: tuple[Argument, ...] = (),
+) -> CommandSpec:
+    """A command about users or tokens of the HTTP API."""
+    return CommandSpec(
+        name=name, help=text, access=access, arguments=arguments, is_local=True, secrets=secrets
+    )
+
 
 _TABLE: Final = (
     CommandSpec(
@@ -694,6 +729,7 @@ _TABLE: Final = (
         name="forecast",
         help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
         access=Access.READ,
+        timeout_seconds=300.0,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -965,7 +1001,7 @@ _TABLE: Final = (
                 maximum=5000,
                 # Other commands run between two pages.
                 default=1000,
-                help="rows per page",
+                help="rows of one request; a file gets all pages, whatever this says",
             ),
         ),
         timeout_seconds=120.0,
@@ -1185,6 +1221,61 @@ _TABLE: Final = (
             ),
         ),
     ),
+    _identity(
+        "user-add",
+        "create a user of the HTTP API, with a password",
+        _USER,
+        _ROLE,
+        _BOUND_TO,
+        _PASSWORD_FILE,
+        secrets=(_PASSWORD,),
+    ),
+    _identity("users", "the users of the HTTP API", _BOUND_TO, access=Access.READ),
+    _identity(
+        "user-edit",
+        "change a user's role or account, in force for the next request",
+        _USER,
+        Argument(name="role", choices=ROLES, help="what may be seen and done"),
+        Argument(
+            name="account",
+            completes="account",
+            help="only what is of this account (id, or its unique beginning)",
+        ),
+        Argument(name="all_accounts", kind=Kind.FLAG, help="bound to no account any more"),
+    ),
+    _identity(
+        "user-password",
+        "set a user's password; the user's sessions end",
+        _USER,
+        _PASSWORD_FILE,
+        secrets=(_PASSWORD,),
+    ),
+    _identity("user-disable", "refuse a user's logins; the user's sessions end", _USER),
+    _identity("user-enable", "allow a disabled user to log in again", _USER),
+    _identity("user-sessions", "where a user is logged in", _USER, access=Access.READ),
+    _identity(
+        "user-logout",
+        "end the sessions of a user, or one of them",
+        _USER,
+        Argument(name="session", is_id=True, help="this one only, by its key in user-sessions"),
+    ),
+    _identity(
+        "token-add",
+        "create a bearer token of the HTTP API, for a program; it is shown once",
+        _TOKEN,
+        _ROLE,
+        _BOUND_TO,
+        Argument(
+            name="expires",
+            kind=Kind.DURATION,
+            minimum=60,
+            maximum=315_360_000,
+            default=31_536_000,
+            help="how long it is valid: 90d",
+        ),
+    ),
+    _identity("tokens", "the tokens of the HTTP API, without their secrets", _BOUND_TO, access=Access.READ),
+    _identity("token-revoke", "revoke a token, at once and for good", _TOKEN),
     CommandSpec(
         name="keys",
         help="keys for control over TCP: make the server's, add or revoke a client's, list them",
@@ -1268,6 +1359,10 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),
     "agents at Retell": ("agents", "numbers", "check-agent"),
+    "users of the HTTP API": (
+        *("user-add", "users", "user-edit", "user-password", "user-disable", "user-enable"),
+        *("user-sessions", "user-logout", "token-add", "tokens", "token-revoke"),
+    ),
     "this host": (
         *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
         *("reload", "log-level", "shutdown"),

@@ -9,6 +9,13 @@ Wire format: ZeroMQ, ROUTER in the daemon, DEALER in the client, JSON in UTF-8::
               last      {"v": 1, "id": "7f3a", "ok": true, "result": {...}}
               or        {"v": 1, "id": "7f3a", "ok": false, "error": {"code": "...", "message": "..."}}
 
+The web process says on whose behalf it asks, and with ``"v": 2``, so that a daemon which does not know
+the field refuses the request and does not carry it out with all rights::
+
+    {"v": 2, "id": "7f3a", "command": ..., "args": ..., "on_behalf": {"user": "maria", "role": "operator"}}
+
+``on_behalf`` may have ``account``, an id to which the user is bound, and ``kind``: ``token`` for a program.
+
 A client chooses the ``id`` and ignores replies with another one. A request whose id could not be read is
 answered with ``"id": null``. The number after ``"v"`` grows when an old client would misunderstand a message.
 """
@@ -26,6 +33,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
+from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf, read_on_behalf
 from speechaid.protocol.text import UNPRINTABLE, encode_json, printable_name
 from speechaid.protocol.translation import ENGLISH, in_language, language_of, say, say_later
 
@@ -34,6 +42,7 @@ __all__ = [
     "COMMANDS",
     "EXIT_STATUS",
     "JSON_LIMIT",
+    "ON_BEHALF_VERSION",
     "PROTOCOL_VERSION",
     "REVOKED",
     "SOCKET_PATH_LIMIT",
@@ -44,6 +53,7 @@ __all__ = [
     "CommandSpec",
     "ErrorCode",
     "Kind",
+    "OnBehalf",
     "Peer",
     "Refusal",
     "Request",
@@ -148,6 +158,8 @@ class Peer:
     address: str | None = None
     #: The client's right; a client of the unix socket has passed its permission bits.
     access: Access = Access.WRITE
+    #: For whom it asks, where it says so: believed of the web process alone (``control``).
+    on_behalf: OnBehalf | None = None
 
     def may(self, access: Access) -> bool:
         """Whether the client may give commands that need this access."""
@@ -160,7 +172,8 @@ class Request:
 
     id: str
     command: CommandSpec
-    args: Mapping[str, Any]
+    #: May have a password, or people's numbers.
+    args: Mapping[str, Any] = field(repr=False)
     attachment: bytes | None = field(default=None, repr=False)
     peer: Peer = Peer()
     #: The socket's routing id of the client, and whether it is connected over TCP.
@@ -170,8 +183,15 @@ class Request:
     language: str = ENGLISH
 
     @property
+    def account_id(self) -> str | None:
+        """The account to which the user is bound for whom it is sent; None: to none."""
+        return None if self.peer.on_behalf is None else self.peer.on_behalf.account
+
+    @property
     def client(self) -> str:
-        """Who sends it, for limits: the key of a client on TCP, else the process."""
+        """Who sends it, for limits: the user, the key of a client on TCP, or the process."""
+        if self.peer.on_behalf is not None:
+            return self.peer.on_behalf.actor
         if self.peer.name is not None:
             return f"key {self.peer.name}"
         return f"pid {self.peer.pid}" if self.peer.pid is not None else f"route {self.route.hex()}"
@@ -190,7 +210,8 @@ class Refusal:
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """Encode a message; times become ISO 8601 text, and numbers that JSON does not have null."""
-    whole = {"v": PROTOCOL_VERSION, **message}
+    version = PROTOCOL_VERSION if message.get("on_behalf") is None else ON_BEHALF_VERSION
+    whole = {"v": version, **message}
     try:
         return encode_json(whole, **_ENCODING)
     except ValueError:  # a stored document may hold NaN, which costs a copy of the answer
@@ -244,6 +265,7 @@ def _validated(header: object, attachment: bytes | None) -> Request | Refusal:
     fault = _fault_of_header(header)
     if fault is not None:
         return Refusal(id=request_id, code=fault[0], message=fault[1])
+    on_behalf = _on_behalf(header)
     spec = COMMANDS[header["command"]]
     if (spec.needs_file and attachment is None) or (attachment is not None and not spec.takes_file):
         wanted = say("needs a file in a second frame") if spec.takes_file else say("takes no attached file")
@@ -259,7 +281,9 @@ def _validated(header: object, attachment: bytes | None) -> Request | Refusal:
             code=ErrorCode.BAD_ARGUMENT,
             message=say("{name}: {checked}", name=spec.name, checked=checked),
         )
-    return Request(id=request_id, command=spec, args=checked, attachment=attachment)
+    return Request(
+        id=request_id, command=spec, args=checked, attachment=attachment, peer=Peer(on_behalf=on_behalf)
+    )
 
 
 def default_socket(environment: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
@@ -348,11 +372,12 @@ _UNIT_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
     version = header.get("v")
-    if isinstance(version, bool) or version != PROTOCOL_VERSION:
+    wanted = PROTOCOL_VERSION if header.get("on_behalf") is None else ON_BEHALF_VERSION
+    if isinstance(version, bool) or version != wanted:
         message = say(
-            "the daemon speaks version {PROTOCOL_VERSION} of the protocol, the request says v ="
+            "the daemon speaks version {wanted} of the protocol, the request says v ="
             " {version}: use the speechctl of the daemon's installation",
-            PROTOCOL_VERSION=PROTOCOL_VERSION,
+            wanted=wanted,
             version=_shown(version),
         )
         return ErrorCode.BAD_VERSION, message
@@ -368,7 +393,15 @@ def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
             did_you_mean=_did_you_mean(command, COMMANDS),
         )
         return ErrorCode.UNKNOWN_COMMAND, message
+    if header.get("on_behalf") is not None and isinstance(text := read_on_behalf(header["on_behalf"]), str):
+        return ErrorCode.BAD_REQUEST, f"on_behalf: {text}"
     return None
+
+
+def _on_behalf(header: Mapping[str, Any]) -> OnBehalf | None:
+    """For whom the request is, of a header without a fault."""
+    found = None if header.get("on_behalf") is None else read_on_behalf(header["on_behalf"])
+    return found if isinstance(found, OnBehalf) else None
 
 
 def _check_arguments(spec: CommandSpec, given: object) -> dict[str, Any] | str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+#: In the place of the number of a batch that was never served.
+NEVER_SERVED: Final = -1
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -32,12 +34,9 @@ def order(batches: Iterable[EligibleBatch], last_served: Mapping[str | None, int
         batches: in any order.
         last_served: by batch id, a number that grows with every claim; absent: never served.
     """
-    return sorted(
-        batches,
-        key=lambda batch: (
-            -batch.priority,
-            last_served.get(batch.batch_id, -1),
-            batch.first_due or _EARLIEST,
-            batch.batch_id or "",
-        ),
-    )
+    return sorted(batches, key=lambda batch: rank_of(batch, last_served.get(batch.batch_id, NEVER_SERVED)))
+
+
+def rank_of(batch: EligibleBatch, last_served: int) -> tuple[int, int, datetime, str]:
+    """The place of a batch in that order: the lowest comes first."""
+    return -batch.priority, last_served, batch.first_due or _EARLIEST, batch.batch_id or ""

@@ -40,6 +40,11 @@ from speechaid.settings.fields import (
 )
 
 
+def identity_database(campaigns: str) -> str:
+    """The name of the database of users, tokens and sessions beside a campaigns' database."""
+    return f"{campaigns[:59]}_web"  # MongoDB allows 63 characters
+
+
 class DatabaseSettings(Group):
     """Where jobs and their history live."""
 
@@ -66,6 +71,11 @@ class DatabaseSettings(Group):
     max_pool_size: int = whole(
         "MONGO_MAX_POOL_SIZE", 50, "most connections of one process", low=1, high=1000, live=False
     )
+
+    @property
+    def identity_name(self) -> str:
+        """The name of the database with users, tokens and sessions of the HTTP API."""
+        return identity_database(self.name)
 
     @property
     def embedded_directory(self) -> Path | None:
@@ -310,6 +320,17 @@ class ControlSettings(Group):
         default_shown="`keys` in SPEECHAID_STATE_DIR",
         allowed="an absolute path",
         live=False,
+    )
+
+    web_user: str | None = setting(
+        "SPEECHAID_WEB_USER",
+        None,
+        "the user whose process, `speechaid web`, is believed on whose behalf it asks; without such a user's"
+        " name it may do nothing but ask for the status",
+        default_shown="the daemon's own user",
+        allowed="the name of a user of this machine",
+        live=False,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$",
     )
 
 

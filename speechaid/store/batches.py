@@ -93,16 +93,18 @@ class Batches:
         document = self.table.find_one({"batch_id": batch_id})
         return None if document is None else Batch.read(document)
 
-    def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
-        """Names of batches with this prefix."""
+    def find_by_prefix(self, prefix: str, limit: int = 20, account_id: str | None = None) -> list[str]:
+        """Names of batches with this prefix, of one account or of all."""
+        of_account = {} if account_id is None else {"account_id": account_id}
         rows = self.table.find(
-            begins("batch_id", prefix), sort=[("batch_id", 1)], limit=limit, fields=("batch_id",)
+            begins("batch_id", prefix) | of_account, sort=[("batch_id", 1)], limit=limit, fields=("batch_id",)
         )
         return [str(row["batch_id"]) for row in rows]
 
-    def find_by_name(self, name: str, limit: int) -> list[str]:
-        """Ids of the batches of this name, as typed, sorted; at most ``limit``."""
-        rows = self.table.find({"name": name}, limit=limit, fields=("batch_id",))
+    def find_by_name(self, name: str, limit: int, account_id: str | None = None) -> list[str]:
+        """Ids of the batches of this name, as typed, sorted; at most ``limit``, of one account or of all."""
+        query = {"name": name} if account_id is None else {"name": name, "account_id": account_id}
+        rows = self.table.find(query, limit=limit, fields=("batch_id",))
         return sorted(found for row in rows if (found := text(row.get("batch_id"))) is not None)
 
     def names_by_prefix(self, prefix: str, limit: int) -> list[str]:

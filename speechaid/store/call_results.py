@@ -44,5 +44,5 @@ class CallResults:
         return bool(self.table.find({"batch_id": batch_id}, limit=1, fields=("_id",)))
 
     def aggregate(self, pipeline: Pipeline) -> list[Document]:
-        """Run a pipeline over the results (``store.report_queries``)."""
+        """Run a pipeline over the results."""
         return self.table.aggregate(pipeline)

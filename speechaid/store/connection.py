@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -39,6 +40,7 @@ from speechaid.store.diagnostics import Diagnostics
 from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.erasures import Erasures
 from speechaid.store.holds import Holds
+from speechaid.store.identity import Identities
 from speechaid.store.imports import Imports
 from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.jobs import Jobs
@@ -180,18 +182,23 @@ class Store:
         #: The driver's warnings about options in the address, one line each; it ignores those options.
         self.remarks = remarks
         self._clock = DatabaseClock(client, clock or SystemClock(), operation_seconds)
-        database = client.get_database(
-            settings.name,
-            codec_options=codec_options,
-            write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
-            read_concern=ReadConcern("majority"),
-            # Whatever the address says: a secondary may not know yet of a hold, a pause or an opt-out. Each
-            # preflight follows a write of the job, which a primary that was replaced cannot acknowledge.
-            read_preference=ReadPreference.PRIMARY,
-        )
 
-        def table(name: str) -> Table:
-            return Table(database.get_collection(name), operation_seconds)
+        def open_database(name: str) -> Database[Document]:
+            return client.get_database(
+                name,
+                codec_options=codec_options,
+                write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
+                read_concern=ReadConcern("majority"),
+                # Whatever the address says: a secondary may not know yet of a hold, a pause or an opt-out.
+                # Each preflight follows a write of the job, which a primary that was replaced cannot
+                # acknowledge.
+                read_preference=ReadPreference.PRIMARY,
+            )
+
+        database, identities = open_database(settings.name), open_database(settings.identity_name)
+
+        def table(name: str, within: Database[Document] = database) -> Table:
+            return Table(within.get_collection(name), operation_seconds)
 
         self.jobs = Jobs(table(settings.jobs_collection), self.now)
         self.legacy = LegacyReservations(self.jobs.table)
@@ -221,6 +228,13 @@ class Store:
         self.people = People(self.jobs.table, self.results.table)
         self.test_calls = TestCalls(table("speechaid_test_numbers"), self.jobs.table, self.holds, self.now)
         self.pages = Pages()
+        self.identities = Identities(
+            users=table("users", identities),
+            tokens=table("tokens", identities),
+            sessions=table("sessions", identities),
+            tries=table("tries", identities),
+            now=self.now,
+        )
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,
             holds=self.holds.table,

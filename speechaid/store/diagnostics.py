@@ -6,7 +6,8 @@ What counts or lists jobs and calls does so for campaigns, without test calls.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -47,21 +48,18 @@ class Diagnostics:
         earlier = [{"reserved_until": None}, {"reserved_until": {"$lt": job.reserved_until}}]
         return len(self._jobs.find({**ready, "$or": earlier}, limit=limit, fields=("_id",)))
 
-    def pending_of(self, batch_id: str | None, limit: int) -> list[Job]:
-        """Find a batch's pending jobs, soonest due first."""
-        ready: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}, "batch_id": batch_id}
-        found = self._jobs.find({**ready, "reserved_until": None}, limit=limit)
-        if len(found) < limit:
-            later = {**ready, "reserved_until": {"$ne": None}}
-            found += self._jobs.find(later, sort=[("reserved_until", 1)], limit=limit - len(found))
-        return [read_job(row) for row in found]
+    def stream_waiting(self, batch_id: str | None) -> Generator[Job]:
+        """Yield the jobs that are ready or scheduled, of one batch or of all, in no order."""
+        waiting: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}}
+        query = of_campaigns(waiting if batch_id is None else {**waiting, "batch_id": batch_id})
+        with closing(self._jobs.stream(query)) as rows:
+            yield from map(read_job, rows)
 
-    def holder_of(self, number_: str, besides: Job) -> str | None:
-        """The name of another job with an open dial to this number's line; None where there is none."""
+    def holder_of(self, number_: str, besides: Job) -> Job | None:
+        """Another job with an open dial to this number's line; None where there is none."""
         spellings = {"$exists": True, "$in": list(all_spellings(number_))}
         query = {"dial.number": spellings, "_id": {"$ne": besides.id}}
-        rows = self._jobs.find(query, limit=1, fields=("job_id",), hint=LIVE_NUMBER)
-        return next((text(row.get("job_id")) or str(row["_id"]) for row in rows), None)
+        return next(map(read_job, self._jobs.find(query, limit=1, hint=LIVE_NUMBER)), None)
 
     def busy_numbers(self, numbers: Collection[str]) -> frozenset[str]:
         """Those of the numbers whose line has an open dial."""

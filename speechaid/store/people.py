@@ -66,16 +66,18 @@ class People:
         """As ``of_id``, for phones."""
         return _queries(account, _any_of((_KEYS,), keys), _any_of(_PHONES, spellings))
 
-    def of_name(self, name_key: str, beginnings: Sequence[str], account: str | None) -> list[Document]:
+    def of_name(
+        self, name_keys: Sequence[str], beginnings: Sequence[str], account: str | None
+    ) -> list[Document]:
         """The queries for jobs of a name, or of a name that begins so.
 
         Args:
-            name_key: the folded name, by which the jobs are found that speechaid imported.
+            name_keys: the folded name, by which the jobs are found that speechaid imported, in each form.
             beginnings: as other programs may have stored it.
             account: None: any account.
         """
         written = [begins(field, beginning) for field in _NAMES for beginning in beginnings]
-        return _queries(account, [begins("name_key", name_key)], written)
+        return _queries(account, [begins("name_key", key) for key in name_keys], written)
 
     def find(self, queries: Iterable[Document], limit: int) -> list[Document]:
         """Find the jobs of any of the queries, each once; at most ``limit``. Test calls are nobody's jobs."""

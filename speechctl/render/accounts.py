@@ -131,13 +131,17 @@ def edit_account(result: Result) -> list[Block]:
 
 def top_up(result: Result) -> list[Block]:
     """The result of ``top-up``."""
-    done = say("was added already, now nothing") if result["repeated"] else say("added")
+    is_taken = (result.get("credit") or result.get("minutes") or 0) < 0
+    if result["repeated"]:
+        was_done = say("was taken off already, now nothing"), say("was added already, now nothing")
+    else:
+        was_done = say("taken off"), say("added")
     blocks: list[Block] = [
         say(
             "account {name}: {amount} {done} (key {key})",
             name=_name(result),
-            amount=_amount(result),
-            done=done,
+            amount=_amount(result).lstrip("-"),
+            done=was_done[0] if is_taken else was_done[1],
             key=result["key"],
         ),
         *_balance(result),

@@ -215,9 +215,11 @@ def forget(result: Result) -> list[Block]:
         say_n("{count} job", "{count} jobs", int(result["jobs"])),
         say_n("{count} call", "{count} calls", int(result["calls"])),
     )
+    who = ", ".join(str(result[name]) for name in ("name", "dni") if result.get(name))
     lines: list[Block] = [
         say(
-            "erased in {jobs} and {calls}; amounts, costs, outcomes and dates are kept",
+            "{who} is erased in {jobs} and {calls}; amounts, costs, outcomes and dates are kept",
+            who=who or say("the person"),
             jobs=jobs,
             calls=calls,
         )
@@ -243,9 +245,9 @@ def forget(result: Result) -> list[Block]:
         )
     if result["has_more"]:
         lines.append(say("! there are more jobs than one command erases: give it again"))
-    kept = [say("the number")] if result.get("number_kept") else []
-    kept += [say("the national id")] if result.get("id_kept") else []
-    if result["opt_out_kept"]:
-        what = say(" and ").join(kept) or say("the opt-out")
+    kept = [say("the number")] if result["number_kept"] else []
+    kept += [say("the national id")] if result["id_kept"] else []
+    if kept:
+        what = say(" and ").join(kept)
         lines.append(say("the do-not-call list keeps {what}, so that nobody calls the person", what=what))
     return [*lines, str(result["retell"])]

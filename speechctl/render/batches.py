@@ -18,6 +18,11 @@ from speechctl.render.text import (
     pause_text,
 )
 
+#: Changes of what is no option, in words, and what they are where there was nothing before.
+_NO_OPTIONS: Final = {
+    "pinned_version": ("the agent's version, pinned for this batch", "none"),
+    "amount": ("amount paid", "none"),
+}
 #: How a setting is shown that nobody has set.
 _NOT_SET: Final = {
     "hours": N_("none"),
@@ -217,11 +222,11 @@ def _import_end(row: Result) -> str:
 def change_text(change: Mapping[str, object]) -> str:
     """A changed setting: ``hours: 09:00-18:00 -> 10:00-18:00``."""
     option = str(change["option"])
+    name, unset = _NO_OPTIONS.get(option, (option.replace("_", "-"), "default"))
     old, new = (
-        say("default") if change.get(side) is None else _value(option, change[side])
-        for side in ("old", "new")
+        unset if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
     )
-    return f"{option.replace('_', '-')}: {old} -> {new}"
+    return f"{name}: {old} -> {new}"
 
 
 def _what(row: Result) -> str:

@@ -13,6 +13,7 @@ from speechctl.render import (
     agents,
     batches,
     diagnostics,
+    identity,
     imports,
     lists,
     people,
@@ -470,6 +471,15 @@ def _pairs(fields: Result, without: frozenset[str] | set[str] = frozenset()) -> 
 _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "status": status,
     "alerts": alerts,
+    **dict.fromkeys(
+        ("user-add", "user-edit", "user-password", "user-disable", "user-enable"), identity.one_user
+    ),
+    "users": identity.users,
+    "user-sessions": identity.user_sessions,
+    "user-logout": identity.ended_sessions,
+    "token-add": identity.new_token,
+    "tokens": identity.tokens,
+    "token-revoke": identity.revoked_token,
     "drain": _drain,
     "undrain": _undrain,
     "pause-worker": _worker,

@@ -77,6 +77,7 @@ def forecast(result: Result) -> list[Block]:
             waiting=waiting,
             assumed=assumed,
         ),
+        *_whole(result),
         say(
             "estimated: {of_accounts} of accounts{at_retell}",
             of_accounts=_of_accounts(result),
@@ -112,6 +113,15 @@ def forecast(result: Result) -> list[Block]:
         more = say_n("{count} more job waits", "{count} more jobs wait", int(result["beyond"]))
         blocks.append(say("{more} after these; --limit shows more", more=more))
     return blocks
+
+
+def _whole(result: Result) -> list[Block]:
+    """The schedule as a whole; a daemon of an older version knows only what it shows."""
+    if not result.get("dials_total"):
+        return []
+    dials, ends = plural(int(result["dials_total"]), "dial"), local_time_with_zone(result["ends_at"])
+    at_once = plural(int(result["calls_at_once"]), "call")
+    return [f"all of it: {dials}, at most {at_once} at once, the last one ends at {ends}"]
 
 
 def _of_accounts(result: Result) -> str:

@@ -158,17 +158,20 @@ def _marks(row: Result) -> str:
 
 def test_number_add(result: Result) -> list[Block]:
     """What was registered."""
-    again = (
-        say("was registered; its note and account are written again") if result["was_registered"] else None
-    )
     of_account = (
         say(" of account {account_id}", account_id=result["account_id"]) if result.get("account_id") else ""
     )
+    note = f" ({result['note']})" if result.get("note") else ""
+    again = say("was registered, and ") if result["was_registered"] else ""
     marks = _marks(result)
     return [
-        f"{result['number']} {again}"
-        if again
-        else say("{number} may get test calls{of_account}", number=result["number"], of_account=of_account),
+        say(
+            "{number} {again}may get test calls{of_account}{note}",
+            number=result["number"],
+            again=again,
+            of_account=of_account,
+            note=note,
+        ),
         *([say("! it is {marks}", marks=marks)] if marks else []),
     ]
 

@@ -591,6 +591,78 @@ def test_for_a_misspelt_command_the_right_one_is_suggested(terminal: Terminal) -
     assert "did you mean pause-batch" in terminal.refused("puase-batch", status=2)
 
 
+# -- users of the HTTP API -----------------------------------------------------------------------------------
+
+
+def test_users_are_created_changed_and_disabled_and_no_password_is_kept(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    file, password = tmp_path / "password", "correct horse battery"
+    file.write_text(f"{password}\n", encoding="utf-8")
+    by_file = ("--password-file", str(file))
+    created = terminal.ask("user-add", "Maria", "--role", "viewer", *by_file)
+    assert (created["name"], created["role"], created["account_id"]) == ("maria", "viewer", None)
+    assert "already" in terminal.refused("user-add", "maria", "--role", "admin", *by_file)
+    changes = terminal.ask("user-edit", "maria", "--role", "manager")["changes"]
+    assert changes == [{"option": "role", "old": "viewer", "new": "manager"}]
+    assert not terminal.ask("user-password", "maria", *by_file)["disabled"]
+    assert terminal.ask("user-disable", "maria")["disabled"]
+    assert "disabled" in terminal.type("users")
+    assert not terminal.ask("user-enable", "maria")["disabled"]
+    assert "not logged in" in terminal.type("user-sessions", "maria")
+    assert terminal.ask("user-logout", "maria") == {"user": "maria", "ended": 0}
+    assert "no user 'nobody'" in terminal.refused("user-disable", "nobody")
+    terminal.until(
+        lambda: len([line for line in recorded_commands(terminal) if line["command"] == "user-add"]) == 2
+    )
+    assert password not in json.dumps(terminal.ask("logs", "--limit", "1000"))
+    assert password not in terminal.daemon.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("too short", "at least 12"),
+        ("some.long.name", "the user's name"),
+        ("two\nlines", "one line"),
+        ("", "one line"),
+    ],
+)
+def test_a_password_that_will_not_do_is_refused_and_not_quoted(
+    terminal: Terminal, tmp_path: Path, password: str, why: str
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(password, encoding="utf-8")
+    shown = terminal.refused(
+        "user-add", "some.long.name", "--role", "viewer", "--password-file", str(file), status=2
+    )
+    assert why in shown
+    assert "some.long.name" not in [user["name"] for user in terminal.ask("users")["users"]]
+    assert "too short" not in shown
+
+
+def test_without_a_terminal_a_password_must_come_from_a_file(terminal: Terminal) -> None:
+    assert "--password-file" in terminal.refused("user-add", "luis", "--role", "admin", status=2)
+
+
+def test_a_token_is_shown_once_and_revoked_for_good(terminal: Terminal) -> None:
+    created = terminal.ask("token-add", "crm", "--role", "viewer", "--expires", "90d")
+    assert created["token"].startswith("spt_")
+    assert "valid" in terminal.type("tokens")
+    assert created["token"] not in json.dumps(
+        [terminal.ask("tokens"), terminal.ask("logs", "--limit", "1000")]
+    )
+    assert created["token"] not in terminal.daemon.log.read_text(encoding="utf-8")
+    assert terminal.ask("token-revoke", "crm") == {"name": "crm", "was_valid": True}
+    assert "take another name" in terminal.refused("token-add", "crm", "--role", "viewer")
+    assert "revoked" in terminal.type("tokens")
+
+
+def recorded_commands(terminal: Terminal) -> list[Document]:
+    lines: list[Document] = terminal.ask("logs", "--commands", "--limit", "1000")["lines"]
+    return lines
+
+
 def test_malformed_messages_get_an_error_each_and_the_daemon_goes_on_calling(terminal: Terminal) -> None:
     # python -m tests.fuzz.control --messages 100000 does this with more messages.
     batch = terminal.import_contacts(20, "meanwhile")

@@ -71,4 +71,5 @@ def database(database_client: MongoClient[dict[str, Any]]) -> Iterator[Database[
     """An empty database for this test alone; its ``name`` goes to the code under test."""
     name = f"speechaid_test_{secrets.token_hex(6)}"
     yield database_client[name]
-    database_client.drop_database(name)
+    for each in (name, f"{name}_web"):
+        database_client.drop_database(each)

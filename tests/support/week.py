@@ -260,17 +260,8 @@ class Week:
     def run(self, days: float) -> None:
         """Run the week."""
         for number in range(self.workers):
-            context = WorkerContext(
-                store=self.store,
-                retell=cast("RetellClient", self.retell),
-                settings=self.settings,
-                link=QuietLink(),
-                worker_id=f"worker-{number + 1}@week:{number}",
-                wait=self.clock.sleep,
-                clock=self.clock,
-                random=random.Random(self.seed * 1000 + number),
-            )
-            self.clock.spawn(lambda context=context: self._work(context))  # type: ignore[misc]
+            context = self.context(number)
+            self.clock.spawn(lambda context=context: self.work(context))  # type: ignore[misc]
         housekeeper = Housekeeper(self.store, self.clock)
 
         def tidy() -> None:
@@ -280,7 +271,20 @@ class Week:
         self.clock.at(30, tidy)
         self.clock.run(days * 86_400, self._idle)
 
-    def _work(self, context: WorkerContext) -> None:
+    def context(self, number: int) -> WorkerContext:
+        """The context of a new worker; each has a number of its own."""
+        return WorkerContext(
+            store=self.store,
+            retell=cast("RetellClient", self.retell),
+            settings=self.settings,
+            link=QuietLink(),
+            worker_id=f"worker-{number + 1}@week:{number}",
+            wait=self.clock.sleep,
+            clock=self.clock,
+            random=random.Random(self.seed * 1000 + number),
+        )
+
+    def work(self, context: WorkerContext) -> None:
         """A worker's loop; of the idle workers one looks again soon, and wakes the others."""
         claimer = JobClaimer(context)
         while True:

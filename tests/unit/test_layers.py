@@ -26,6 +26,7 @@ LAYERS = (
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
 HOMES = {
     "pymongo": ("speechaid/store/",),
+    "argon2": ("speechaid/store/",),
     "bson": ("speechaid/store/",),
     "certifi": ("speechaid/retell/",),
     "dotenv": ("speechaid/settings/",),

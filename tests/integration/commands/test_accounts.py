@@ -14,6 +14,8 @@ from speechaid.clock import SystemClock
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.account import Account, Reservation, TopUp
 from speechaid.store.connection import Store
+from speechctl.render.blocks import as_text
+from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, operator, settings_for
 
 __all__ = ["operator"]
@@ -184,6 +186,22 @@ def test_accounts_are_listed_page_by_page(operator: Operator) -> None:
     assert ([row["account_id"] for row in first["accounts"]], first["next"]) == (["a", "b"], "b")
     rest = operator.run("accounts", limit=2, after="b")
     assert ([row["account_id"] for row in rest["accounts"]], rest["next"]) == (["c"], None)
+
+
+@pytest.mark.parametrize("plan", ["unlimited", "minutes_based"])
+def test_a_price_without_effect_is_said_to_have_none(operator: Operator, plan: str) -> None:
+    made = operator.run("create-account", account="acme", plan=plan, country="CL", cost_per_minute=90)
+    assert "--cost-per-minute has no effect" in made["warning"]
+    assert operator.run("edit-account", account="acme", name="Acme")["warning"] is None
+    edited = operator.run("edit-account", account="acme", cost_per_call_setup=5, cost_per_minute=80)
+    assert "--cost-per-minute and --cost-per-call-setup have no effect" in edited["warning"]
+
+
+def test_what_is_taken_off_a_balance_is_not_said_to_be_added(operator: Operator) -> None:
+    operator.run("create-account", account="acme", plan="credit_based", currency="CLP", cost_per_minute=90)
+    operator.run("top-up", account="acme", credit=1000, idempotency_key="k1")
+    answer = operator.run("top-up", account="acme", credit=-250, note="typo", idempotency_key="k2")
+    assert "account acme: 250 CLP taken off (key k2)" in as_text(render("top-up", answer))
 
 
 # -- top-ups -----------------------------------------------------------------------------------------------

@@ -87,6 +87,31 @@ def test_batch_shows_counts_imports_the_next_calls_and_who_did_what(operator: Op
 # -- edit-batch --------------------------------------------------------------------------------------------
 
 
+def test_a_note_is_masked_wherever_it_is_shown_and_what_is_spoken_is_not(operator: Operator) -> None:
+    made = operator.run("create-batch", name="batch-20261130-1", hours="00:00-24:00")
+    note, spoken = "ask Ana, +56955550101", "leave Call us at +56 9 5555 0101"
+    edited = operator.run("edit-batch", batch=made["batch_id"], description=note, voicemail_option=spoken)
+    assert "description: default -> ask Ana, +569******01" in as_text(render("edit-batch", edited))
+    assert f"voicemail-option: default -> {spoken}" in as_text(render("edit-batch", edited))
+    operator.recorded(2)
+    shown = as_text(render("batch", operator.run("batch", batch=made["batch_id"])))
+    assert shown.count("ask Ana, +569******01") == 2
+    assert "55550101" not in shown
+    assert spoken in shown
+    assert "name=batch-20261130-1" in shown
+    stored = operator.batch(made["batch_id"])
+    assert stored["description"] == note
+    copy = operator.run("create-batch", name="copy", copy_from=made["batch_id"])
+    assert operator.batch(copy["batch_id"])["description"] == note
+
+
+def test_a_pinned_version_is_no_option(operator: Operator) -> None:
+    change = {"option": "pinned_version", "old": None, "new": "3 of agent_1"}
+    text = as_text(render("edit-batch", {"batch_id": "b", "changes": [change], "active": True}))
+    assert "the agent's version, pinned for this batch: none -> 3 of agent_1" in text
+    assert "pinned-version" not in text
+
+
 def test_edit_batch_changes_what_was_given_and_nothing_else(operator: Operator) -> None:
     batch_id = operator.run(
         "create-batch", name="March", hours="09:00-18:00", days="1-5", max_attempts=2, paused=True

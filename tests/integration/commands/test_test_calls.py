@@ -336,6 +336,25 @@ def test_an_erased_row_is_not_tested_with_empty_variables(tested: Operator) -> N
     assert erasure.sentence in said
 
 
+def test_an_id_that_several_tests_begin_with_is_called_one_of_a_test(tested: Operator) -> None:
+    for number in (1, 2):
+        tested.add_job(f"test-{number}", batch_id=TESTS)
+    assert "more than one test call id" in str(tested.refusal("test-result", test="test-"))
+    assert "no test call 'zzz' (speechctl jobs --tests lists them)" in str(
+        tested.refusal("test-result", test="zzz")
+    )
+
+
+def test_a_number_that_is_registered_again_keeps_its_note_and_its_account(tested: Operator) -> None:
+    tested.run("test-number-add", number=NUMBER, account="acc-1")
+    again = tested.run("test-number-add", number=NUMBER)
+    assert (again["note"], again["account_id"], again["was_registered"]) == ("Maria", "acc-1", True)
+    assert "was registered, and may get test calls of account acc-1 (Maria)" in as_text(
+        render("test-number-add", again)
+    )
+    assert tested.run("test-number-add", number=NUMBER, note="Luis")["note"] == "Luis"
+
+
 def test_a_person_s_job_is_no_test_call(tested: Operator) -> None:
     assert "no test call" in str(tested.refusal("test-result", test="job-1"))
 

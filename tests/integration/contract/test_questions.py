@@ -155,7 +155,9 @@ def test_an_open_dial_to_another_spelling_of_a_number_makes_it_busy(
     claim_and_dial(store, other, job_id="theirs")
     add_job(store, valid, job_id="ours")
     assert store.diagnostics.busy_numbers([A, valid]) == {valid}
-    assert store.diagnostics.holder_of(valid, besides=Job.read(job(store, "ours"))) == "theirs"
+    holder = store.diagnostics.holder_of(valid, besides=Job.read(job(store, "ours")))
+    assert holder is not None
+    assert holder.job_id == "theirs"
 
 
 # -- jobs one by one -------------------------------------------------------------------------------------
@@ -171,13 +173,15 @@ def test_jobs_ahead_of_one_are_the_earlier_ones_of_its_batch(store: Store) -> No
     assert store.diagnostics.ahead_of(Job.read(job(store, "always")), 9) == 0
 
 
-def test_pending_jobs_of_a_batch_come_soonest_due_first(store: Store) -> None:
+def test_jobs_that_wait_are_those_that_are_ready_or_scheduled(store: Store) -> None:
     add_job(store, job_id="2", batch_id=BATCH, reserved_until=ahead(store, hours=2), status="scheduled")
     add_job(store, job_id="1", batch_id=BATCH, reserved_until=ago(store, hours=1))
     add_job(store, job_id="0", batch_id=BATCH)
     add_job(store, job_id="done", batch_id=BATCH, status="done")
-    assert [found.job_id for found in store.diagnostics.pending_of(BATCH, 9)] == ["0", "1", "2"]
-    assert [found.job_id for found in store.diagnostics.pending_of(BATCH, 2)] == ["0", "1"]
+    add_job(store, job_id="of another", batch_id=OTHER_BATCH)
+    waiting = {found.job_id for found in store.diagnostics.stream_waiting(BATCH)}
+    assert waiting == {"0", "1", "2"}
+    assert {found.job_id for found in store.diagnostics.stream_waiting(None)} == {*waiting, "of another"}
 
 
 def test_numbers_in_live_calls_are_found_with_the_jobs_that_have_them(store: Store) -> None:
@@ -186,7 +190,9 @@ def test_numbers_in_live_calls_are_found_with_the_jobs_that_have_them(store: Sto
         claim_and_dial(store, number, name, key=name)
     add_job(store, job_id="idle")
     assert store.diagnostics.busy_numbers([A, B, "+12025550199"]) == {A, B}
-    assert store.diagnostics.holder_of(A, Job.read(job(store, "job-2"))) == "job-1"
+    holder = store.diagnostics.holder_of(A, Job.read(job(store, "job-2")))
+    assert holder is not None
+    assert holder.job_id == "job-1"
     assert store.diagnostics.holder_of(A, Job.read(job(store, "job-1"))) is None
     assert {found.job_id for found in store.diagnostics.open_dials(9)} == {"job-1", "job-2"}
     assert store.jobs.has_dial("job-1")

@@ -17,11 +17,14 @@ import pytest
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import OperationFailure
 
+from speechaid.embedded import files
 from speechaid.embedded.database import EmbeddedDatabase, published_uri
 from speechaid.errors import FleetError
 from tests.support.fleet_harness import is_alive
 
 DEADLINE_SECONDS = 60.0
+#: MongoDB's code.
+UNAUTHORIZED = 13
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -63,6 +66,35 @@ def test_password_is_on_no_command_line_and_in_no_log(server: EmbeddedDatabase) 
     assert password.encode() not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
     assert password.encode() not in Path(f"/proc/{server.pid}/environ").read_bytes()
     assert password not in (server.directory / "server.log").read_text()
+
+
+def test_the_web_process_may_read_campaigns_and_write_users_alone(tmp_path: Path) -> None:
+    server = EmbeddedDatabase(tmp_path / "db", campaigns="speechai_db")
+    own = client_of(server.start())
+    with own, client_of(published_uri(server.directory, files.WEB_CREDENTIALS)) as web:
+        own["speechai_db"]["jobs"].insert_one({"_id": 1})
+        jobs, users = web["speechai_db"]["jobs"], web["speechai_db_web"]["users"]
+        assert jobs.find_one() == {"_id": 1}
+        users.insert_one({"_id": "maria"})
+        assert users.find_one() == {"_id": "maria"}
+        forbidden: list[Callable[[], Any]] = [
+            lambda: jobs.insert_one({"_id": 2}),
+            lambda: jobs.update_one({"_id": 1}, {"$set": {"a": 1}}),
+            lambda: jobs.delete_one({"_id": 1}),
+            lambda: jobs.create_index("a"),
+            jobs.drop,
+            lambda: list(jobs.aggregate([{"$match": {}}, {"$out": "copy"}])),
+            lambda: web["admin"].command("createUser", "x", pwd="x" * 12, roles=["root"]),
+            web["other"]["things"].find_one,
+        ]
+        for operation in forbidden:
+            with pytest.raises(OperationFailure) as refused:
+                operation()
+            assert refused.value.code == UNAUTHORIZED
+        assert list(own["speechai_db"]["jobs"].find()) == [{"_id": 1}]
+        assert own["speechai_db"].list_collection_names() == ["jobs"]
+    assert (server.directory / files.WEB_CREDENTIALS).stat().st_mode & 0o777 == 0o600
+    server.stop()
 
 
 def test_journaled_write_survives_a_kill_and_the_client_reconnects(server: EmbeddedDatabase) -> None:

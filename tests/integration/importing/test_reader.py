@@ -19,7 +19,9 @@ import xlsxwriter
 from speechaid.campaign.importer import Choices, Parsed
 from speechaid.errors import ImportFailed, SpeechaidError
 from speechaid.importing.contacts import ContactsReading
+from speechaid.importing.ids import IdsReading
 from speechaid.importing.limits import Limits
+from speechaid.importing.lists import ListReading
 from speechaid.importing.numbers import NumbersReading
 from speechaid.importing.process import ReaderFailed, ReaderPool
 from speechaid.importing.subjects import file_work
@@ -62,7 +64,7 @@ def many(rows: int) -> bytes:
     return "\n".join(["nombre;telefono", *lines]).encode()
 
 
-def finish(reading: ContactsReading | NumbersReading) -> None:
+def finish(reading: ContactsReading | ListReading) -> None:
     deadline = time.monotonic() + 120
     while not reading.poll():
         assert time.monotonic() < deadline, "no end"
@@ -75,7 +77,7 @@ def read(pool: ReaderPool, data: bytes, filename: str = "march.csv") -> Parsed:
     return reading.parsed
 
 
-def running(reading: ContactsReading | NumbersReading) -> int:
+def running(reading: ContactsReading | ListReading) -> int:
     """The pid of the reader's process, which is at work."""
 
     def at_work() -> int | None:
@@ -108,6 +110,16 @@ def test_a_list_of_numbers_comes_whole(pool: ReaderPool) -> None:
     finish(reading)
     assert reading.numbers.good == [f"+56{955_000_000 + number}" for number in range(12_000)]
     assert reading.numbers.bad == []
+
+
+def test_a_list_of_ids_comes_whole_with_the_lines_that_are_none(pool: ReaderPool) -> None:
+    lines = [f"{number};{number}" for number in range(10_000, 16_001)] + ["no sabe;5"] * 5_500
+    data = "\n".join(["rut;monto", *lines]).encode()
+    reading = IdsReading(pool, data, "paid.csv", country="CL", column=None, amounts="monto")
+    finish(reading)
+    good = [(one.dni, one.amount) for one in reading.ids.good]
+    assert good == [(str(number), float(number)) for number in range(10_000, 16_001)]
+    assert reading.ids.bad == [(line, "that is no national id") for line in range(6_003, 11_503)]
 
 
 def test_a_file_that_cannot_be_used_is_refused_in_the_same_words(pool: ReaderPool) -> None:

@@ -93,7 +93,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
     batches.stale_dials batches.with_own_agent batches.write_counts batches.write_settings
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
-    diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
+    diagnostics.open_dials diagnostics.stream_waiting diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
     erasures.add_missing_ends erasures.being_forgotten erasures.count_late
@@ -111,6 +111,11 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches
     holds.unhold holds.write_breaker
+    identities.check_login identities.create_token identities.create_user identities.disable_user
+    identities.edit_user identities.enable_user identities.end_session identities.end_sessions
+    identities.find_session identities.find_sessions identities.find_token identities.find_tokens
+    identities.find_user identities.find_users identities.has_users identities.indexed identities.prepare
+    identities.revoke_token identities.set_password identities.start_session
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove

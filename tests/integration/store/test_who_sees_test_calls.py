@@ -20,7 +20,7 @@ WITH_TESTS: dict[str, frozenset[str]] = {
     for reason, names in {
         # The query names one batch, and no batch is that of the tests.
         "of one batch": """
-            queue.due_batches diagnostics.pending_of operator_actions.waiting_for_retry
+            queue.due_batches operator_actions.waiting_for_retry
             operator_actions.find_over operator_actions.in_progress operator_actions.cancel_waiting
             operator_actions.start_imported operator_actions.count_called
             operator_actions.count_never_called operator_actions.delete_never_called imports.waiting_jobs

@@ -50,6 +50,11 @@ def test_a_promise_has_the_phone_the_time_and_the_id_of_the_call_in_which_it_was
     assert promise(ended)["called_at"] == "2026-03-05 08:40:00"
 
 
+def test_a_promise_that_the_result_tells_counts_without_what_the_call_collected() -> None:
+    told = result(2, day=5) | {"promised": {"day": "2026-03-15"}}
+    assert promise(result(1, day=2), told, result(3, day=9))["call_id"] == "call_2"
+
+
 def test_of_several_promises_the_newest_counts_in_whatever_order_they_are_read() -> None:
     first = result(1, day=2, collected={"fecha_pago_cliente": "soon"})
     second = result(2, day=5, collected={"monto_pago_cliente": 900}, phone="+56912345672")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from speechaid.campaign import cells
 from speechaid.campaign.people import keys_of_job, person_keys
 from speechaid.campaign.person_search import READERS, Meaning, group_by_person, readings_of
 from speechaid.model.job import Job
@@ -92,8 +93,46 @@ def test_a_phone_is_looked_for_in_each_form_of_its_line(stored: str) -> None:
 
 def test_a_name_is_looked_for_without_accents_and_as_others_may_have_written_it() -> None:
     (reading,) = readings_of("  josé  pérez ", ["CL"])
-    assert reading.name_key == "jose perez"
+    assert reading.name_keys == ("jose perez",)
     assert {"José Pérez", "JOSÉ PÉREZ", "josé pérez"} <= set(reading.spellings)
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        ("Bernardo O'Higgins", "Bernardo OHiggins"),
+        ("Bernardo OHiggins", "bernardo o’higgins"),
+        ("Łukasz Nowak", "lukasz nowak"),
+        ("Ørsted", "ORSTED"),
+        ("Þóra Sæmundsdóttir", "thora saemunds"),
+        ("Straße", "strasse"),
+    ],
+)
+def test_a_name_is_found_with_the_letters_that_everybody_can_type(stored: str, typed: str) -> None:
+    (reading,) = readings_of(typed, ["CL"])
+    assert any(cells.fold_name(stored).startswith(key) for key in reading.name_keys)
+
+
+def test_a_name_that_an_earlier_version_imported_is_found_as_it_was_written() -> None:
+    (reading,) = readings_of("O'Higgins", ["CL"])
+    assert reading.name_keys == ("ohiggins", "o higgins")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["RUT 12.345.678-5", "rut: 12345678-5", "R.U.T. N° 12.345.678-5", "Rut12345678-5", "RUN 12345678-5"],
+)
+def test_an_id_is_found_with_the_word_that_says_what_it_is(typed: str) -> None:
+    (reading,) = readings_of(typed, ["CL"])
+    assert reading.meaning is Meaning.ID
+    assert reading.keys[0] == "id:123456785"
+    assert "12.345.678-5" in reading.spellings
+    assert reading.is_certain
+
+
+@pytest.mark.parametrize("typed", ["Rut Pérez", "Cira Díaz", "Nita"])
+def test_a_name_that_begins_like_such_a_word_is_a_name(typed: str) -> None:
+    assert [reading.meaning for reading in readings_of(typed, ["CL"])] == [Meaning.NAME]
 
 
 @pytest.mark.parametrize("dni", ["-", "...", " / "])

@@ -82,7 +82,7 @@ HOURS = [
     result("busy", placed_at=day(1, 4, 13)),
     *(result(None, placed_at="odd") for _ in range(9)),
 ]
-PROMISES = [
+PROMISES: list[Document] = [
     *(
         {"job_id": f"p{n}", "fecha_pago_cliente": "2026-07-31", "monto_pago_cliente": "150.000"}
         for n in range(2)
@@ -201,13 +201,13 @@ def test_what_is_no_day_is_refused_with_what_is_allowed(typed: dict[str, str], f
 def test_a_range_that_ends_before_it_begins_is_refused() -> None:
     days = DayRange.read(day=None, first="today", last="yesterday")
     with pytest.raises(ValueError, match="to: 2026-07-04 is before --from 2026-07-05"):
-        days.span(SANTIAGO, AT)
+        days.span_in(SANTIAGO, AT)
 
 
 def test_a_day_of_a_clock_change_has_23_or_25_hours() -> None:
     def hours(typed: str) -> float:
         days = DayRange.read(day=typed, first=None, last=None)
-        begin, end = days.span(SANTIAGO, AT)
+        begin, end = days.span_in(SANTIAGO, AT)
         assert begin is not None
         assert end is not None
         return (end - begin).total_seconds() / 3600
@@ -322,6 +322,16 @@ def test_a_promise_belongs_to_the_day_of_its_call_and_counts_once() -> None:
     only = DayRange.read(day="2026-07-01", first=None, last=None)
     of_day = report(calls, [job], days=only)
     assert of_day["promises"]["by_currency"] == [{"currency": "CLP", "amount": 3000, "jobs": 1}]
+
+
+def test_a_promise_whose_call_was_erased_counts_as_the_job_has_it() -> None:
+    """Of a result that a version up to 0.2 wrote; later ones keep the promise itself."""
+    erased = {"collected_dynamic_variables": {"monto_pago_cliente": "erased", "fecha_pago_cliente": "erased"}}
+    call = result("answered", job_id="j", placed_at=day(7, 1, 15), call_data=erased)
+    job = {"job_id": "j", "monto_pago_cliente": 700, "payload": {"currency": "CLP"}}
+    shaped = report([call], [job])
+    assert shaped["promises"]["by_currency"] == [{"currency": "CLP", "amount": 700, "jobs": 1}]
+    assert shaped["days"][0]["promised"]["by_currency"][0]["amount"] == 700
 
 
 def test_a_debt_counts_once_for_a_job_and_its_redials() -> None:

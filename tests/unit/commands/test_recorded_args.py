@@ -34,6 +34,11 @@ def request(command: str, **args: Any) -> Request:
         ("person", {"person": "12.345.678-5"}, {"person": "***", "limit": 50}),
         ("create-batch", {"name": "912345671"}, {"name": "*******71"}),
         ("pause-batch", {"batch": "batch-20261122193112"}, {"batch": "batch-20261122193112"}),
+        (
+            "user-add",
+            {"name": "maria", "role": "admin", "password": "correct horse battery"},
+            {"name": "maria", "role": "admin"},
+        ),
         ("export", {"after": "1" * 12}, {"after": "1" * 12, "what": "calls", "limit": 1000}),
     ],
 )

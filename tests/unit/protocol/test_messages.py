@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.protocol import messages
-from speechaid.protocol.commands import Argument
+from speechaid.protocol.commands import GROUPS, Argument
 from speechaid.protocol.messages import (
     COMMANDS,
     EXIT_STATUS,
@@ -25,7 +25,9 @@ from speechaid.protocol.messages import (
     Refusal,
     Request,
     Runs,
+    validate,
 )
+from speechaid.protocol.on_behalf import OnBehalf
 
 SPECS = list(COMMANDS.values())
 ARGUMENTS = [(spec, argument) for spec in SPECS for argument in spec.arguments]
@@ -247,13 +249,15 @@ def test_a_client_of_the_unix_socket_may_write() -> None:
 GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids"
-    " check-agent agents numbers batch accounts account transactions person test-numbers test-result",
+    " check-agent agents numbers batch accounts account transactions person test-numbers test-result"
+    " users user-sessions tokens",
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
     " dnc-remove dnc-import edit-batch redial-batch delete-batch forget opt-out paid"
     " create-account edit-account top-up"
-    " test-call test-number-add test-number-remove",
+    " test-call test-number-add test-number-remove"
+    " user-add user-edit user-password user-disable user-enable user-logout token-add token-revoke",
 }
 
 
@@ -275,6 +279,48 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
 def test_every_command_has_its_access() -> None:
     listed = {name: access for access, names in GRANTS.items() for name in names.split()}
     assert listed == {name: spec.access for name, spec in COMMANDS.items()}
+
+
+def test_users_and_tokens_are_managed_on_the_daemons_host_alone() -> None:
+    assert {name for name, spec in COMMANDS.items() if spec.is_local} == set(GROUPS["users of the HTTP API"])
+
+
+def test_a_secret_is_on_no_command_line_and_in_no_repr() -> None:
+    specs = [spec for spec in COMMANDS.values() if spec.secrets]
+    assert [spec.name for spec in specs] == ["user-add", "user-password"]
+    for spec in specs:
+        assert not {one.name for one in spec.secrets} & {one.name for one in spec.arguments}
+    args = {"name": "maria", "role": "admin", "password": "correct horse battery"}
+    request = validate({"v": 1, "id": "q", "command": "user-add", "args": args})
+    assert isinstance(request, Request)
+    assert "horse" not in repr(request)
+
+
+@pytest.mark.parametrize("password", [5, None, "", "x" * 5000, "tab\there is a control"])
+def test_a_refusal_does_not_quote_a_password(password: Any) -> None:
+    args = {"name": "maria", "role": "admin", "password": password}
+    refusal = validate({"v": 1, "id": "q", "command": "user-add", "args": args})
+    assert isinstance(refusal, Refusal)
+    assert "there is a control" not in refusal.message
+    assert "xxx" not in refusal.message
+
+
+def test_a_message_on_behalf_of_a_user_is_of_version_2() -> None:
+    asked = {"id": "q", "command": "status", "args": {}}
+    for on_behalf, version in ((None, 1), (OnBehalf(user="maria", role="viewer").to_wire(), 2)):
+        frame = messages.encode({**asked, "on_behalf": on_behalf})
+        assert json.loads(frame)["v"] == version
+        request = messages.decode_request(frame)
+        assert isinstance(request, Request)
+        assert (request.peer.on_behalf is None) is (on_behalf is None)
+
+
+def test_what_a_user_asks_for_counts_as_the_users() -> None:
+    bound = OnBehalf(user="maria", role="viewer", account="acc-1")
+    request = Request(id="q", command=COMMANDS["status"], args={}, peer=Peer(pid=7, on_behalf=bound))
+    assert (request.client, request.account_id) == ("maria (user)", "acc-1")
+    own = Request(id="q", command=COMMANDS["status"], args={}, peer=Peer(pid=7))
+    assert (own.client, own.account_id) == ("pid 7", None)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_a_command_with_all_its_arguments_makes_a_valid_request(
 ) -> None:
     argv = [spec.name, *(word for argument in spec.arguments for word in sample(argument))]
     args = parsed(*argv)
+    args |= dict.fromkeys((secret.name for secret in spec.secrets), "asked for")
     assert set(args) == {argument.name for argument in spec.wire_arguments}
     if spec.runs is Runs.CLIENT:
         return  # not sent to a daemon

@@ -23,6 +23,16 @@ def test_a_new_file_is_closed_to_others(tmp_path: Path) -> None:
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"+56912345678", 0o600)
 
 
+def test_without_replace_an_older_file_stays_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "report.xlsx"
+    with open_private(str(path), replace=False) as file:
+        file.write(b"first")
+    with pytest.raises(FileExistsError), open_private(str(path), replace=False) as file:
+        file.write(b"second")
+    assert list(tmp_path.iterdir()) == [path]
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"first", 0o600)
+
+
 def test_over_a_file_that_others_may_read_nothing_is_written(tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
     path.write_bytes(b"old")

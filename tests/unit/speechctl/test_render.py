@@ -345,7 +345,10 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
             "cancelled": 1,
             "later": ["job-3"],
             "has_more": False,
-            "opt_out_kept": True,
+            "name": "Ana Rojas",
+            "dni": "1-9",
+            "number_kept": True,
+            "id_kept": False,
             "retell": "Retell keeps transcripts",
         },
         "1 more job erased without another command, once the call is over and settled: job-3",
@@ -798,6 +801,48 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "may get test calls of account acme",
     ),
+    **dict.fromkeys(
+        ("user-add", "user-edit", "user-password", "user-disable"),
+        (
+            {"name": "maria", "role": "manager", "account_id": "acme", "disabled": True},
+            "maria: manager, account acme, disabled",
+        ),
+    ),
+    "user-enable": (
+        {"name": "maria", "role": "manager", "account_id": None, "disabled": False},
+        "maria: manager, all accounts, may log in",
+    ),
+    "users": ({"users": []}, "user-add NAME --role admin creates the first"),
+    "user-sessions": ({"user": "maria", "sessions": []}, "maria is not logged in"),
+    "user-logout": ({"user": "maria", "ended": 2}, "2 sessions of maria ended"),
+    "token-add": (
+        {
+            "name": "crm",
+            "role": "viewer",
+            "account_id": None,
+            "expires_at": "2026-03-02T10:00:00+00:00",
+            "token": "spt_x",
+        },
+        "spt_x",
+    ),
+    "tokens": (
+        {
+            "tokens": [
+                {
+                    "name": "crm",
+                    "role": "viewer",
+                    "account_id": None,
+                    "valid": False,
+                    "revoked_at": None,
+                    "expires_at": "2026-03-02T10:00:00+00:00",
+                    "used_at": None,
+                    "created_by": "maria (user)",
+                }
+            ]
+        },
+        "expired",
+    ),
+    "token-revoke": ({"name": "crm", "was_valid": True}, "crm is revoked"),
     "test-number-remove": ({"number": "+569******34", "was_registered": False}, "was not registered"),
     "test-call": (
         {
@@ -1051,6 +1096,69 @@ def test_status_names_who_paused_a_batch_as_batches_does() -> None:
     assert "paused by maria (uid 1000): wrong amounts" in text(
         "status", FakeDaemon().snapshot() | {"batches": [row]}
     )
+
+
+def of_accounts(minutes: float = 0, **credit: float) -> dict[str, Any]:
+    rows = [{"currency": code, "credit": amount} for code, amount in credit.items()]
+    return {"minutes": minutes, "credit": sum(credit.values()), "by_currency": rows}
+
+
+def in_currencies(**amounts: float) -> dict[str, Any]:
+    rows = [{"currency": code, "amount": amount, "jobs": 1} for code, amount in amounts.items()]
+    return {"jobs": len(rows), "by_currency": rows, "jobs_without_amount": 0}
+
+
+def test_a_report_of_several_zones_and_currencies_says_so() -> None:
+    day = {
+        "day": "2026-03-01",
+        "calls": 4,
+        "by_person": 1,
+        "minutes": 3.5,
+        "people": {"called": 3, "reached": 1, "contact_rate": 0.3333},
+        "charged": of_accounts(CLP=900.0),
+        "promised": in_currencies(CLP=1500.0),
+        "recovered": in_currencies(),
+    }
+    charged = of_accounts(CLP=900.0, MXN=12.5)
+    for row in charged["by_currency"]:
+        row |= {"people_reached": 1, "per_person_reached": row["credit"]}
+    answered = {"by_person": 1, "by_machine": 2, "machines_found_later": 1}
+    zones = [
+        {"timezone": "America/Mexico_City", "accounts": ["mx"]},
+        {"timezone": "America/Santiago", "accounts": ["cl", None]},
+    ]
+    result = {
+        **REPORT,
+        "from": "2026-03-01",
+        "to": "2026-03-01",
+        "account_id": None,
+        "is_of_calls": True,
+        "timezones": zones,
+        "people": day["people"],
+        "calls": {**REPORT["calls"], **answered, "charged": charged},
+        "debt": in_currencies(CLP=10_000.0, MXN=20.0),
+        "promises": {**REPORT["promises"], **in_currencies(CLP=1500.0)},
+        "recovered": in_currencies(),
+        "days": [day],
+    }
+    shown = text("report", result)
+    assert "Campaign report of 2026-03-01, " in shown
+    assert "1 of 3 people reached: contact rate 33 %" in shown
+    assert "answered by a person: 1; by a machine: 2, 1 of these as Retell's later analysis found" in shown
+    assert "charged for each person reached: 900 CLP, 12.50 MXN" in shown
+    assert "debt 10,000 CLP, 20.00 MXN; promised 1,500 CLP; recovered 0" in shown
+    assert "America/Mexico_City (mx); America/Santiago (cl, calls without an account)." in shown
+    assert "By day (each account's zone)" in shown
+    assert "Jobs with one of these calls, as they are now" in shown
+
+
+def test_a_forecast_says_what_all_dials_come_to() -> None:
+    result, _ = RESULTS["forecast"]
+    more = {"dials_total": 90_000, "ends_at": "2026-03-09T10:00:00+00:00", "calls_at_once": 20}
+    ends = datetime.fromisoformat(more["ends_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    line = f"all of it: 90000 dials, at most 20 calls at once, the last one ends at {ends}"
+    assert line in text("forecast", {**result, **more})
+    assert "all of it" not in text("forecast", result)
 
 
 def test_the_head_of_a_report_names_the_time_zone() -> None:
