@@ -311,7 +311,9 @@ class ControlSocket:
                 peer = with_rights(peer, asked_for, web_uid=self._web_uid, own_uid=os.geteuid())
                 lacks = missing_right(decoded, peer, asked_for)
                 if lacks is not None:
-                    decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks, language=decoded.language)
+                    decoded = Refusal(
+                        id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks, language=decoded.language
+                    )
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
             return None

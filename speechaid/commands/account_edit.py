@@ -25,7 +25,7 @@ from speechaid.model.account import Account, Plan
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import SAFE_ID
-from speechaid.protocol.translation import say
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules.checks import ACTIVE
 from speechaid.rules.currencies import OF_COUNTRY
 
@@ -122,9 +122,16 @@ def _warning(account: Account, given: Collection[str]) -> str | None:
     """What a credit plan without prices means, and prices that were given to another plan."""
     prices = (account.cost_per_minute, account.cost_per_call_setup)
     if account.plan is Plan.CREDIT and not any(prices):
-        return "calls of this account cost it nothing: --cost-per-minute and --cost-per-call-setup set prices"
+        return say(
+            "calls of this account cost it nothing: --cost-per-minute and --cost-per-call-setup set prices"
+        )
     idle = [f"--{name.replace('_', '-')}" for name in _PRICES if name in given]
     if account.plan is not Plan.CREDIT and idle:
-        verb = "has" if len(idle) == 1 else "have"
-        return f"{' and '.join(idle)} {verb} no effect: calls of plan {account.plan} are paid without prices"
+        return say_n(
+            "{idle} has no effect: calls of plan {plan} are paid without prices",
+            "{idle} have no effect: calls of plan {plan} are paid without prices",
+            len(idle),
+            idle=joined(say(" and "), idle),
+            plan=account.plan,
+        )
     return None

@@ -155,7 +155,12 @@ def ids(context: HandlerContext, command: Invocation) -> Result:
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:
     if not matches:
         listed_by = _LISTED_BY[kind]
-        message = f"there is no {kind} {prefix!r} (speechctl {listed_by} lists them)"
+        message = say(
+            "there is no {kind} {prefix!r} (speechctl {listed_by} lists them)",
+            kind=say(kind),
+            prefix=prefix,
+            listed_by=listed_by,
+        )
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if len(matches) > 1:
         shown = joined(", ", matches[:_SHOWN]) + (", ..." if len(matches) > _SHOWN else "")

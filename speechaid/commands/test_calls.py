@@ -140,9 +140,10 @@ def _registered(context: HandlerContext, number: Number, account_id: str | None)
     found = context.store.test_calls.find_number(number.e164)
     if found is None or not found.may_serve(account_id):
         # In the same words: a user of one account must not learn what another has registered.
-        message = (
-            f"{mask_phone(number.e164)} is not registered for test calls of this batch's account: "
-            "speechctl test-number-add NUMBER; test-numbers lists them"
+        message = say(
+            "{e164} is not registered for test calls of this batch's account: speechctl"
+            " test-number-add NUMBER; test-numbers lists them",
+            e164=mask_phone(number.e164),
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found

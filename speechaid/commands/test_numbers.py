@@ -44,7 +44,10 @@ def test_number_add(context: HandlerContext, command: Invocation) -> Result:
     tests = context.store.test_calls
     known = tests.find_number(number.e164)
     if known is None and len(tests.find_numbers()) >= MAX_NUMBERS:
-        message = f"{MAX_NUMBERS} numbers are registered, the most: test-number-remove makes room"
+        message = say(
+            "{MAX_NUMBERS} numbers are registered, the most: test-number-remove makes room",
+            MAX_NUMBERS=MAX_NUMBERS,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     note = None if note is None else mask_prose(note)
     if known is not None:

@@ -16,6 +16,7 @@ from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import wire_text
 
 #: Lines of one message, of each kind.
 _SLICE: Final = 5_000

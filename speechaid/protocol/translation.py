@@ -178,8 +178,11 @@ def system_fault(error: OSError) -> str:
 
 
 def joined(separator: str, parts: Iterable[str]) -> str:
-    """``separator.join(parts)`` whose parts stay translatable; the separator has no words."""
+    """``separator.join(parts)`` whose parts, and separator, stay translatable."""
     texts = list(parts)
+    if isinstance(separator, Translatable):
+        texts = [text for part in texts for text in (separator, part)][1:]
+        separator = ""
     if not any(isinstance(text, Translatable) or _is_sentence(text) for text in texts):
         return separator.join(texts)
     msgid = separator.join(f"{{part{index}}}" for index in range(len(texts)))

@@ -59,7 +59,7 @@ class EnvFileSource(VariableSource):
             return []
         if not secret or not open_to_all:
             return []
-        holds = say("{path} holds {secret}", path=self.path, secret=joined(" and ", secret))
+        holds = say("{path} holds {secret}", path=self.path, secret=joined(say(" and "), secret))
         return [say("{holds}, and every user of this host may read it: chmod o= it", holds=holds)]
 
     def _parse(self, path: Path) -> dict[str, str]:

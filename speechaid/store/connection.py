@@ -294,7 +294,7 @@ class Store:
             remarks += [
                 say(
                     "jobs {names} have one open number, {number}",
-                    names=joined(" and ", names),
+                    names=joined(say(" and "), names),
                     number=mask_phone(number),
                 )
                 for number, names in self.jobs.shared_numbers().items()

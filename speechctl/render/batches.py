@@ -20,8 +20,8 @@ from speechctl.render.text import (
 
 #: Changes of what is no option, in words, and what they are where there was nothing before.
 _NO_OPTIONS: Final = {
-    "pinned_version": ("the agent's version, pinned for this batch", "none"),
-    "amount": ("amount paid", "none"),
+    "pinned_version": (N_("the agent's version, pinned for this batch"), N_("none")),
+    "amount": (N_("amount paid"), N_("none")),
 }
 #: How a setting is shown that nobody has set.
 _NOT_SET: Final = {
@@ -222,9 +222,9 @@ def _import_end(row: Result) -> str:
 def change_text(change: Mapping[str, object]) -> str:
     """A changed setting: ``hours: 09:00-18:00 -> 10:00-18:00``."""
     option = str(change["option"])
-    name, unset = _NO_OPTIONS.get(option, (option.replace("_", "-"), "default"))
+    name, unset = _NO_OPTIONS.get(option, (option.replace("_", "-"), N_("default")))
     old, new = (
-        unset if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
+        say(unset) if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
     )
     return f"{name}: {old} -> {new}"
 

@@ -119,9 +119,19 @@ def _whole(result: Result) -> list[Block]:
     """The schedule as a whole; a daemon of an older version knows only what it shows."""
     if not result.get("dials_total"):
         return []
-    dials, ends = plural(int(result["dials_total"]), "dial"), local_time_with_zone(result["ends_at"])
-    at_once = plural(int(result["calls_at_once"]), "call")
-    return [f"all of it: {dials}, at most {at_once} at once, the last one ends at {ends}"]
+    dials, ends = (
+        say_n("{count} dial", "{count} dials", int(result["dials_total"])),
+        local_time_with_zone(result["ends_at"]),
+    )
+    at_once = say_n("{count} call", "{count} calls", int(result["calls_at_once"]))
+    return [
+        say(
+            "all of it: {dials}, at most {at_once} at once, the last one ends at {ends}",
+            dials=dials,
+            at_once=at_once,
+            ends=ends,
+        )
+    ]
 
 
 def _of_accounts(result: Result) -> str:

@@ -327,7 +327,7 @@ def calls(facts: DoctorFacts) -> Findings:
             joined(
                 "; ",
                 (
-                    say("{number}: {jobs}", number=mask_phone(number), jobs=joined(" and ", jobs))
+                    say("{number}: {jobs}", number=mask_phone(number), jobs=joined(say(" and "), jobs))
                     for number, jobs in shared[:NAMED]
                 ),
             ),
