@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid.protocol import messages, stdio
@@ -27,6 +26,8 @@ from speechaid.protocol.translation import (
 from speechctl.parser import UsageError, build_parser, wire_arguments
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from speechctl.client import Client, Remote
 
 #: Codes of refusals that do not tell whether the command was carried out.
@@ -261,6 +262,8 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
                 else say("--output and --directory: give one")
             )
             raise CommandFailed(2, "bad_argument", message)
+        from pathlib import Path
+
         if not Path(options.directory).is_dir():
             raise CommandFailed(
                 2, "bad_argument", say("{directory}: there is no such directory", directory=options.directory)
@@ -304,6 +307,8 @@ def _write_reports(
     as_json: bool,
 ) -> int:
     """Write one report for each account; 1 where one is not written since an older file is there."""
+    from pathlib import Path
+
     from speechctl.report_files import ENDINGS, Written, write_reports
     from speechctl.sheets import SheetError
 
@@ -457,6 +462,8 @@ def _repeat_hint(options: argparse.Namespace) -> str:
 
 def _target(options: argparse.Namespace) -> Path | Remote:
     """The Unix socket, or the address of a daemon on the network with this client's keys."""
+    from pathlib import Path
+
     address = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
     if not address.startswith("tcp://"):
         return Path(address).expanduser().absolute() if address else messages.client_socket()
@@ -479,6 +486,8 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
     if not names or names[0] is None:
         return None
+    from pathlib import Path
+
     path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:
         if path.is_char_device() or path.is_block_device():

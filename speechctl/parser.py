@@ -6,7 +6,6 @@ import argparse
 import math
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from speechaid.protocol.commands import GROUPS
@@ -126,16 +125,11 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help=say("print the version and exit"))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    # Parsers of all commands would take longer than asking the daemon; ``--help`` and the message about an
+    # unknown command name the others without them.
     for spec in COMMANDS.values():
-        # Adding the arguments of all commands would take longer than asking the daemon.
-        is_used = spec.name in argv
-        child = commands.add_parser(
-            spec.name,
-            description=_sentence(spec),
-            parents=[common] if is_used else [],
-            add_help=is_used,
-        )
-        if is_used:
+        if spec.name in argv:
+            child = commands.add_parser(spec.name, description=_sentence(spec), parents=[common])
             for argument in spec.arguments:
                 _add(child, argument)
     return parser
@@ -146,7 +140,7 @@ def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, 
     given = {argument.name: getattr(options, argument.name, None) for argument in spec.wire_arguments}
     for argument in spec.wire_arguments:
         if argument.kind is Kind.FILE and (path := given[argument.name]) is not None:
-            given[argument.name] = printable_name(Path(path).name)
+            given[argument.name] = printable_name(path.rstrip("/").rpartition("/")[2])
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
@@ -159,7 +153,7 @@ def _common() -> argparse.ArgumentParser:
         "--socket", metavar="PATH", help=say("the daemon's control socket, or tcp://HOST:PORT with --key")
     )
     group.add_argument(
-        "--key", type=Path, metavar="FILE", help=say("this client's keys, for tcp:// (SPEECHCTL_KEY)")
+        "--key", metavar="FILE", help=say("this client's keys, for tcp:// (SPEECHCTL_KEY)")
     )
     group.add_argument(
         "--timeout", type=_timeout, metavar="TIME", help=say("longest wait for the answer: 5s, 2m")

@@ -15,12 +15,12 @@ _INVISIBLE: Final = dict.fromkeys(
     + [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
 )
 
-#: Letters of names that no decomposition leads to the letters with which people type them.
-_NAME_LETTERS: Final = str.maketrans(
+#: Small letters of names that no decomposition leads to those that everybody can type, and apostrophes.
+_OF_NAMES: Final = str.maketrans(
     {
-        "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "Ħ": "H",
-        "þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ı": "i",
-        **dict.fromkeys("'’‘ʼ`´", ""),
+        **dict(zip("øłđðħ\u0131", "olddhi", strict=True)),
+        **{"þ": "th", "æ": "ae", "œ": "oe"},
+        **dict.fromkeys("'`\u2019\u2018\u02bc\u00b4", ""),
     }
 )
 _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
@@ -55,7 +55,7 @@ def fold(text: str) -> str:
 
 def fold_name(text: str) -> str:
     """A name for comparison: as ``fold``, with ``O'Higgins`` as one word and ``Łukasz`` as ``lukasz``."""
-    return fold(text.translate(_NAME_LETTERS))
+    return fold(text.casefold().translate(_OF_NAMES))
 
 
 def fold_accents(text: str) -> str:

@@ -39,6 +39,8 @@ class Scope:
 
     #: Why it is refused to bound users; None: it is not.
     refused: str | None = None
+    #: What it shows is of no account, as the law is.
+    is_public: bool = False
     #: Arguments that name a batch, or a job, of the account.
     batches: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
@@ -118,6 +120,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     **dict.fromkeys(("status", "alerts", "doctor", "release-stuck"), _WHOLE),
     **dict.fromkeys(("hold", "unhold", "pause-all", "resume-all"), _WHOLE),
     **dict.fromkeys(("batches", "imports", "accounts", "agents", "numbers", "test-numbers"), _LISTS_ALL),
+    **dict.fromkeys(("packs", "pack", "check-pack"), Scope(is_public=True)),
     **dict.fromkeys(("dnc", "dnc-add", "dnc-remove", "dnc-import"), _ONE_LIST),
     **dict.fromkeys(
         (
@@ -130,14 +133,13 @@ SCOPES: Final[Mapping[str, Scope]] = {
         ("batch", "redial-batch", "delete-batch", "pause-batch", "resume-batch", "cancel-batch"), _BATCH
     ),
     **dict.fromkeys(("job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"), _JOB),
-    **dict.fromkeys(("report", "promises", "forecast", "reset-jobs", "check-agent"), _ONE_BATCH),
+    **dict.fromkeys(("promises", "forecast", "reset-jobs", "check-agent"), _ONE_BATCH),
     **dict.fromkeys(("account", "transactions"), _OWN_ACCOUNT),
     "create-batch": Scope(batches=("copy_from",), account=OfAccount.FORCED),
     "edit-batch": Scope(batches=("batch",), account=OfAccount.IF_GIVEN, check=_check_stays),
     "import": Scope(batches=("batch", "copy_from"), account=OfAccount.IF_GIVEN, check=_check_new_batch),
     "undo-import": Scope(check=_check_import),
-    "jobs": Scope(batches=("batch",), account=OfAccount.FORCED),
-    "export": Scope(batches=("batch",), account=OfAccount.FORCED),
+    **dict.fromkeys(("jobs", "export", "report"), Scope(batches=("batch",), account=OfAccount.FORCED)),
     "person": Scope(account=OfAccount.FORCED, conceal=_without_foreign_opt_outs),
     "opt-out": Scope(account=OfAccount.FORCED, check=_check_is_known),
     "paid": _OWN_ACCOUNT,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from speechaid.model.identity import Role
 from speechaid.protocol.messages import Access, OnBehalf, Peer, Request
-from speechaid.rules.roles import may
+from speechaid.rules.roles import WebAction, may
 
 
 def with_rights(peer: Peer, on_behalf: OnBehalf | None, *, web_uid: int, own_uid: int) -> Peer:
@@ -43,6 +43,9 @@ def missing_right(request: Request, peer: Peer, on_behalf: OnBehalf | None) -> s
         return f"{command.name} needs {command.access} access, and this client has {peer.access}"
     if on_behalf is not None and not may(Role(on_behalf.role), command.name):
         return f"{command.name} is not for the role {on_behalf.role}"
+    is_of_one = request.args.get("number") is not None  # counts of one number are of one person
+    if on_behalf is not None and is_of_one and not may(Role(on_behalf.role), WebAction.VIEW_PEOPLE):
+        return f"{command.name} of one number is not for the role {on_behalf.role}"
     if command.is_local and peer.name is not None:
         return f"{command.name} is for the daemon's own host: not over TCP"
     return None

@@ -17,6 +17,8 @@ from speechaid.model.reading import Document, flag, instant, text
 #: Characters of a password, at least; and at most, since a hash of more costs time.
 SHORTEST_PASSWORD: Final = 12
 LONGEST_PASSWORD: Final = 1024
+#: The beginning of a token, by which logs and programs that search for leaked secrets know it.
+TOKEN_PREFIX: Final = "spt_"  # noqa: S105 - no secret
 #: A name of a user or a token: also an e-mail address.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 

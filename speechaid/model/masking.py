@@ -60,7 +60,7 @@ def mask_bare_phones(text: str) -> str:
 
 
 def mask_prose(text: str) -> str:
-    """As ``mask_bare_phones``, for what people type: a reason, a note, a file's name; dates and ids of batches stay."""
+    """As ``mask_bare_phones``, for what people type: a reason, a note, a name; dates and our ids stay."""
     return _DATE_OR_BARE.sub(
         lambda match: match[0] if match["date"] or match["id"] else mask_phone(match[0]), mask_phones(text)
     )

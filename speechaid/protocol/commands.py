@@ -357,6 +357,8 @@ _ACCOUNT_OPTIONS: Final = (
 )
 #: The roles of ``model.identity.Role``; a test compares them.
 ROLES: Final = ("viewer", "operator", "manager", "admin")
+#: What a call is for, as ``compliance.packs.Purpose``; a test compares them.
+PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
 #: What ``edit-batch --unset`` takes: the options of a batch, without what every batch has.
 _UNSETTABLE: Final = tuple(
     argument.name.replace("_", "-") for argument in _BATCH_OPTIONS if argument.name != "no_voicemail_counts"
@@ -1277,6 +1279,34 @@ _TABLE: Final = (
     _identity("tokens", "the tokens of the HTTP API, without their secrets", _BOUND_TO, access=Access.READ),
     _identity("token-revoke", "revoke a token, at once and for good", _TOKEN),
     CommandSpec(
+        name="packs",
+        access=Access.READ,
+        help="the calling rules by country that this version has (no call is refused by them yet)",
+    ),
+    CommandSpec(
+        name="pack",
+        access=Access.READ,
+        help="the calling rules of a country for a purpose: hours, holidays, caps, sources",
+        arguments=(
+            Argument(name="country", positional=True, required=True, is_id=True, help="ISO 3166 code: CL"),
+            Argument(
+                name="purpose",
+                positional=True,
+                required=True,
+                choices=PURPOSES,
+                help="what the calls are for",
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="check-pack",
+        access=Access.READ,
+        help="check a file with stricter calling rules of your own, and show what would hold with it",
+        arguments=(
+            Argument(name="filename", kind=Kind.FILE, positional=True, required=True, help="a TOML file"),
+        ),
+    ),
+    CommandSpec(
         name="keys",
         help="keys for control over TCP: make the server's, add or revoke a client's, list them",
         access=Access.STATUS,
@@ -1363,6 +1393,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("user-add", "users", "user-edit", "user-password", "user-disable", "user-enable"),
         *("user-sessions", "user-logout", "token-add", "tokens", "token-revoke"),
     ),
+    "calling rules": ("packs", "pack", "check-pack"),
     "this host": (
         *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
         *("reload", "log-level", "shutdown"),

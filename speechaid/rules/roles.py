@@ -35,7 +35,7 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
         {
             # people and calls
             *("batch", "jobs", "job", "person", "explain", "forecast", "promises", "imports"),
-            *("events", "logs", "doctor", "dnc"),
+            *("events", "logs", "doctor", "dnc", "packs", "pack"),
             *(WebAction.VIEW_PEOPLE, WebAction.VIEW_TRANSCRIPT, WebAction.PLAY_RECORDING),
             # stop and resume
             *("hold", "pause-all", "resume-all", "pause-batch", "resume-batch"),
@@ -49,7 +49,7 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
             *("create-batch", "edit-batch", "redial-batch", "cancel-batch", "delete-batch", "reset-jobs"),
             *("import", "undo-import", "export"),
             *("dnc-add", "dnc-remove", "dnc-import"),
-            *("agents", "numbers", "check-agent", "test-call", "test-result", "test-numbers"),
+            *("agents", "numbers", "check-agent", "test-call", "test-result", "test-numbers", "check-pack"),
             *("accounts", "account", "transactions", WebAction.VIEW_ACCOUNTS),
             # Whoever stops everything need not be whoever starts it again.
             "unhold",

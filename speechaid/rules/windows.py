@@ -11,14 +11,15 @@ are invalid too: they could mean always or never, and a call cannot be taken bac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from speechaid.model.reading import find_zone, shown
 from speechaid.protocol.translation import say
+from speechaid.rules.local_time import clock_changes, instants_of
 
 _DAY: Final = 86_400
 ALL_DAYS: Final = frozenset(range(1, 8))
@@ -199,38 +200,11 @@ def _zone(value: object) -> ZoneInfo:
 def _changes(window: Window, now: datetime) -> list[datetime]:
     """Every instant after now at which the window may open or close, sorted."""
     first = now.astimezone(window.zone).date() - timedelta(days=1)
-    moments = set(_clock_changes(window.zone, now))
+    moments = set(clock_changes(window.zone, now, _HORIZON_DAYS))
     for day in (first + timedelta(days=ahead) for ahead in range(_HORIZON_DAYS)):
         for seconds in {0, window.start_seconds, window.end_seconds % _DAY}:
-            moments.update(_instants(day, seconds, window.zone))
+            moments.update(instants_of(day, seconds, window.zone))
     return sorted(moment for moment in moments if moment > now)
-
-
-def _instants(day: date, seconds: int, zone: ZoneInfo) -> Iterator[datetime]:
-    """The instants of this local time: one, or two in a repeated hour."""
-    local = time(seconds // 3600, seconds // 60 % 60, seconds % 60)
-    for fold in (0, 1):
-        yield datetime.combine(day, local.replace(fold=fold), zone).astimezone(UTC)
-
-
-def _clock_changes(zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
-    """Instants at which the zone's UTC offset changes, to the second."""
-    before = now.astimezone(UTC).replace(microsecond=0)
-    for _ in range(_HORIZON_DAYS):
-        after = before + timedelta(days=1)
-        if _offset(zone, before) != _offset(zone, after):
-            low, high = before, after
-            while high - low > timedelta(seconds=1):
-                middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
-                low, high = (
-                    (middle, high) if _offset(zone, middle) == _offset(zone, before) else (low, middle)
-                )
-            yield high
-        before = after
-
-
-def _offset(zone: ZoneInfo, moment: datetime) -> timedelta | None:
-    return moment.astimezone(zone).utcoffset()
 
 
 def _clock(seconds: int) -> str:

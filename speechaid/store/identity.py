@@ -23,7 +23,16 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 from speechaid.errors import LoginRefused, NotFound, TooManyTries
-from speechaid.model.identity import Principal, PrincipalKind, Role, Session, Token, User, read_name
+from speechaid.model.identity import (
+    TOKEN_PREFIX,
+    Principal,
+    PrincipalKind,
+    Role,
+    Session,
+    Token,
+    User,
+    read_name,
+)
 from speechaid.model.reading import Document, instant, text, whole
 from speechaid.store.indexes import Index
 from speechaid.store.passwords import PasswordHashes, one_at_a_time
@@ -47,8 +56,6 @@ USE_SECONDS: Final = 60.0
 _SKEW_SECONDS: Final = 60.0
 #: What is over is deleted at most so often, in seconds.
 _PURGE_SECONDS: Final = 60.0
-#: The beginning of a token, by which programs that search for leaked secrets know it.
-TOKEN_PREFIX: Final = "spt_"  # noqa: S105 - no secret
 _SECRET_BYTES: Final = 32
 #: A longer text is no secret of ours: it is not hashed.
 _LONGEST_SECRET: Final = 100

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from speechaid.model.identity import TOKEN_PREFIX
 from speechaid.model.masking import mask_phones, mask_prose
 from speechaid.protocol.text import hide_passwords
 
@@ -22,6 +23,8 @@ _PHONE_FIELD: Final = re.compile(
 #: Names of fields that are not shown at all.
 _SECRET_FIELD: Final = re.compile(r"(?i)api_?key$|password|authorization|secret|curve_?key")
 HIDDEN: Final = "(hidden)"
+#: A token of the HTTP API; the settings know none.
+_TOKEN: Final = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{20,}}")
 #: Removing a shorter secret would remove harmless text as well.
 _SHORTEST_SECRET: Final = 4
 _MAX_DEPTH: Final = 6
@@ -49,6 +52,8 @@ class Redactor:
             text = text.replace(form, HIDDEN)
         # Passwords that the settings do not know, too: the embedded database makes its own.
         text = hide_passwords(text)
+        if TOKEN_PREFIX in text:
+            text = _TOKEN.sub(HIDDEN, text)
         return mask_prose(text) if of_phones else mask_phones(text)
 
     @functools.cached_property

@@ -16,6 +16,7 @@ from speechctl.render import (
     identity,
     imports,
     lists,
+    packs,
     people,
     test_calls,
 )
@@ -499,6 +500,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "check-agent": agents.check_agent,
     "agents": agents.agents,
     "numbers": agents.numbers,
+    "packs": packs.packs,
+    "pack": packs.pack,
+    "check-pack": packs.check_pack,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
     "forget": actions.forget,

@@ -496,6 +496,25 @@ def test_what_retell_has_is_listed_and_compared_with_a_batch(terminal: Terminal)
     terminal.type("cancel-batch", batch, "--yes")
 
 
+def test_calling_rules_are_shown_and_a_file_of_ones_own_is_checked(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    packs = terminal.ask("packs")
+    assert not packs["enforced"]
+    chile = next(row for row in packs["packs"] if (row["country"], row["purpose"]) == ("CL", "collection"))
+    assert terminal.ask("pack", "cl", "collection")["pack"]["hash"] == chile["hash"]
+    assert "refuses no call" in terminal.type("pack", "CL", "collection")
+    assert "countries with a pack: AR, CL" in terminal.refused("pack", "UY", "collection")
+    file = tmp_path / "mine.toml"
+    mine = 'kind = "overlay"\nformat = 1\ncountry = "CL"\npurpose = "collection"\n'
+    file.write_text(mine + "closed_days = [6]\n")
+    checked = terminal.ask("check-pack", str(file))
+    assert checked["valid"]
+    assert checked["pack"]["windows"] == "Mon-Fri 08:00-20:00"
+    file.write_text(mine + "closed_days = [8]\n")
+    assert "closed_days: 8; allowed" in terminal.type("check-pack", str(file))
+
+
 def test_a_test_call_is_followed_to_its_end_and_stands_in_no_campaign(terminal: Terminal) -> None:
     number = "+12125550188"
     batch = terminal.import_contacts(2, "heard", "--paused")

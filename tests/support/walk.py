@@ -30,7 +30,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 #: The pages of one walk, in the order in which a newcomer reads them.
-PAGES: Final = ("first-day", "daily", "troubleshooting", "security")
+PAGES: Final = ("first-day", "daily", "calling-rules", "troubleshooting", "security")
 #: Variables that the shell inherits.
 _INHERITED: Final = ("LANG", "TMPDIR", "PYTHONPATH")
 _FENCE: Final = re.compile(

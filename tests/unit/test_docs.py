@@ -21,7 +21,15 @@ PAGES: Final = [
     *map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(DOCS.rglob("*.md")),
 ]
-TRANSLATED: Final = ("README", "first-day", "daily", "alerts", "troubleshooting", "contacts-file")
+TRANSLATED: Final = (
+    "README",
+    "first-day",
+    "daily",
+    "alerts",
+    "troubleshooting",
+    "contacts-file",
+    "calling-rules",
+)
 #: Variables that are no settings: the settings file, and what the tests run on.
 OTHER_VARIABLES: Final = {"SPEECHAID_ENV_FILE", "SPEECHAID_TEST_MONGO_URI", "SPEECHAID_VERSIONS"}
 COMMON_FLAGS: Final = {"--json", "--socket", "--key", "--timeout", "--yes", "--help", "--version"}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     "errors clock settings protocol data",
     "model",
-    "rules",
+    "rules compliance",
     "store retell telemetry",
     "dialer campaign",
     "importing",
@@ -29,6 +29,7 @@ HOMES = {
     "argon2": ("speechaid/store/",),
     "bson": ("speechaid/store/",),
     "certifi": ("speechaid/retell/",),
+    "holidays": ("speechaid/compliance/",),
     "dotenv": ("speechaid/settings/",),
     "pydantic_settings": ("speechaid/settings/",),
     "requests": ("speechaid/retell/",),

@@ -128,7 +128,9 @@ def test_nothing_of_the_person_is_left_but_the_opt_out(stage: Stage) -> None:
 
     assert found_of(stage, number, waiting, of_another_program, without="speechaid_do_not_call") == []
     assert stage.store.do_not_call.entry(number) is not None
-    assert {name: answer[name] for name in ("jobs", "calls", "cancelled", "later", "number_kept", "id_kept")} == {
+    assert {
+        name: answer[name] for name in ("jobs", "calls", "cancelled", "later", "number_kept", "id_kept")
+    } == {
         "jobs": 3,
         "calls": 2,
         "cancelled": 1,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from speechaid.errors import LoginRefused, NotFound, TooManyTries
-from speechaid.model.identity import PrincipalKind, Role, User
+from speechaid.model.identity import TOKEN_PREFIX, PrincipalKind, Role, User
 from speechaid.store import identity
 from speechaid.store.connection import Store
 from speechaid.store.identity import Identities
@@ -284,8 +284,8 @@ def test_a_token_has_256_bits_and_expires(identities: Identities) -> None:
     secret, token = identities.create_token(
         "crm", role=Role.VIEWER, account_id=None, lasts_seconds=60, by="maria (user)"
     )
-    assert secret.startswith(identity.TOKEN_PREFIX)
-    assert len(secret.removeprefix(identity.TOKEN_PREFIX)) * 6 >= 256
+    assert secret.startswith(TOKEN_PREFIX)
+    assert len(secret.removeprefix(TOKEN_PREFIX)) * 6 >= 256
     assert token.expires_at is not None
     identities.tokens.update(
         {"_id": "crm"}, {"$set": {"expires_at": token.expires_at - timedelta(minutes=1)}}

@@ -105,9 +105,9 @@ def test_every_read_of_people_is_counted_or_known_to_show_none() -> None:
         name for name, spec in COMMANDS.items() if spec.access is Access.READ and spec.runs is Runs.BACKGROUND
     }
     # A batch's imports; findings, which name jobs by their ids; names of variables; what Retell has; counts;
-    # balances, and charges of calls, which are named by their ids.
+    # balances, and charges of calls, which are named by their ids; laws.
     without_people = {"imports", "doctor", "check-agent", "agents", "numbers", "batch"}
-    without_people |= {"accounts", "account", "transactions"}
+    without_people |= {"accounts", "account", "transactions", "packs", "pack", "check-pack"}
     # Those who use the HTTP API.
     assert reads - counted == without_people | {"users", "user-sessions", "tokens"}
     assert counted - reads == {"import"}

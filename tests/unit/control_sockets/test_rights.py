@@ -66,6 +66,14 @@ def test_a_role_gives_what_its_row_has() -> None:
     assert lacks("jobs", Peer(uid=WEB), viewer) == "jobs is not for the role viewer"
 
 
+def test_a_viewer_gets_no_report_of_one_number() -> None:
+    request = Request(id="q", command=COMMANDS["report"], args={"number": "+56912345671"})
+    for role, is_allowed in (("viewer", False), ("operator", True)):
+        asker = replace(ADMIN, role=role)
+        peer = with_rights(Peer(uid=WEB), asker, web_uid=WEB, own_uid=DAEMON)
+        assert (missing_right(request, peer, asker) is None) is is_allowed
+
+
 def test_users_and_tokens_are_not_managed_over_tcp() -> None:
     key = Peer(name="maria", key="k", address="10.0.0.5", access=Access.WRITE)
     assert "not over TCP" in (lacks("user-add", key) or "")

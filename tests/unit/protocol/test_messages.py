@@ -142,7 +142,7 @@ def test_a_file_is_the_attachment() -> None:
         (
             request("create-batch", {"name": "x", "max_concurrent_calls": 0}),
             ErrorCode.BAD_ARGUMENT,
-            "1 to 100000 (calls at a time; for none use --paused, or pause-batch later)",
+            "1 to 100000 (calls at a time; for none use pause-batch)",
         ),
         (request("drain", {"stop": 1}), ErrorCode.BAD_ARGUMENT, "true or false is required"),
         (request("log-level", {"level": "INF"}), ErrorCode.BAD_ARGUMENT, "did you mean INFO?"),
@@ -250,7 +250,7 @@ GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids"
     " check-agent agents numbers batch accounts account transactions person test-numbers test-result"
-    " users user-sessions tokens",
+    " users user-sessions tokens packs pack check-pack",
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"

@@ -27,6 +27,42 @@ def text(command: str, result: dict[str, Any]) -> str:
     return as_text(render(command, result))
 
 
+PACK = {
+    "country": "CL",
+    "purpose": "collection",
+    "windows": "Mon-Sat 08:00-20:00",
+    "holidays": "barred",
+    "caps": ["1 contact a calendar week per person"],
+    "confidence": "M",
+    "reviewed": "2026-11-30",
+    "hash": "0123456789abcdef" * 4,
+    "warnings": ["CL collection was last reviewed on 2025-01-01, more than 12 months ago: review it"],
+    "remark": None,
+    "zones": ["America/Santiago"],
+    "counted_purposes": ["collection", "reminder"],
+    "statements": [
+        {
+            "about": "caps weekly_contact",
+            "rule": "1 contact a calendar week per person",
+            "says": "One contact by phone or visit a week.",
+            "source": "Ley 21.320",
+            "confidence": "M",
+        }
+    ],
+    "operator_must": ["Call only the debtor."],
+    "not_covered": ["Visits and letters."],
+    "chosen": ["saturday_morning"],
+    "exemptions": [
+        {
+            "name": "our_lawyer",
+            "loosens": ["hours"],
+            "said_by": "A. Soto",
+            "at": "2026-12-01",
+            "reason": "her letter",
+        }
+    ],
+}
+OF_PACKS = {"enforced": False, "advice": "no legal advice: have a local lawyer look at it"}
 IMPORTED = {
     "file": "march.csv",
     "good_rows": 2,
@@ -285,6 +321,22 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
     "check-agent": (CHECKED_AGENT, "! missing: {{Monto}} (prompt): none of 38 waiting jobs has it"),
+    "packs": ({"packs": [PACK], **OF_PACKS}, "! this version refuses no call by these rules"),
+    "pack": (
+        {"pack": PACK, **OF_PACKS},
+        "exemption our_lawyer, from hours: her letter (A. Soto, 2026-12-01)",
+    ),
+    "check-pack": (
+        {
+            "file": "mine.toml",
+            "kind": "overlay",
+            "valid": False,
+            "faults": ["mine.toml: caps.1.number: 0"],
+            "pack": None,
+            **OF_PACKS,
+        },
+        "! mine.toml: caps.1.number: 0",
+    ),
     "agents": (
         {
             "agents": [

@@ -139,6 +139,7 @@ REDACTED = [
     ({"address": "mongodb://ana:p%40ss%2Fword@h"}, "address=mongodb://ana:***@h"),
     ({"address": "tcp://ana:unknown@h/x"}, "address=tcp://ana:***@h/x"),
     ({"detail": "with p@ss/word"}, 'detail="with (hidden)"'),
+    ({"detail": "Bearer spt_" + "aB3-_" * 8 + " was refused"}, 'detail="Bearer (hidden) was refused"'),
     ({"duration_ms": 1746360000123}, "duration_ms=1746360000123"),
 ]
 

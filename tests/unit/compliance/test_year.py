@@ -1,0 +1,231 @@
+"""A year of calls for each country and purpose, before a judge who knows the law and none of the code."""
+
+from __future__ import annotations
+
+import ast
+import heapq
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from speechaid.compliance.callee_zones import callee_zones
+from speechaid.compliance.caps import LedgerEntry, PlannedDial
+from speechaid.compliance.next_chance import check_rules
+from speechaid.compliance.pack_files import shipped_packs
+from speechaid.compliance.packs import Purpose
+from speechaid.model.states import Outcome
+from speechaid.rules.windows import ALL_DAYS, Window
+from tests.unit.compliance import judge
+from tests.unit.compliance.judge import Call, Person, Wish
+
+#: From a Monday before the year to one after it.
+START, END = datetime(2026, 12, 28, tzinfo=UTC), datetime(2028, 1, 3, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+#: The numbers of people, two each, and the zone that they are in.
+NUMBERS = {
+    "AR": ("+541143210001", "+541143210002", "America/Argentina/Buenos_Aires"),
+    "CL": ("+56911110001", "+56911110002", "America/Santiago"),
+    "CO": ("+573001110001", "+573001110002", "America/Bogota"),
+    "EC": ("+593991110001", "+593991110002", "America/Guayaquil"),
+    "MX": ("+526641110001", "+526641110002", "America/Tijuana"),
+    "PE": ("+51991110001", "+51991110002", "America/Lima"),
+    "PY": ("+595981110001", "+595981110002", "America/Asuncion"),
+}
+#: How calls end, with their weights, and whether a message was left.
+ENDS = (
+    (Outcome.NO_ANSWER, None, 45),
+    (Outcome.BUSY, None, 10),
+    (Outcome.VOICEMAIL, True, 8),
+    (Outcome.VOICEMAIL, False, 10),
+    (Outcome.ANSWERED, None, 22),
+    (Outcome.TEMPORARY, None, 5),
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of a host."""
+
+    hours: tuple[int, int]
+    days: frozenset[int]
+    zone: str
+
+    @property
+    def window(self) -> Window:
+        start, end = self.hours
+        return Window(
+            start_seconds=start * 3600, end_seconds=end * 3600, days=self.days, zone=ZoneInfo(self.zone)
+        )
+
+
+def people(country: str) -> list[Person]:
+    first, second, zone_name = NUMBERS[country]
+    zone = ZoneInfo(zone_name)
+    found = [
+        Person("one", "id-1", first, zone),
+        # Who shares a telephone shares its calls; who is listed without an id is that line.
+        Person("two", "id-2", second, zone),
+        Person("three", "id-3", second, zone),
+        Person("nameless", None, first, zone),
+    ]
+    if country == "MX":
+        found.append(Person("far away", "id-4", "+529981110001", ZoneInfo("America/Cancun")))
+    return found
+
+
+class Campaign:
+    """The calls of a year: each person is due again some hours after a call, in each of two batches."""
+
+    def __init__(self, country: str, purpose: Purpose, seed: str) -> None:
+        self.country, self.purpose = country, purpose
+        self.pack = shipped_packs()[country, purpose]
+        self.random = random.Random(seed)
+        self.calls: list[Call] = []
+        self.wishes: list[Wish] = []
+        self._ledger: list[LedgerEntry] = []
+        zone = self.pack.zones[0]
+        self._batches = (
+            Batch((0, 24), ALL_DAYS, "UTC"),
+            Batch((10, 17), frozenset(range(1, 7)), zone),
+        )
+
+    def run(self) -> None:
+        queue = [
+            (START, place, person, batch, START)
+            for place, (person, batch) in enumerate(
+                (person, batch) for person in people(self.country) for batch in self._batches
+            )
+        ]
+        heapq.heapify(queue)
+        while queue:
+            moment, place, person, batch, due = heapq.heappop(queue)
+            next_at = self._check(person, batch, moment) if moment < END else None
+            if next_at is None or next_at >= END:
+                self.wishes.append(self._wish(person, batch, due, None))
+            elif next_at > moment:
+                heapq.heappush(queue, (next_at, place, person, batch, due))
+            else:
+                self.wishes.append(self._wish(person, batch, due, moment))
+                self._call(person, moment)
+                due = moment + HOUR * self.random.choice((1, 2, 3, 5, 24, 30, 75))
+                heapq.heappush(queue, (due, place, person, batch, due))
+
+    def _check(self, person: Person, batch: Batch, moment: datetime) -> datetime | None:
+        window = batch.window
+        ids = frozenset() if person.national_id is None else frozenset({person.national_id})
+        recent = [entry for entry in self._ledger if entry.at > moment - timedelta(days=9)]
+        decision = check_rules(
+            country=self.country,
+            purpose=self.purpose,
+            packs=[self.pack],
+            batch=window,
+            zones=callee_zones(
+                person.number, self.country, pack_zones=self.pack.zones, batch_zone=window.zone
+            ),
+            entries=recent,
+            dial=PlannedDial(ids=ids, numbers=frozenset({person.number})),
+            at=moment,
+        )
+        assert decision.allowed is (decision.next_at == moment)
+        return decision.next_at
+
+    def _call(self, person: Person, moment: datetime) -> None:
+        outcome, message, _ = self.random.choices(ENDS, [weight for *_, weight in ENDS])[0]
+        is_void = outcome is Outcome.TEMPORARY
+        self._ledger.append(
+            LedgerEntry(
+                key=str(len(self._ledger)),
+                ids=frozenset() if person.national_id is None else frozenset({person.national_id}),
+                numbers=frozenset({person.number}),
+                purpose=self.purpose,
+                at=moment,
+                outcome=outcome,
+                void=is_void,
+                message_left=message,
+            )
+        )
+        if not is_void:
+            self.calls.append(Call(person, moment, reached=outcome is Outcome.ANSWERED or bool(message)))
+
+    def _wish(self, person: Person, batch: Batch, due: datetime, at: datetime | None) -> Wish:
+        return Wish(person, due, at, END, batch.hours, batch.days, ZoneInfo(batch.zone))
+
+
+CASES = [(country, purpose) for country in judge.HOURS for purpose in (Purpose.COLLECTION, Purpose.REMINDER)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("country", "purpose"), CASES)
+def test_a_year_of_calls_keeps_the_law_and_leaves_nothing_out(country: str, purpose: Purpose) -> None:
+    campaign = Campaign(country, purpose, seed=f"{country} {purpose}")
+    campaign.run()
+    assert len(campaign.calls) > 100
+    assert list(judge.complaints(country, campaign.calls, campaign.wishes)) == []
+
+
+def test_the_judge_knows_every_shipped_pack_and_nothing_of_the_code() -> None:
+    assert {*CASES} == {*shipped_packs()}
+    tree = ast.parse(Path(judge.__file__).read_text(encoding="utf-8"))
+    imported = {
+        name
+        for node in ast.walk(tree)
+        for name in _imported(node)
+        if name.split(".")[0] in {"speechaid", "tests"}
+    }
+    assert imported == set()
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield str(node.module)
+
+
+class TestTheJudgeSees:
+    """2026-11-30 is a Monday."""
+
+    def complaints(
+        self, country: str, *calls: tuple[str, bool], due: str | None = None, at: str | None = None
+    ) -> list[str]:
+        person = people(country)[0]
+
+        def moment(text: str) -> datetime:
+            return datetime.fromisoformat(text).replace(tzinfo=person.zone)
+
+        placed = [Call(person, moment(text), reached) for text, reached in calls]
+        wishes = []
+        if due is not None and at is not None:
+            wishes.append(Wish(person, moment(due), moment(at), END, (0, 24), ALL_DAYS, person.zone))
+        return list(judge.complaints(country, placed, wishes))
+
+    @pytest.mark.parametrize(
+        ("country", "calls"),
+        [
+            ("CL", [("2026-11-30T07:59", False)]),
+            ("CL", [("2026-12-08T10:00", False)]),
+            ("CL", [("2026-11-30T10:00", True), ("2026-12-05T10:00", False)]),
+            ("CO", [("2026-12-05T15:00", False)]),
+            ("CO", [("2026-11-30T10:00", True), ("2026-11-30T11:00", False)]),
+            ("CO", [("2026-11-30T10:00", True), ("2026-12-01T10:00", True), ("2026-12-02T10:00", False)]),
+            ("EC", [("2026-11-30T10:00", False), ("2026-11-30T11:00", False)]),
+            ("AR", [("2026-11-30T10:00", False)] * 3),
+            ("MX", [("2026-12-05T10:00", False)]),
+            ("PE", [("2026-12-09T10:00", False)]),
+            ("PY", [(f"2026-12-0{day}T10:00", False) for day in (1, 2, 3, 4)]),
+            ("PY", [("2026-12-01T10:00", True), ("2026-12-02T10:00", False)]),
+            ("PY", [("2026-12-01T10:00", True), ("2026-12-01T11:00", False), ("2026-12-01T12:00", False)]),
+        ],
+    )
+    def test_a_call_that_the_law_forbids(self, country: str, calls: list[tuple[str, bool]]) -> None:
+        assert len(self.complaints(country, *calls)) == 1
+        assert self.complaints(country, *calls[:-1]) == []
+
+    def test_a_call_left_out(self) -> None:
+        assert self.complaints("CL", due="2026-11-30T06:00", at="2026-11-30T08:00") == []
+        assert len(self.complaints("CL", due="2026-11-30T06:00", at="2026-11-30T09:00")) == 1
