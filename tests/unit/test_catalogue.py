@@ -36,6 +36,9 @@ _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}|%\(\w+\)[rs]|%[rs]")
 #: What people read and what is not made to be translated yet: packages and modules.
 STILL_IN_ENGLISH: Final = frozenset(
     {
+        # Packs of calling rules.
+        "speechaid/commands/packs.py",
+        "speechctl/render/packs.py",
         # What it prints besides its help: install-service and uninstall-service.
         "speechaid/service",
         # Files for others: the report as Markdown, the rows of exports.
@@ -94,7 +97,12 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/commands/audit.py": frozenset({"unknown client", "{} (uid {})", "uid {}", "{} (key, {})"}),
     "speechaid/commands/delete_batch.py": frozenset({"being deleted"}),
     "speechaid/commands/dry_run.py": frozenset({"speechaid/{} (clerk)"}),
-    "speechaid/commands/read_records.py": frozenset({"uid {}", "key {}"}),
+    # Commands, and kinds of ids.
+    "speechaid/commands/ids.py": frozenset({"jobs --tests", "test call"}),
+    # For programs that ask on behalf of a user.
+    "speechaid/protocol/on_behalf.py": frozenset(
+        {"an object with user, role, and perhaps account and kind is required"}
+    ),
     "speechaid/commands/redial.py": frozenset({"{} - redial {}"}),
     "speechaid/cli.py": frozenset({"speechaid: {}", "speechaid {}", "the settings of one host"}),
     # Shell scripts.
@@ -109,7 +117,7 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     # Options of a command.
     "speechctl/render/accounts.py": frozenset({"--minutes N", "--credit N"}),
     # The client in logs and limits.
-    "speechaid/protocol/messages.py": frozenset({"key {}", "pid {}", "route {}"}),
+    "speechaid/protocol/messages.py": frozenset({"key {}", "pid {}", "route {}", "on_behalf: {}"}),
 }
 #: Functions whose texts no person reads, or that get a whole table of them.
 _NOT_SAID: Final = frozenset(
