@@ -240,7 +240,7 @@ class RowReader:
         due_date = part(lambda: self._due_date(line, texts, country, remark))
         if faults:
             kind = faults[0].kind if len(faults) == 1 else None
-            raise UnusableRowError(joined("; ", faults), kind)
+            raise UnusableRowError(joined("; ", map(str, faults)), kind)
         row = Row(
             line=line.number,
             **(phones or {}),
