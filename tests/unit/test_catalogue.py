@@ -9,6 +9,7 @@ import ast
 import gettext
 import io
 import re
+import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -299,3 +300,28 @@ def _not_said_in_call(node: ast.Call) -> Iterator[ast.AST]:
         yield from ast.walk(node)
     elif name in _NOT_SAID:
         yield from (argument for argument in node.args if _text(argument) is not None)
+
+
+def test_every_sentence_gets_the_values_that_it_names() -> None:
+    faults = []
+    for path in [*(ROOT / "speechaid").rglob("*.py"), *(ROOT / "speechctl").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call) or name not in {"say", "say_later", "say_n"}:
+                continue
+            if any(keyword.arg is None for keyword in node.keywords):
+                continue
+            given = {str(keyword.arg) for keyword in node.keywords} | (
+                {"count"} if name == "say_n" else set()
+            )
+            texts = [part.value for part in node.args[: KEYWORDS[name]] if isinstance(part, ast.Constant)]
+            named = {field for text in texts for field in _fields(str(text))}
+            # Without values a sentence is no template, and may have braces.
+            # A count may choose the sentence only.
+            if texts and given and named not in (given, given - {"count"}):
+                faults.append(f"{path.name}:{node.lineno}: {texts[0]!r} gets {sorted(given)}")
+    assert faults == [], "\n".join(faults)
+
+
+def _fields(text: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
