@@ -20,6 +20,7 @@ NAMES = (
     "restart",
     "control_latency",
     "emergency",
+    "web_clients",
     "claim",
     "fleet",
     "start",

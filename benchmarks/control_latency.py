@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks import common
 from benchmarks.common import percentile
 from speechaid.embedded.files import read_address
-from speechctl.client import Client, Refused
+from speechaid.protocol.client import Client, Refused
 from tests.support.terminal import Terminal, open_terminal
 
 REQUESTS = 2_000

@@ -31,8 +31,8 @@ from pymongo import WriteConcern
 from benchmarks import common
 from benchmarks.common import percentile
 from speechaid.embedded.files import read_address
+from speechaid.protocol.client import Client, Refused
 from speechaid.protocol.keys import credentials
-from speechctl.client import Client, Refused
 from tests.support.terminal import Terminal, open_terminal
 
 WORKERS = 10

@@ -138,6 +138,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    web = commands.add_parser(
+        "web",
+        help=say("the HTTP API: a process of its own beside the daemon"),
+        description=say(
+            "Serves the API of docs/api.md until SIGTERM or Ctrl-C. It is set like the daemon"
+            " (docs/settings.md), without RETELL_API_KEY, which it must not have."
+        ),
+    )
+    web.set_defaults(run=_web)
+
     demo = commands.add_parser(
         "demo",
         help=say("a whole campaign on this machine: no database, no account, nobody is called"),
@@ -283,6 +293,22 @@ def _run(options: argparse.Namespace) -> int:
         # The interpreter gives up its handlers before it is gone: one more SIGTERM would be how it ended.
         ignore([signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
         return status
+
+
+def _web(_options: argparse.Namespace) -> int:
+    from speechaid.fleet.processes import forbid_core_files
+
+    forbid_core_files()
+    try:
+        from speechaid.web.process import serve
+    except ModuleNotFoundError as exc:
+        print(
+            say("speechaid: the HTTP API is not installed ({name} is missing):", name=exc.name),
+            file=sys.stderr,
+        )
+        print(say("speechaid: install the extra: pip install '.[web]' in the checkout"), file=sys.stderr)
+        return ExitStatus.UNAVAILABLE
+    return serve()
 
 
 def _check(options: argparse.Namespace) -> int:

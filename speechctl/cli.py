@@ -28,7 +28,7 @@ from speechctl.parser import UsageError, build_parser, wire_arguments
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from speechctl.client import Client, Remote
+    from speechaid.protocol.client import Client, Remote
 
 #: Codes of refusals that do not tell whether the command was carried out.
 _UNDECIDED: Final = frozenset({"unavailable", "internal"})
@@ -149,7 +149,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     with _connection(options) as client:
         if question is not None:
             _check_ids(client, spec, args)
-            ask_to_confirm(question)
+            ask_to_confirm(_about_import(client, args) if spec.name == "undo-import" else question)
         if spec.name == "report" and options.directory:
             return _write_reports(client, spec, options, args, timeout_seconds, as_json=as_json)
         if spec.name == "export" and not as_json:
@@ -424,7 +424,7 @@ def _run_locally(spec: CommandSpec, options: argparse.Namespace, *, as_json: boo
 @contextlib.contextmanager
 def _connection(options: argparse.Namespace) -> Iterator[Client]:
     """A client whose faults become ``CommandFailed``."""
-    from speechctl.client import Client, Refused, Unanswered, Unreachable
+    from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
 
     try:
         with Client(_target(options)) as client:
@@ -472,8 +472,8 @@ def _target(options: argparse.Namespace) -> Path | Remote:
         raise CommandFailed(
             2, "bad_argument", say("{address}: control over TCP needs a key: --key FILE", address=address)
         )
+    from speechaid.protocol.client import Remote
     from speechaid.protocol.keys import KeyringError, credentials
-    from speechctl.client import Remote
 
     try:
         return Remote(address=address, credentials=credentials(Path(key).expanduser()))
@@ -549,6 +549,26 @@ def _check_ids(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> No
             name, more = lookup
             lookup_args = {argument.name: args[argument.name], **more}
             client.ask(name, lookup_args, timeout_seconds=COMMANDS[name].timeout_seconds)
+
+
+def _about_import(client: Client, args: dict[str, Any]) -> str:
+    """The question of ``undo-import``: of a batch's latest import it names which that is, and asks for it.
+
+    Raises:
+        Refused: it cannot be taken back.
+    """
+    timeout = COMMANDS["undo-import"].timeout_seconds
+    found = client.ask("undo-import", {**args, "dry_run": True}, timeout_seconds=timeout)
+    args["import"] = found["import_id"]
+    contacts = say_n("{count} contact", "{count} contacts", int(found["would_delete"]))
+    file = printable_name(str(found.get("file") or "?"))
+    return say(
+        "Delete {contacts} of the import {import_id} ({file}) from {batch_id}?",
+        contacts=contacts,
+        import_id=found["import_id"],
+        file=file,
+        batch_id=found["batch_id"],
+    )
 
 
 def ask_to_confirm(question: str) -> None:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from speechaid.protocol.client import Client, Progress, Refused
 from speechaid.protocol.messages import ColumnKind, ErrorCode
 from speechaid.protocol.text import printable_name
-from speechctl.client import Client, Progress, Refused
 from speechctl.sheets import CsvForm, date_or_text, local_time, write
 
 #: How long to wait for a database that goes away between two pages, in seconds, and how often to ask again.

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _server(directory: Path) -> dict[str, Any]:
-    from speechctl.client import new_pair
+    from speechaid.protocol.client import new_pair
 
     pair = new_pair()
     keys.write_server(directory, pair)
@@ -49,7 +49,7 @@ def _server(directory: Path) -> dict[str, Any]:
 
 
 def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
-    from speechctl.client import new_pair
+    from speechaid.protocol.client import new_pair
 
     name = keys.check_name(options.name)
     server = keys.server_pair(directory).public

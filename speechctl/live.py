@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from speechaid.protocol.client import Client, Progress, Unanswered, Unreachable
 from speechaid.protocol.translation import say
-from speechctl.client import Client, Progress, Unanswered, Unreachable
 
 _POLL_SECONDS: Final = 0.5
 _STATUS_TIMEOUT_SECONDS: Final = 10.0

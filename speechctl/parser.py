@@ -152,9 +152,7 @@ def _common() -> argparse.ArgumentParser:
     group.add_argument(
         "--socket", metavar="PATH", help=say("the daemon's control socket, or tcp://HOST:PORT with --key")
     )
-    group.add_argument(
-        "--key", metavar="FILE", help=say("this client's keys, for tcp:// (SPEECHCTL_KEY)")
-    )
+    group.add_argument("--key", metavar="FILE", help=say("this client's keys, for tcp:// (SPEECHCTL_KEY)"))
     group.add_argument(
         "--timeout", type=_timeout, metavar="TIME", help=say("longest wait for the answer: 5s, 2m")
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from speechctl.client import Client
+from speechaid.protocol.client import Client
 
 #: By the format of the report.
 ENDINGS: Final = {"terminal": "txt", "markdown": "md", "json": "json", "xlsx": "xlsx"}

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from speechaid.protocol.client import Client
 from speechaid.protocol.translation import say
-from speechctl.client import Client
 from speechctl.render.blocks import Result, sanitized
 from speechctl.render.status import head_of, warnings_of
 from speechctl.render.text import as_words, dials_first, duration, local_time, priority_text

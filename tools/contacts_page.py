@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from speechaid.campaign.rows import KINDS, Kind
+from speechaid.campaign.kinds import KINDS, Kind
 from speechaid.campaign.titles import PHONE_TITLES, PHONE_WORDS, TITLES, Role
 from speechaid.retell.variables import DERIVED
 
@@ -38,7 +38,11 @@ _SPANISH: Final[Mapping[Kind, str]] = {
     Kind.NAME: "el contacto no tiene nombre",
     Kind.AMOUNT: "el monto falta o es cero",
     Kind.DATE: "la fecha es probablemente errónea",
+    Kind.DATE_ORDER: "no se sabe si va primero el día o el mes",
     Kind.ID: "el documento está probablemente mal escrito",
+    Kind.REPEATED: "probablemente la misma deuda que en otra fila",
+    Kind.DO_NOT_CALL: "el archivo dice que no se llame a la persona",
+    Kind.TOTAL: "una fila de totales o notas, de ninguna persona",
     Kind.LETTERS: "se perdieron letras antes de escribir el archivo",
     Kind.COLUMN: "una columna no se usa como su título sugiere",
     Kind.FILE: "el archivo no se leyó tal como está",

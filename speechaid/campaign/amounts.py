@@ -57,6 +57,10 @@ _BELOW_ONE: Final = re.compile(r"0[.,]\d{1,4}")
 _UNIT_FRACTION: Final = re.compile(r"(\d+)[.,](\d{1,2}|\d{4})")
 
 
+_THOUSANDS: Final = re.compile(r"(?<![\d.,])\d{1,3}([.,])\d{3}((?:\1\d{3})*(?:[.,]\d{1,2})?)(?!\d)")
+_CENTS: Final = re.compile(r"(?<![\d.,])\d+([.,])\d{2}(?!\d)")
+
+
 class AmountFault(StrEnum):
     """Why a text is not read as an amount; the value is the sentence for people."""
 
@@ -112,6 +116,17 @@ def unknown_words(text: str, country: str) -> list[str]:
         return []
     words = _words_beside(plain[: found.start()], plain[found.end() :])
     return [word for word in words if _code(word, country.upper()) is None]
+
+
+def thousands_mark(text: str) -> tuple[str, bool] | None:
+    """The mark (point or comma) that an amount's text has between thousands; None where it shows none.
+
+    Also whether that is certain: a single one (``1,200``) may stand before three decimals as well.
+    """
+    if match := _THOUSANDS.search(text):
+        return match[1], bool(match[2])
+    match = _CENTS.search(text)
+    return None if match is None else ("," if match[1] == "." else ".", True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,9 @@ _INVISIBLE: Final = dict.fromkeys(
 _OF_NAMES: Final = str.maketrans(
     {
         **dict(zip("øłđðħ\u0131", "olddhi", strict=True)),
-        **{"þ": "th", "æ": "ae", "œ": "oe"},
+        "þ": "th",
+        "æ": "ae",
+        "œ": "oe",
         **dict.fromkeys("'`\u2019\u2018\u02bc\u00b4", ""),
     }
 )

@@ -15,6 +15,7 @@ from typing import Final
 
 from speechaid.campaign.cells import clean, fold, fold_accents, one_line
 from speechaid.campaign.countries import can_only_be_a_country
+from speechaid.campaign.dates import DateOrder
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
     DOCUMENT_NUMBERS,
@@ -24,6 +25,7 @@ from speechaid.campaign.titles import (
     PHONE_WORDS,
     PROMPT_NAMES,
     REMARK_COLUMNS,
+    SURNAMES_FIRST,
     TITLES,
     Role,
 )
@@ -36,7 +38,10 @@ from speechaid.rules.currencies import currency_named
 #: Roles that join several columns, in their order (of countries the first that says one counts); of every
 #: other role a file has one column.
 _JOINED: Final = frozenset(
-    {Role.NAME, Role.SURNAME, Role.PHONE, Role.COUNTRY_CODE, Role.VARIABLE, Role.LEFT_OUT}
+    {
+        *(Role.NAME, Role.SURNAME, Role.PHONE, Role.COUNTRY_CODE, Role.DO_NOT_CALL),
+        *(Role.VARIABLE, Role.LEFT_OUT),
+    }
 )
 #: Rows whose cells are looked at, from the top.
 SAMPLE_ROWS: Final = 200
@@ -58,6 +63,11 @@ _NAME_WITHOUT_LETTERS: Final = say_later("its title is that of a name")
 _SECOND_TABLE: Final = say_later("a second table stands beside the first")
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
+#: Words of a title under which codes of two or three letters are countries.
+_ABOUT_COUNTRIES: Final = frozenset(
+    {"pais", "country", "nacionalidad", "nationality", "residencia", "origen", "region", "iso", "procedencia"}
+)
+_LONGEST_CODE: Final = 3
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
 _NUMBER_OF: Final = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)}) (?:de )?(.+)")
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
@@ -81,6 +91,8 @@ class Column:
     currency: str | None = None
     #: The variable's name for the agent, where the column is one.
     variable: str | None = None
+    #: Of dates, what ``--map`` says; None: the values show it, else the row's country.
+    date_order: DateOrder | None = None
     #: Its first values, as written: people's data.
     values: tuple[str, ...] = field(default=(), repr=False)
 
@@ -130,7 +142,8 @@ def recognise(
         header: the titles' cells.
         sample: the first rows below; at most ``SAMPLE_ROWS`` are looked at.
         country: ISO 3166 alpha-2, for national phone numbers.
-        mapping: by title as written (or its position from 1): a role's name, or ``variable:NAME``.
+        mapping: by title as written (or its position from 1): a role's name, ``variable:NAME``, or
+            ``due-date:dmy`` and ``due-date:mdy`` for the order of day and month.
         kept_mapping: the same of an earlier file with these titles; ``mapping`` wins.
         hidden: positions of columns that the sheet does not show.
 
@@ -175,7 +188,14 @@ def recognise(
                 second_table=second_table,
             )
         )
-    remarks += [remark for column in columns for remark in _doubts(column, cells[column.position], country)]
+    has_area = any(column.role is Role.AREA_CODE for column in columns)
+    remarks += [
+        remark
+        for column in columns
+        # Numbers whose area code stands in another column are not whole.
+        if not (has_area and column.role is Role.PHONE)
+        for remark in _doubts(column, cells[column.position], country)
+    ]
     return Columns(columns=_in_order_of_dialling(columns), remarks=tuple(remarks))
 
 
@@ -265,27 +285,40 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
                     listed=_listed(titles),
                 )
             )
-        name, _, variable = meaning.partition(":")
-        if name not in set(Role) or (variable and name != Role.VARIABLE):
-            allowed = joined(", ", Role)
-            raise ImportFailed(
-                say(
-                    "--map: {meaning!r} is no meaning of a column: write {allowed} or variable:NAME",
-                    meaning=meaning,
-                    allowed=allowed,
-                )
-            )
+        role, detail = read_meaning(meaning)
         for position in positions:
             mapped[position] = Column(
                 position=position,
                 number=_numbers(titles)[position],
                 title=titles[position],
-                role=Role(name),
+                role=role,
                 why=why,
-                currency=_without_currency(titles[position])[1] if name == Role.DEBT_AMOUNT else None,
-                variable=variable or None,
+                currency=_without_currency(titles[position])[1] if role is Role.DEBT_AMOUNT else None,
+                variable=detail if role is Role.VARIABLE else None,
+                date_order=DateOrder(detail) if role is Role.DUE_DATE and detail else None,
             )
     return mapped
+
+
+def read_meaning(text: str) -> tuple[Role, str | None]:
+    """What ``--map 'TITLE=…'`` says of a column: a role, a variable's name or a date's order behind it.
+
+    Raises:
+        ImportFailed: it is none.
+    """
+    name, _, detail = text.partition(":")
+    details = {Role.DUE_DATE: frozenset(DateOrder), Role.VARIABLE: {detail}}
+    if name not in set(Role) or (detail and detail not in details.get(Role(name), ())):
+        allowed = ", ".join(Role)
+        raise ImportFailed(
+            say(
+                "--map: {text!r} is no meaning of a column: write {allowed}, variable:NAME,"
+                " due-date:dmy or due-date:mdy",
+                text=text,
+                allowed=allowed,
+            )
+        )
+    return Role(name), detail or None
 
 
 def _column(position: int, number: int, title: str, cells: Sequence[str], country: str | None) -> Column:
@@ -414,7 +447,7 @@ def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:
 
 def _both_mean(role: Role, used: Column, other: Column) -> str:
     both = joined(
-        " and ",
+        say(" and "),
         (
             say("{number} ({title})", number=column.number, title=_shown(column.title))
             for column in (used, other)
@@ -490,21 +523,36 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
         return _doubts_left_out(column, where) if cells else []
     if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
         return [say("{where} is taken for phones, and most of its cells are none", where=where)]
-    if column.role is Role.VARIABLE and column.why.startswith(_NAME_WITHOUT_LETTERS):
+    if (
+        column.role is Role.NAME
+        and fold(column.title) in SURNAMES_FIRST
+        and not all("," in text for text in cells)
+    ):
+        remark = say(
+            "{where} has the surnames first, and the agent says them first: write 'SURNAMES,"
+            " NAMES' with a comma, or put them into two columns",
+            where=where,
+        )
+        return [remark]
+    return _doubts_of_variable(column, cells, where) if column.role is Role.VARIABLE else []
+
+
+def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> list[str]:
+    if column.why.startswith(_NAME_WITHOUT_LETTERS):
         return [
             say(
                 "{where} has a name's title and no letters: it is given to the agent as a variable",
                 where=where,
             )
         ]
-    if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
+    if column.why.startswith(_PHONE_WITHOUT_NUMBERS):
         return [
             say(
                 "{where} has a phone's title and no phone numbers: it is given to the agent as a variable",
                 where=where,
             )
         ]
-    if column.role is Role.VARIABLE and _holds_countries(cells):
+    if _holds_countries(column.title, cells):
         role = say(
             "--map '{title}=country-code' reads the row's numbers and dates by it",
             title=column.title or column.number,
@@ -519,9 +567,15 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
     return []
 
 
-def _holds_countries(cells: Sequence[str]) -> bool:
-    named = sum(map(can_only_be_a_country, cells))
+def _holds_countries(title: str, cells: Sequence[str]) -> bool:
+    """Whether most cells are countries; codes alone, which may be initials, only under such a title."""
+    may_be_codes = not _ABOUT_COUNTRIES.isdisjoint(fold(title).split())
+    named = sum(can_only_be_a_country(text) and (may_be_codes or not _is_code(text)) for text in cells)
     return len(cells) >= 2 and named / len(cells) > PHONE_SHARE
+
+
+def _is_code(text: str) -> bool:
+    return len(text.strip()) <= _LONGEST_CODE and text.strip().isalpha()
 
 
 def _doubts_left_out(column: Column, where: str) -> list[str]:

@@ -25,11 +25,9 @@ class ReadDay:
     #: The cell as written.
     text: str
     day: date
-    #: ISO 3166 alpha-2; its date order was used.
-    country: str
     today: date
-    #: Whether day and month can only be in the other order than the country's.
-    in_other_order: bool = False
+    #: Whether day and month can only be in the other order than the owner of the file says.
+    contradicts_order: bool = False
 
     def years_ahead(self) -> float:
         """Years from today; negative for the past."""
@@ -42,7 +40,6 @@ class DateWarning:
 
     name: str
     applies: Callable[[ReadDay], bool]
-    #: The text of the warning; ``{country}`` and ``{years}`` are filled in.
     reason: str
 
 
@@ -61,10 +58,9 @@ DATE_WARNINGS: Final = (
     ),
     DateWarning(
         "order",
-        lambda read: read.in_other_order,
+        lambda read: read.contradicts_order,
         N_(
-            "day and month are not in the order of {country}, which is used where both are 12"
-            " or less: check the order in the whole file"
+            "day and month are not in the order that --map says, which is used where both are 12 or less"
         ),
     ),
 )
@@ -74,11 +70,10 @@ def date_warning(read: ReadDay) -> str | None:
     """The date that was read and why it is probably wrong; None where no warning applies."""
     for row in DATE_WARNINGS:
         if row.applies(read):
-            reason = say(row.reason, country=read.country.upper(), years=YEARS)
             return say(
                 "{text!r} is read as {day}: {reason}",
                 text=read.text[:40],
                 day=read.day.isoformat(),
-                reason=reason,
+                reason=say(row.reason, years=YEARS),
             )
     return None

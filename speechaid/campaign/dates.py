@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -54,6 +54,13 @@ _ZEROS: Final = re.compile(r"[0\-/.:t z]+")
 _NO_DATES: Final = frozenset({"0/1/1900", "00/01/1900", "1/0/1900", "01/00/1900", "1900-01-00", "00-01-1900"})
 
 
+class DateOrder(StrEnum):
+    """Whether day or month comes first, as ``--map 'TITLE=due-date:ORDER'`` takes it."""
+
+    DAY_FIRST = "dmy"
+    MONTH_FIRST = "mdy"
+
+
 class DateFault(StrEnum):
     """Why a text is not read as a date; the value is the sentence for people."""
 
@@ -70,17 +77,25 @@ class Day:
     day: date
     #: What was assumed beyond the plain reading, or None.
     assumed: str | None = None
-    #: Whether day and month can only be in the other order than the country's.
-    in_other_order: bool = False
+    #: The only order that the text can be in; None where it has a month's name, or the year first, or where
+    #: both orders are possible.
+    written_in: DateOrder | None = field(default=None, compare=False)
+    #: What it would be in the other order, where that is a date, too, and another one.
+    other_day: date | None = field(default=None, compare=False)
+
+
+def order_of(country: str) -> DateOrder:
+    """The order of a country's people; of one that is not known, the day first."""
+    return DateOrder.MONTH_FIRST if country.upper() in MONTH_FIRST else DateOrder.DAY_FIRST
 
 
 @lru_cache(maxsize=4096)
-def read_date(text: str, country: str) -> Day | DateFault | None:
+def read_date(text: str, order: DateOrder) -> Day | DateFault | None:
     """Read a cell; None for a date of zeros (``0000-00-00``), which programs write for no date.
 
     Args:
         text: as written, also with a weekday before and a time behind.
-        country: ISO 3166 alpha-2: its order of day and month holds where both are 12 or less.
+        order: of day and month, where both are 12 or less.
     """
     if len(text) > MAX_CHARACTERS * 2:
         return DateFault.NOT_A_DATE
@@ -89,7 +104,7 @@ def read_date(text: str, country: str) -> Day | DateFault | None:
         return None
     # "mar" is Tuesday in Spanish and March in English: the whole text first.
     for candidate in dict.fromkeys((plain, _without_weekday(plain))):
-        found = _read(candidate, month_first=country.upper() in MONTH_FIRST)
+        found = _read(candidate, order)
         if found is not None:
             return found
     return DateFault.NO_DAY if _names_a_month(plain) else DateFault.NOT_A_DATE
@@ -97,14 +112,14 @@ def read_date(text: str, country: str) -> Day | DateFault | None:
 
 def day_or_none(text: str, country: str = "") -> date | None:
     """The date alone; None where the text is none."""
-    found = read_date(text, country)
+    found = read_date(text, order_of(country))
     return found.day if isinstance(found, Day) else None
 
 
-def _read(plain: str, *, month_first: bool) -> Day | DateFault | None:
+def _read(plain: str, order: DateOrder) -> Day | DateFault | None:
     return (
-        _read_year_first(plain, month_first=month_first)
-        or _read_year_last(plain, month_first=month_first)
+        _read_year_first(plain, order)
+        or _read_year_last(plain, order)
         or _read_named(plain)
         or _read_serial(plain)
     )
@@ -123,7 +138,7 @@ def _without_weekday(plain: str) -> str:
     return rest.lstrip(", ") if rest and word.strip(",.") in _weekdays() else plain
 
 
-def _read_year_first(plain: str, *, month_first: bool) -> Day | DateFault | None:
+def _read_year_first(plain: str, order: DateOrder) -> Day | DateFault | None:
     if match := _YEAR_FIRST.fullmatch(plain):
         return _day(match[1], match[3], match[4])
     if match := _COMPACT.fullmatch(plain):
@@ -131,20 +146,24 @@ def _read_year_first(plain: str, *, month_first: bool) -> Day | DateFault | None
         first, last = _day(match[1], match[2], match[3]), _COMPACT_YEAR_LAST.fullmatch(plain)
         if isinstance(first, Day) or last is None:
             return first
-        found = _read_year_last(f"{last[1]}/{last[2]}/{last[3]}", month_first=month_first)
+        found = _read_year_last(f"{last[1]}/{last[2]}/{last[3]}", order)
         return found if isinstance(found, Day) else first
     return None
 
 
-def _read_year_last(plain: str, *, month_first: bool) -> Day | DateFault | None:
+def _read_year_last(plain: str, order: DateOrder) -> Day | DateFault | None:
     match = _YEAR_LAST.fullmatch(plain)
     if match is None:
         return None
     first, second, year = match[1], match[3], match[4]
-    # 13 to 31 can only be the day, in either position; otherwise the country's order holds.
-    is_month_first = int(second) > 12 or (month_first and int(first) <= 12)
-    day, month = (second, first) if is_month_first else (first, second)
-    return _day(year, month, day, in_other_order=is_month_first != month_first)
+    # 13 to 31 can only be the day, in either position.
+    if int(second) > 12:
+        return _day(year, first, second, written_in=DateOrder.MONTH_FIRST)
+    if int(first) > 12:
+        return _day(year, second, first, written_in=DateOrder.DAY_FIRST)
+    day, month = (second, first) if order is DateOrder.MONTH_FIRST else (first, second)
+    other = None if int(day) == int(month) else _day(year, day, month)
+    return _day(year, month, day, other_day=other.day if isinstance(other, Day) else None)
 
 
 def _read_named(plain: str) -> Day | DateFault | None:
@@ -171,7 +190,14 @@ def _names_a_month(plain: str) -> bool:
     return match is not None and (match[1] is None or match[1] in _months())
 
 
-def _day(year: str, month: str, day: str, *, in_other_order: bool = False) -> Day | DateFault:
+def _day(
+    year: str,
+    month: str,
+    day: str,
+    *,
+    written_in: DateOrder | None = None,
+    other_day: date | None = None,
+) -> Day | DateFault:
     full_year = int(year) if len(year) == 4 else 2000 + int(year)
     try:
         found = datetime(full_year, int(month), int(day)).date()  # noqa: DTZ001 - a date without a time
@@ -179,7 +205,7 @@ def _day(year: str, month: str, day: str, *, in_other_order: bool = False) -> Da
         return DateFault.NOT_IN_THE_CALENDAR
     if not FIRST_YEAR <= full_year <= LAST_YEAR:
         return DateFault.OUT_OF_RANGE
-    return Day(day=found, in_other_order=in_other_order)
+    return Day(day=found, written_in=written_in, other_day=other_day)
 
 
 @cache

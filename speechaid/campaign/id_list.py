@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from speechaid.campaign import cells
 from speechaid.campaign.amounts import Amount, read_amount
+from speechaid.campaign.national_ids import plain_id
 from speechaid.campaign.people import id_key
 from speechaid.campaign.person_search import Meaning, readings_of
 from speechaid.campaign.tables import HEADING_LINES, Line, open_table
@@ -101,7 +102,7 @@ def _read_line(line: Line, columns: _Columns, country: str) -> ListedId | str | 
     texts = [cells.clean(cell) for cell in line.cells]
     if not any(texts):
         return None
-    written = texts[columns.ids] if columns.ids < len(texts) else ""
+    written = (plain_id(texts[columns.ids]) or "") if columns.ids < len(texts) else ""
     of_digits, of_amounts = columns.check_digits, columns.amounts
     if of_digits is not None and of_digits < len(texts) and len(texts[of_digits]) == 1 and "-" not in written:
         written = f"{written}-{texts[of_digits]}"

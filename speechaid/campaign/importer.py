@@ -16,16 +16,17 @@ import phonenumbers
 from speechaid.campaign import cells
 from speechaid.campaign.columns import SAMPLE_ROWS, Columns, recognise, titles_key
 from speechaid.campaign.csv_form import csv_form
+from speechaid.campaign.kinds import KINDS, Kind
+from speechaid.campaign.national_ids import compact_id
 from speechaid.campaign.people import keys_of_lines
 from speechaid.campaign.rows import (
-    KINDS,
     BadRow,
-    Kind,
+    LeftOutRowError,
     Remark,
     Row,
     RowReader,
-    SharedLines,
     UnusableRowError,
+    shared_sentence,
 )
 from speechaid.campaign.tables import (
     HEADING_LINES,
@@ -37,6 +38,7 @@ from speechaid.campaign.tables import (
     open_table,
 )
 from speechaid.campaign.titles import Role
+from speechaid.campaign.whole_file import Doubt, SharedLines, lines_named
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
@@ -86,17 +88,30 @@ class Parsed:
         self.bad_rows.extend(piece.bad_rows)
         self.remarks.extend(piece.remarks)
 
-    def apply_corrections(self, corrected: Iterable[Row], removed: Collection[int]) -> None:
+    def apply_corrections(
+        self, corrected: Iterable[Row], removed: Collection[int], due_dates: Mapping[int, str]
+    ) -> None:
         """Apply what the whole file has shown about its rows, and sort the bad ones.
 
         Args:
             corrected: rows that replace those of the same line.
             removed: lines whose rows are bad after all, and stand among the bad ones already.
+            due_dates: by line: what stands for the date that was read in the wrong order. A bad row gets it
+                in its cell: the few rows of a file of bad rows may not show their order.
         """
         by_line = {row.line: row for row in corrected}
         if by_line or removed:
             self.rows = [by_line.get(row.line, row) for row in self.rows if row.line not in removed]
             self.bad_rows.sort(key=lambda bad: bad.line)
+        if not due_dates:
+            return
+        self.rows = [
+            replace(row, due_date=due_dates[row.line]) if row.line in due_dates else row for row in self.rows
+        ]
+        place = self.columns.of(Role.DUE_DATE)[0].position
+        for bad in self.bad_rows:
+            if bad.line in due_dates and place < len(bad.cells):
+                bad.cells[place] = due_dates[bad.line]
 
 
 @dataclass(kw_only=True)
@@ -109,6 +124,7 @@ class Slice:
     #: As for ``Parsed.apply_corrections``.
     corrected: list[Row] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
+    due_dates: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,8 +243,16 @@ class ContactsReader:
             titles_key=key,
             kept_mapping=kept,
         )
+        self._header_line = header.number
         self._first_line: dict[str, int] = {}
+        self._first_line_of_debt: dict[int, int] = {}
+        #: Rows that become no job.
+        self._bad_lines: set[int] = set()
+        #: Who of the file is not to be called: none of their other rows is, either.
+        self._opted_out_ids: set[str] = set()
+        self._opted_out_lines: set[str] = set()
         self._shared = SharedLines()
+        self._doubts: list[Doubt] = []
         self._corrections = Slice()
         self._is_empty = True
 
@@ -243,7 +267,7 @@ class ContactsReader:
             raise ImportFailed(
                 say("{filename}: there is no contact below the header", filename=self._filename)
             )
-        self._refuse_shared()
+        self._correct()
         return False
 
     def take(self) -> Slice:
@@ -257,6 +281,7 @@ class ContactsReader:
             remarks=parsed.remarks,
             corrected=corrections.corrected,
             removed=corrections.removed,
+            due_dates=corrections.due_dates,
         )
 
     def _add(self, line: Line) -> None:
@@ -264,14 +289,53 @@ class ContactsReader:
         try:
             row, remarks = self._rows.read(line)
             self._refuse_duplicate(row)
+            self._remark_repeated(row, remarks)
+        except LeftOutRowError as exc:
+            self._leave_out(line, exc)
+            return
         except UnusableRowError as exc:
-            written = self._rows.as_written(line)
-            bad = BadRow(line=line.number, reason=str(exc), kind=exc.kind, cells=written)
-            self.parsed.bad_rows.append(bad)
+            if self._rows.is_of_totals(line):
+                self._leave_out(
+                    line, LeftOutRowError(say("a row of totals or a note, not a contact"), Kind.TOTAL)
+                )
+            else:
+                self._add_bad(line, str(exc), exc.kind)
             return
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
-        self._shared.add(row)
+        who = compact_id(cells.fold(row.dni)) if row.dni else cells.fold(row.name or f"line {row.line}")
+        self._shared.add(who, row.line, row.lines)
+
+    def _add_bad(self, line: Line, reason: str, kind: Kind | None) -> None:
+        written = self._rows.as_written(line)
+        self._bad_lines.add(line.number)
+        self.parsed.bad_rows.append(BadRow(line=line.number, reason=reason, kind=kind, cells=written))
+
+    def _leave_out(self, line: Line, why: LeftOutRowError) -> None:
+        self._bad_lines.add(line.number)
+        self._remark(line.number, why.kind, str(why))
+        if why.kind is Kind.DO_NOT_CALL:
+            dni, lines = self._rows.person_of(line)
+            self._opted_out_ids.update(filter(None, (dni,)))
+            self._opted_out_lines.update(lines)
+
+    def _remark_repeated(self, row: Row, remarks: list[Remark]) -> None:
+        """Remark the debt of an earlier row under another spelling of its reference: ``128``, ``000128``."""
+        if row.reference_number is None:
+            return
+        reference = compact_id(cells.fold(row.reference_number))
+        debt = hash((row.person, reference, row.debt_amount, row.due_date))
+        earlier = self._first_line_of_debt.setdefault(debt, row.line)
+        if earlier != row.line:
+            text = say(
+                "the same person, amount and date as on line {earlier}, and only the form of the"
+                " reference {reference_number!r} is another",
+                earlier=earlier,
+                reference_number=row.reference_number[:40],
+            )
+            if self._rows.is_bad(Kind.REPEATED):
+                raise UnusableRowError(text, Kind.REPEATED)
+            remarks.append(Remark(line=row.line, text=text, kind=Kind.REPEATED))
 
     def _refuse_duplicate(self, row: Row) -> None:
         earlier = self._first_line.setdefault(row.identity, row.line)
@@ -287,35 +351,122 @@ class ContactsReader:
             )
         )
 
-    def _refuse_shared(self) -> None:
-        """Leave out numbers that stand under three people or more; the whole file has to be known for it.
+    def _correct(self) -> None:
+        """Correct what only the whole file has shown to be wrong.
 
-        The rows with such numbers are read once more: those before have been taken.
+        The rows concerned are read once more: those before have been taken.
         """
-        shared, concerned = self._shared.find_shared()
-        if not shared:
-            return
-        found = self._corrections = Slice()
-        is_bad = self._rows.is_bad(Kind.SHARED)
-        for line in self._open().lines:
+        found = self._corrections = Slice(due_dates=self._conclude_dates())
+        refused = self._refused_doubts()
+        shared = self._shared.find_shared()
+        concerned = {row for _, rows in shared.values() for row in rows} | refused.keys()
+        concerned |= self._rows_of_opted_out()
+        for line in self._open().lines if concerned else ():
             if line.number not in concerned:
                 continue
-            row, _ = self._rows.read(line)
-            pairs = [
-                (phone, line) for phone, line in zip(row.phones, row.lines, strict=True) if line not in shared
-            ]
-            phones, lines = tuple(phone for phone, _ in pairs), tuple(line for _, line in pairs)
-            text = say("the number stands under three people or more, as a placeholder does")
-            if is_bad and not phones:
-                written = self._rows.as_written(line)
-                bad = BadRow(line=row.line, reason=text, kind=Kind.SHARED, cells=written)
-                self.parsed.bad_rows.append(bad)
-                found.removed.append(row.line)
+            doubt = refused.get(line.number)
+            if doubt is not None:
+                self._add_bad(line, doubt.text, doubt.kind)
+                found.removed.append(line.number)
+            else:
+                self._correct_phones(line, shared, found)
+        self.parsed.apply_corrections(found.corrected, frozenset(found.removed), dict(found.due_dates))
+
+    def _conclude_dates(self) -> list[tuple[int, str]]:
+        """What stands for the dates that were read in the wrong order, by line."""
+        columns = self.parsed.columns.of(Role.DUE_DATE)
+        if not columns:
+            return []
+        title = columns[0].short_title
+        found = self._rows.dates.conclude(title, columns[0].title or columns[0].number)
+        if found.remark is not None:
+            self._remark(self._header_line, Kind.COLUMN, found.remark)
+        self._doubts.extend(found.doubts)
+        days = [(line, day.isoformat()) for line, day in found.days.items()]
+        if self._rows.is_bad(Kind.DATE_ORDER):
+            # Who mends the row deletes one of them.
+            days += [(line, " or ".join(map(date.isoformat, both))) for line, both in found.either.items()]
+        return days
+
+    def _refused_doubts(self) -> dict[int, Doubt]:
+        """The doubts about rows that make them bad, by line; the others become remarks."""
+        columns = self.parsed.columns.of(Role.DEBT_AMOUNT)
+        if columns:
+            self._doubts.extend(self._rows.thousands.conclude(columns[0].short_title))
+        refused: dict[int, Doubt] = {}
+        for doubt in self._doubts:
+            if doubt.line in self._bad_lines:
                 continue
-            self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
-            if is_bad:
+            if self._rows.is_bad(doubt.kind):
+                refused.setdefault(doubt.line, doubt)
+            else:
+                self._remark(doubt.line, doubt.kind, doubt.text)
+        return refused
+
+    def _rows_of_opted_out(self) -> set[int]:
+        """Rows of people, or with numbers, of which another row says that they are not to be called."""
+        rows = {row for line in self._opted_out_lines for row in self._shared.rows_of(line)}
+        if self._opted_out_ids:
+            rows |= {
+                row
+                for identity, row in self._first_line.items()
+                if identity.partition("|")[0] in self._opted_out_ids
+            }
+        return rows - self._bad_lines
+
+    def _correct_phones(self, line: Line, shared: Mapping[str, tuple[int, list[int]]], found: Slice) -> None:
+        """Leave out numbers of people who are not to be called, and those under three people or more."""
+        row, _ = self._rows.read(line)
+        titles = self._rows.titles_of_lines(line)
+        is_bad = self._rows.is_bad(Kind.SHARED)
+        is_opted_out = row.dni is not None and compact_id(cells.fold(row.dni)) in self._opted_out_ids
+        kept: list[tuple[str, str]] = []
+        texts: list[str] = []
+        for phone, identity in zip(row.phones, row.lines, strict=True):
+            if identity in self._opted_out_lines:
+                is_opted_out = is_opted_out or len(row.phones) == 1
+                self._remark(
+                    row.line,
+                    Kind.DO_NOT_CALL,
+                    say(
+                        "{titles}: another row says that this number is not to be called",
+                        titles=titles[identity],
+                    ),
+                )
+                continue
+            if identity in shared:
+                people, rows = shared[identity]
+                texts.append(
+                    say(
+                        "{titles}: {shared_sentence} {people} people ({lines_named}), as a placeholder does",
+                        titles=titles[identity],
+                        shared_sentence=shared_sentence(phone),
+                        people=people,
+                        lines_named=lines_named(rows),
+                    )
+                )
+            if identity not in shared or not is_bad:
+                kept.append((phone, identity))
+        text = joined("; ", texts)
+        if is_opted_out:
+            self._remark(
+                row.line, Kind.DO_NOT_CALL, say("another row says that this person is not to be called")
+            )
+            found.removed.append(row.line)
+        elif not kept:
+            self._add_bad(
+                line, text or say("no number is left that may be called"), Kind.SHARED if text else None
+            )
+            found.removed.append(row.line)
+        else:
+            if text:
+                self._remark(row.line, Kind.SHARED, text)
+            phones, lines = zip(*kept, strict=True)
+            if phones != row.phones:
                 found.corrected.append(replace(row, phones=phones, lines=lines))
-        self.parsed.apply_corrections(found.corrected, frozenset(found.removed))
+
+    def _remark(self, line: int, kind: Kind, text: str) -> None:
+        self.parsed.remarks.append(Remark(line=line, text=text, kind=kind))
 
 
 def remark_counts(parsed: Parsed, accepted: Collection[str] = ()) -> list[dict[str, object]]:
@@ -359,7 +510,7 @@ def _counts(remarks: list[Remark], option: Callable[[Kind], str | None]) -> list
 
 def _option(kind: Kind) -> str | None:
     """The option that changes what is done about a kind of remark."""
-    if kind is Kind.COLUMN:
+    if kind in {Kind.COLUMN, Kind.DO_NOT_CALL}:
         return "--map 'TITLE=ROLE'"
     if not KINDS[kind].can_change:
         return None

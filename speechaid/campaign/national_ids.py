@@ -5,6 +5,7 @@ A wrong digit is remarked, and the row is kept: the id tells people apart, it is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -42,6 +43,15 @@ KINDS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
     "PY": (N_("RUC or cédula"), (py_ruc,)),
     "UY": (N_("RUT or cédula"), (uy_rut,)),
 }
+#: Digits of a RUT without its check digit.
+_WITHOUT_DIGIT: Final = range(7, 9)
+#: What people write before an id, and spreadsheets do to it.
+_LABEL: Final = re.compile(
+    r"^(?:r\.?u\.?[tnc]\.?|d\.?n\.?i\.?|cui[tl]|cpf|cnpj|nit|c\.?[ci]\.?|c[eé]dula|nro\.?|n[°º])[\s:.°º]+(?=\d)",
+    re.IGNORECASE,
+)
+_WITH_DECIMALS: Final = re.compile(r"(\d{6,13})[.,]0{1,2}")
+_WITH_COMMAS: Final = re.compile(r"\d{1,3}(?:,\d{3}){2,3}(?:-?[\dkK])?")
 #: Lengths of ids without a check digit, in digits: nothing can be checked.
 _UNCHECKED: Final = {"CO": range(5, 11), "PE": (8,), "PY": range(5, 9), "UY": (7, 8)}
 
@@ -66,9 +76,21 @@ def wrong_id(text: str, country: str) -> str | None:
             faults.append(exc)
         else:
             return None
+    if country.upper() == "CL" and "-" not in text and digits.isdecimal() and len(digits) in _WITHOUT_DIGIT:
+        return say("the check digit of the RUT is missing, or wrong")
     if any(isinstance(fault, exceptions.InvalidChecksum) for fault in faults):
         return say("the check digit is not that of a {name}", name=say(name))
     return say("this is no {name}", name=say(name))
+
+
+def plain_id(text: str | None) -> str | None:
+    """An id without what people and spreadsheets add: ``RUT 1-9``, ``123456785.0``, ``12,345,678-5``."""
+    if text is None:
+        return None
+    plain = _LABEL.sub("", text)
+    if match := _WITH_DECIMALS.fullmatch(plain):
+        return match[1]
+    return plain.replace(",", ".") if _WITH_COMMAS.fullmatch(plain) else plain
 
 
 def compact_id(text: str) -> str:

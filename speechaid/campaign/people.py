@@ -68,6 +68,11 @@ def line_key(line: str) -> str:
     return _LINE + line
 
 
+def is_line_key(key: str) -> bool:
+    """Whether a key is that of a line, not of an id."""
+    return key.startswith(_LINE)
+
+
 def id_of_keys(keys: Iterable[str]) -> str | None:
     """The key of the id among a person's keys; None where there is none."""
     return next((key for key in keys if key.startswith(_ID)), None)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -18,19 +17,26 @@ import phonenumbers
 from babel.numbers import get_currency_precision
 
 from speechaid.campaign import cells
-from speechaid.campaign.amounts import Amount, AmountFault, read_amount, unknown_words
+from speechaid.campaign.amounts import Amount, AmountFault, read_amount, thousands_mark, unknown_words
 from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.countries import calling_code, country_named
 from speechaid.campaign.date_warnings import ReadDay, date_warning
-from speechaid.campaign.dates import DateFault, read_date
-from speechaid.campaign.national_ids import compact_id, wrong_id
+from speechaid.campaign.dates import DateFault, order_of, read_date
+from speechaid.campaign.kinds import KINDS, Kind
+from speechaid.campaign.names import in_spoken_order
+from speechaid.campaign.national_ids import compact_id, plain_id, wrong_id
 from speechaid.campaign.number_formats import ShownNumber
-from speechaid.campaign.tables import MAX_COLUMNS, Line
+from speechaid.campaign.opt_outs import WORDS as OPT_OUT_WORDS
+from speechaid.campaign.opt_outs import asks_not_to_be_called
+from speechaid.campaign.tables import MAX_COLUMNS, QUOTE_FAULTS, Line
 from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, REMARK_COLUMNS, Role
-from speechaid.campaign.words_for_nothing import is_nothing
+from speechaid.campaign.whole_file import DateOrders, ThousandsMarks
+from speechaid.campaign.words_for_nothing import is_ambiguous, is_nothing
+from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
-from speechaid.protocol.translation import joined, say, say_later
+from speechaid.protocol.translation import LANGUAGES, in_language, joined, say, say_later
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
+from speechaid.rules.numbering_plans import usual_lengths
 from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read_cell
 
 #: A longer cell is a broken file.
@@ -46,68 +52,23 @@ _ADDED: Final = re.compile(
 _DECORATIONS: Final = ("'", "=", "\u201c")
 _QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
 _KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
+_SHARED_IN_REASON: Final = re.compile(r"the number (\+[\d*]+) stands under")
+_SHARED_BEFORE: Final = say_later(
+    "three people or more of the file that this row comes from: enter another number, or empty _reason"
+)
+#: Roles of which a row of totals has nothing.
+_OF_PERSON: Final = (Role.PHONE, Role.DNI)
+#: First words of rows below a table that are of no person.
+TOTAL_WORDS: Final = frozenset(
+    {"total", "totales", "subtotal", "subtotales", "sub", "suma", "sumas", "sumatoria", "grand", "gran"}
+    | {"fuente", "fuentes", "source", "nota", "notas", "note", "soma", "fonte"}
+)
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
-
-
-class Kind(StrEnum):
-    """The kinds of remark; ``--accept KIND`` keeps such rows, ``--refuse KIND`` makes them bad."""
-
-    UNASSIGNED = "unassigned"
-    PLACEHOLDER = "placeholder"
-    SHARED = "shared"
-    SERVICE = "service"
-    FOREIGN = "foreign"
-    LANDLINE = "landline"
-    ASSUMED = "assumed"
-    NOTE = "note"
-    PHONE = "phone"
-    NAME = "name"
-    AMOUNT = "amount"
-    DATE = "date"
-    ID = "id"
-    LETTERS = "letters"
-    COLUMN = "column"
-    FILE = "file"
 
 
 #: From 1899-12-30 to 1904-01-01.
 _DAYS_TO_1904: Final = 1462
 _Part = TypeVar("_Part")
-
-
-@dataclass(frozen=True)
-class KindPolicy:
-    """What a kind of remark means, and what is done about it unless told otherwise."""
-
-    #: For people.
-    meaning: str
-    #: Whether the phone (for the kinds of phones) or the row is refused by default.
-    is_bad: bool = False
-    #: Whether ``--accept`` and ``--refuse`` change it.
-    can_change: bool = True
-
-
-#: One row a kind.
-KINDS: Final[dict[Kind, KindPolicy]] = {
-    Kind.UNASSIGNED: KindPolicy(say_later("the numbering plan has no such number"), is_bad=True),
-    Kind.PLACEHOLDER: KindPolicy(say_later("a number that only fills the field"), is_bad=True),
-    Kind.SHARED: KindPolicy(say_later("one number under three or more people"), is_bad=True),
-    Kind.SERVICE: KindPolicy(
-        say_later("a service number (toll-free, shared cost), not a person's"), is_bad=True
-    ),
-    Kind.FOREIGN: KindPolicy(say_later("a number of another country than the file's")),
-    Kind.LANDLINE: KindPolicy(say_later("a landline under a title of mobiles")),
-    Kind.ASSUMED: KindPolicy(say_later("something was assumed to read the cell")),
-    Kind.NOTE: KindPolicy(say_later("words stand beside the number")),
-    Kind.PHONE: KindPolicy(say_later("one of several phones cannot be used"), can_change=False),
-    Kind.NAME: KindPolicy(say_later("the contact has no name")),
-    Kind.AMOUNT: KindPolicy(say_later("the amount is missing or zero")),
-    Kind.DATE: KindPolicy(say_later("the date is probably wrong")),
-    Kind.ID: KindPolicy(say_later("the id is probably mistyped")),
-    Kind.LETTERS: KindPolicy(say_later("letters were lost before the file was written")),
-    Kind.COLUMN: KindPolicy(say_later("a column is not used as its title suggests"), can_change=False),
-    Kind.FILE: KindPolicy(say_later("the file was not read as it stands"), can_change=False),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +125,14 @@ class Remark:
     kind: Kind
 
 
+class LeftOutRowError(Exception):
+    """The row is no contact to call, and there is nothing to mend; the text says why."""
+
+    def __init__(self, text: str, kind: Kind) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
 class UnusableRowError(Exception):
     """The row cannot become a job; the text says why, the kind what ``--accept`` would change."""
 
@@ -187,11 +156,19 @@ class RowReader:
     width: int
     #: Whether a workbook's numbers of the day count from 1904.
     counts_from_1904: bool = False
+    #: What the rows show about each other, told row by row.
+    dates: DateOrders = field(default_factory=DateOrders)
+    thousands: ThousandsMarks = field(default_factory=ThousandsMarks)
 
     @cached_property
     def _is_of_bad_rows(self) -> bool:
         """Whether ``speechctl`` wrote the file."""
         return bool(REMARK_COLUMNS.intersection(self.columns.titles))
+
+    @cached_property
+    def _reason_places(self) -> tuple[int, ...]:
+        """Where a file of bad rows has line and reason."""
+        return tuple(place for place, title in enumerate(self.columns.titles) if title in REMARK_COLUMNS)
 
     def _cells(self, line: Line) -> list[Any]:
         """The cells without what a file of bad rows added to them."""
@@ -210,10 +187,13 @@ class RowReader:
 
         Raises:
             UnusableRowError: it cannot become a job; with every reason, so that it is corrected once.
+            LeftOutRowError: the file says that the person is not to be called.
         """
         if line.fault:
             raise UnusableRowError(line.fault)
         texts = self._texts(line)
+        self._refuse_broken_quotes(texts)
+        self._leave_out_opted_out(texts)
         remarks: list[Remark] = []
 
         def remark(kind: Kind, text: str) -> None:
@@ -250,13 +230,96 @@ class RowReader:
             **(amount or {}),
             due_date=due_date,
             reference_number=self._one(texts, Role.REFERENCE_NUMBER),
-            additional_info={
-                str(column.variable): texts[column.position]
-                for column in self.columns.of(Role.VARIABLE)
-                if not is_nothing(texts[column.position])
-            },
+            additional_info=self._variables(texts, remark),
         )
         return row, remarks
+
+    def _variables(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> Document:
+        found: Document = {}
+        for column in self.columns.of(Role.VARIABLE):
+            text = texts[column.position]
+            if not is_nothing(text):
+                found[str(column.variable)] = text
+            elif text:
+                _remark_ambiguous(column, text, remark)
+        return found
+
+    def _refuse_broken_quotes(self, texts: Sequence[str]) -> None:
+        """Refuse a row of a file of bad rows whose quotes were broken, and that has them still."""
+        if self._is_of_bad_rows and any('"' in text for text in texts):
+            reasons = [texts[place] for place in self._reason_places]
+            # The file of bad rows may have been written for a reader of another language.
+            spoken = [in_language(fault, language) for fault in QUOTE_FAULTS for language in LANGUAGES]
+            fault = next((fault for fault in spoken if any(fault in text for text in reasons)), None)
+            if fault is not None:
+                raise UnusableRowError(
+                    say("{fault}: take out the quotes, or empty the cell under _reason", fault=fault)
+                )
+
+    def _leave_out_opted_out(self, texts: Sequence[str]) -> None:
+        """Leave out who asked not to be called; what is not understood there is not called either."""
+        for column in self.columns.of(Role.DO_NOT_CALL):
+            text = texts[column.position]
+            is_asked = asks_not_to_be_called(text) if text else False
+            if is_asked is None:
+                key = column.title or column.number
+                raise UnusableRowError(
+                    say(
+                        "{short_title}: {one_line!r} is neither yes nor no: nobody is called on a guess;"
+                        " --map '{key}=variable' takes the column for something else",
+                        short_title=column.short_title,
+                        one_line=cells.one_line(text)[:40],
+                        key=key,
+                    )
+                )
+            if is_asked:
+                raise LeftOutRowError(_not_to_be_called(column, text), Kind.DO_NOT_CALL)
+        for column in self.columns.of(Role.VARIABLE):
+            text = texts[column.position]
+            if text.lower() in OPT_OUT_WORDS:
+                raise LeftOutRowError(_not_to_be_called(column, text), Kind.DO_NOT_CALL)
+
+    def is_of_totals(self, line: Line) -> bool:
+        """Whether a bad row is one of totals, or a note below the table: no phone, no id, and such a word."""
+        try:
+            texts = [] if line.fault else self._texts(line)
+        except UnusableRowError:
+            return False
+        if not texts:
+            return False
+        of_person = [texts[column.position] for role in _OF_PERSON for column in self.columns.of(role)]
+        first = next(
+            (
+                text
+                for title, text in zip(self.columns.titles, texts, strict=True)
+                if title not in REMARK_COLUMNS and not is_nothing(text)
+            ),
+            "",
+        )
+        has_word = not TOTAL_WORDS.isdisjoint(cells.fold(first).split()[:1])
+        return has_word and all(is_nothing(text) or text == first for text in of_person)
+
+    def person_of(self, line: Line) -> tuple[str | None, frozenset[str]]:
+        """The id for comparison and the lines (by their identity) of a row that need not be usable."""
+        texts = self._texts(line)
+        dni = plain_id(self._one(texts, Role.DNI))
+        try:
+            lines = frozenset(self.titles_of_lines(line))
+        except UnusableRowError:
+            lines = frozenset()
+        return compact_id(cells.fold(dni)) if dni else None, lines
+
+    def titles_of_lines(self, line: Line) -> dict[str, str]:
+        """The title under which each line (by its identity) of a row stands first."""
+        texts = self._texts(line)
+        country = self._country(texts, lambda _kind, _text: None)
+        area = self._one(texts, Role.AREA_CODE)
+        found: dict[str, str] = {}
+        for column in self.columns.of(Role.PHONE):
+            for _, reading in _readings(texts[column.position], area, country):
+                if isinstance(reading, Number):
+                    found.setdefault(line_of(reading), column.short_title)
+        return found
 
     def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
@@ -323,6 +386,21 @@ class RowReader:
         parts = [cells.one_line(texts[column.position]) for column in columns]
         # A number is nobody's name: the agent would say it.
         name = " ".join(part for part in parts if not is_nothing(part) and any(map(str.isalpha, part)))
+        for column, part in zip(columns, parts, strict=True) if any(map(is_ambiguous, parts)) else ():
+            _remark_ambiguous(column, part, remark)
+        if "," in name and len(columns) == 1:
+            spoken = in_spoken_order(name)
+            if spoken is not None:
+                remark(
+                    Kind.ASSUMED,
+                    say(
+                        "{short_title}: {name!r} is said as {spoken!r}",
+                        short_title=columns[0].short_title,
+                        name=name[:40],
+                        spoken=spoken[:40],
+                    ),
+                )
+                name = spoken
         if columns and not name:
             remark(
                 Kind.NAME, say("{short_title}: the contact has no name", short_title=columns[0].short_title)
@@ -330,7 +408,7 @@ class RowReader:
         return name or None
 
     def _id(self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]) -> str | None:
-        text = self._one(texts, Role.DNI)
+        text = plain_id(self._one(texts, Role.DNI))
         digit = self._one(texts, Role.CHECK_DIGIT)
         if text is not None and digit is not None and len(digit) == 1:
             text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
@@ -355,14 +433,27 @@ class RowReader:
         found: dict[str, str] = {}
         faults: list[str] = []
         kinds: list[Kind | None] = []
+        shared = self._shared_before(texts)
         for column in self.columns.of(Role.PHONE):
             text = texts[column.position]
             if is_nothing(text):
                 continue
             parts = _readings(text, area, country)
             for place, (part, reading) in enumerate(parts, 1):
+                if isinstance(reading, Number) and mask_phone(reading.e164) in shared:
+                    faults.append(
+                        say(
+                            "{short_title}: {shared_sentence} {SHARED_BEFORE}",
+                            short_title=column.short_title,
+                            shared_sentence=shared_sentence(reading.e164),
+                            SHARED_BEFORE=_SHARED_BEFORE,
+                        )
+                    )
+                    kinds.append(Kind.SHARED)
+                    continue
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
+                    usual = _usual_digits(part, country) if reading is Fault.NOT_OF_THE_PLAN else ""
                     which = (
                         say(", number {place} of {parts} in the cell", place=place, parts=len(parts))
                         if len(parts) > 1
@@ -370,10 +461,11 @@ class RowReader:
                     )
                     faults.append(
                         say(
-                            "{short_title}{which}: {fault}",
+                            "{short_title}{which}: {fault}{usual}",
                             short_title=column.short_title,
                             which=which,
                             fault=fault[0],
+                            usual=usual,
                         )
                     )
                     kinds.append(fault[1])
@@ -383,6 +475,14 @@ class RowReader:
         for text in faults:
             remark(Kind.PHONE, text)
         return {"phones": tuple(found.values()), "lines": tuple(found)}
+
+    def _shared_before(self, texts: Sequence[str]) -> frozenset[str]:
+        """Of a row of a file of bad rows: the masked numbers that its reason says others have, too."""
+        if not self._is_of_bad_rows or not self.is_bad(Kind.SHARED):
+            return frozenset()
+        return frozenset(
+            number for place in self._reason_places for number in _SHARED_IN_REASON.findall(texts[place])
+        )
 
     def _add_phone(
         self,
@@ -422,6 +522,8 @@ class RowReader:
         unknown: dict[str, str] = {}
         for column in self.columns.of(Role.COUNTRY_CODE):
             text = cells.one_line(texts[column.position]).removeprefix("'")
+            if is_ambiguous(text):
+                _remark_ambiguous(column, text, remark)
             if not is_nothing(text):
                 country = country_named(text)
                 (unknown if country is None else found)[text] = country or column.title
@@ -501,6 +603,9 @@ class RowReader:
                     assumed=amount.assumed,
                 ),
             )
+        mark = None if isinstance(cell, int | float) else thousands_mark(text)
+        if mark is not None:
+            self.thousands.add(line.number, text, mark[0], is_certain=mark[1])
         if amount.value == 0:
             remark(Kind.AMOUNT, say("{short_title}: the amount is 0", short_title=column.short_title))
         self._remark_currency(
@@ -575,10 +680,14 @@ class RowReader:
         if self.counts_from_1904 and text is not None:
             cell = line.cells[self.columns.of(Role.DUE_DATE)[0].position]
             text = cells.clean(_days_from_1900(cell))
-        found = None if text is None else read_date(text, country)
-        if text is None or found is None:
+        column = self.columns.of(Role.DUE_DATE)[0] if text is not None else None
+        if text is None or column is None:
             return None
-        title = self.columns.of(Role.DUE_DATE)[0].short_title
+        order = column.date_order or order_of(country)
+        found = read_date(text, order)
+        if found is None:
+            return None
+        title = column.short_title
         if isinstance(found, DateFault):
             raise UnusableRowError(
                 say("{title}: {text!r}: {found}", title=title, text=text[:40], found=found)
@@ -594,17 +703,49 @@ class RowReader:
                     assumed=found.assumed,
                 ),
             )
-        read = ReadDay(
-            text=text,
-            day=found.day,
-            country=country,
-            today=self.today,
-            in_other_order=found.in_other_order,
-        )
+        contradicts = column.date_order is not None and found.written_in not in {None, order}
+        read = ReadDay(text=text, day=found.day, today=self.today, contradicts_order=contradicts)
         warning = date_warning(read)
         if warning is not None:
             remark(Kind.DATE, say("{title}: {warning}", title=title, warning=warning))
+        if column.date_order is None:
+            self.dates.add(line.number, text, found, order)
         return found.day.isoformat()
+
+
+def _usual_digits(text: str, country: str) -> str:
+    """How many digits a country's numbers have, for the sentence on one that no plan has; may be empty."""
+    lengths = usual_lengths(country) if "+" not in text else ()
+    return (
+        say(
+            "; numbers of {country} have {lengths} digits",
+            country=country,
+            lengths=joined(say(" or "), map(str, lengths)),
+        )
+        if lengths
+        else ""
+    )
+
+
+def _remark_ambiguous(column: Column, text: str, remark: Callable[[Kind, str], None]) -> None:
+    if is_ambiguous(text):
+        remark(
+            Kind.ASSUMED,
+            say(
+                "{short_title}: {text!r} is taken for an empty cell",
+                short_title=column.short_title,
+                text=text,
+            ),
+        )
+
+
+def _not_to_be_called(column: Column, text: str) -> str:
+    return say(
+        "{short_title}: {one_line!r}: the person is not called; speechctl dnc-add puts the"
+        " number on the do-not-call list, which holds for every file",
+        short_title=column.short_title,
+        one_line=cells.one_line(text)[:40],
+    )
 
 
 def _undecorated(text: str) -> str:
@@ -616,6 +757,15 @@ def _undecorated(text: str) -> str:
     if quoted is not None:
         return (quoted[1] or quoted[2]).strip()
     return text[1:].strip() if _KEPT_AS_TEXT.match(text) else text
+
+
+def shared_sentence(phone: str) -> str:
+    """The begin of the reason of a row whose number others have; the number is masked.
+
+    A file of bad rows has it in ``_reason``: there the row is bad until the number is another one, however
+    few rows that file has.
+    """
+    return say("the number {phone} stands under", phone=mask_phone(phone))
 
 
 def _days_from_1900(cell: Any) -> Any:
@@ -676,32 +826,3 @@ def _without_repeated_codes(found: Mapping[str, str]) -> list[str]:
         if calling_code(text) is None
     }
     return [text for text in found if calling_code(text) not in named]
-
-
-class SharedLines:
-    """The lines (by their identity) that stand under so many people of a file, told row by row."""
-
-    def __init__(self, at_least: int = 3) -> None:
-        self._at_least = at_least
-        #: Of each line the first person, and of most lines there is no other: who, and in which row.
-        self._first: dict[str, tuple[str, int]] = {}
-        self._further: dict[str, list[tuple[str, int]]] = {}
-
-    def add(self, row: Row) -> None:
-        """Note the people of a row's lines."""
-        who = compact_id(cells.fold(row.dni)) if row.dni else cells.fold(row.name or f"line {row.line}")
-        note = (who, row.line)
-        for line in row.lines:
-            if self._first.setdefault(line, note) is not note:
-                self._further.setdefault(line, []).append(note)
-
-    def find_shared(self) -> tuple[frozenset[str], frozenset[int]]:
-        """Those lines, and the rows (by their line in the file) that have one."""
-        shared: set[str] = set()
-        rows: set[int] = set()
-        for line, further in self._further.items():
-            notes = [self._first[line], *further]
-            if len({who for who, _ in notes}) >= self._at_least:
-                shared.add(line)
-                rows.update(row for _, row in notes)
-        return frozenset(shared), frozenset(rows)

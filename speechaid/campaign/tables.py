@@ -35,6 +35,9 @@ MAX_HIDDEN_RUNS: Final = 10_000
 #: Lines from the top in which the heading is looked for.
 HEADING_LINES: Final = 40
 
+#: Faults of a row that its quotes have.
+QUOTE_FAULTS: Final = (say_later("a quote is opened and not closed"), say_later("the quotes do not match"))
+
 _DELIMITERS: Final = ",;\t|"
 #: Control characters that a text file does not have.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
@@ -187,7 +190,7 @@ def _split(line: Line, delimiter: str) -> Line:
     try:
         return Line(line.number, next(csv.reader([filled[0]], delimiter=delimiter, strict=True)))
     except (csv.Error, StopIteration) as exc:
-        return Line(line.number, line.cells, _csv_fault(csv.Error(exc)))
+        return Line(line.number, filled[0].split(delimiter), _csv_fault(csv.Error(exc)))
 
 
 def not_text(data: bytes) -> str | None:
@@ -270,7 +273,8 @@ def _csv(lines: list[str], start: int, delimiter: str) -> Iterator[Line]:
                         MAX_BROKEN_RECORDS=MAX_BROKEN_RECORDS,
                     )
                 ) from exc
-            yield Line(begin + 1, [lines[begin]], _csv_fault(exc))
+            # Its cells with the quotes that are in them, so that a file of bad rows has the columns.
+            yield Line(begin + 1, lines[begin].rstrip("\r").split(delimiter), _csv_fault(exc))
             start = begin + 1
             reader = _reader(lines, start, delimiter)
 
@@ -304,13 +308,13 @@ def _delimiter(lines: list[str]) -> str:
 
 def _csv_fault(exc: csv.Error) -> str:
     text = str(exc)
+    if "field larger" in text:
+        return say("a cell is larger than 128 kB: a quote may be missing")
     if "new-line character" in text:
         return say("a line break stands in a cell without quotes")
     if "unexpected end" in text:
-        return say("a quote is opened and not closed")
-    if "field larger" in text:
-        return say("a cell is larger than 128 kB: a quote may be missing")
-    return say("the quotes do not match")
+        return QUOTE_FAULTS[0]
+    return QUOTE_FAULTS[1]
 
 
 def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_rows: bool) -> TableFile:

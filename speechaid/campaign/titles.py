@@ -22,6 +22,7 @@ class Role(StrEnum):
     PHONE = "phone"
     COUNTRY_CODE = "country-code"
     AREA_CODE = "area-code"
+    DO_NOT_CALL = "do-not-call"
     COMPANY_NAME = "company"
     DEBT_AMOUNT = "amount"
     CURRENCY = "currency"
@@ -35,7 +36,8 @@ class Role(StrEnum):
 TITLES: Final[Mapping[Role, str]] = {
     Role.NAME: (
         "nombre completo, nombre y apellido, nombre y apellidos, nombres y apellidos, apellidos y "
-        "nombres, apellido y nombre, nombre cliente, nombre del cliente, nombre deudor, nombre del "
+        "nombres, apellido y nombre, apellidos y nombre, apellidos nombres, apellido nombre, "
+        "nombre cliente, nombre del cliente, nombre deudor, nombre del "
         "deudor, nombre titular, nombre contacto, nombre del contacto, nombre persona, nombre del tercero, "
         "nombre tercero, nombre o razon social, nombre razon social, nombre 1, full name, "
         "contact name, customer name, client name, lead name, display name, file as, nome completo, "
@@ -97,6 +99,15 @@ TITLES: Final[Mapping[Role, str]] = {
         "area code, codigo area, codigo de area, cod area, codigo ciudad, codigo de ciudad, ddd, lada, "
         "clave lada"
     ),
+    # Also Salesforce's fields DoNotCall and HasOptedOutOfCall, Zoho's Call Opt Out, HubSpot's Do not call.
+    Role.DO_NOT_CALL: (
+        "do not call, no llamar, donotcall, do not call me, do not phone, do not contact, dnc, dnc flag, dnc "
+        "status, on dnc list, do not call list, hasoptedoutofcall, has opted out of call, has opted out of "
+        "calls, call opt out, phone opt out, opt out, optout, opted out, opted out of calls, no contactar, "
+        "no llame, no molestar, excluir, excluido, exclusion, lista negra, blacklist, blacklisted, "
+        "bloqueado, lista no llamar, en lista no llamar, no desea llamadas, no quiere llamadas, "
+        "nao ligar, nao perturbe"
+    ),
 }
 #: Titles of a part of the name: joined, where no column has the whole name.
 FIRST_NAMES: Final = frozenset(
@@ -104,6 +115,10 @@ FIRST_NAMES: Final = frozenset(
         *("nombre", "nombres", "name", "nome", "first name", "given name", "primer nombre", "middle name"),
         *("segundo nombre", "additional name"),
     }
+)
+#: Titles of whole names that begin with the surnames.
+SURNAMES_FIRST: Final = frozenset(
+    {"apellidos y nombres", "apellido y nombre", "apellidos y nombre", "apellidos nombres", "apellido nombre"}
 )
 #: Ids that a company gave: they have no check digit.
 COMPANY_IDS: Final = frozenset({"id cliente", "id deudor", "id number", "vendor lead code"})

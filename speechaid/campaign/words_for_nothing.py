@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Compared in lower case. Sources: exports of SQL and pandas (NULL, nan, None, <NA>, \\N), error values of
+#: Compared in lower case: none of them is a name, an initial or an answer to a question.
+#: Sources: exports of SQL and pandas (NULL, nan, None, <NA>, \\N), error values of
 #: spreadsheets (#N/A, #N/D and the others), and what people type.
 WORDS: Final = frozenset(
     {
         *(
-            "null",
             "none",
-            "nil",
-            "nan",
-            "nat",
             "<na>",
             "\\n",
             "undefined",
@@ -31,9 +28,13 @@ WORDS: Final = frozenset(
             "n/d",
             "n.d.",
             "s/n",
+            "n/i",
             "s/i",
+            "s.i.",
+            "s.i",
             "s/d",
             "s/inf",
+            "s/inf.",
             "sin nombre",
             "sin dato",
             "sin datos",
@@ -61,8 +62,10 @@ WORDS: Final = frozenset(
         *("não tem", "nao tem", "sem nome", "não informado", "nao informado", "vazio", "xxx", "xxxx"),
     }
 )
-#: Words that are names as well (Na, a surname): nothing only in capitals.
-CAPITALS: Final = frozenset({"NA", "ND", "SN", "SI"})
+#: As programs write them: in other letters they are names (Nil, Nan, Null).
+OF_PROGRAMS: Final = frozenset({"null", "NULL", "nil", "nan", "NaN", "NaT"})
+#: Nothing; names, initials and codes as well (NA is Namibia's): remarked where such may stand.
+AMBIGUOUS: Final = frozenset({"NA", "ND", "SN", "NAN", "NIL", "NAT"})
 #: Marks that fill a cell.
 _MARKS: Final = "-–—_.*?·/\\ "  # noqa: RUF001 - the dashes that people type
 
@@ -72,4 +75,9 @@ def is_nothing(text: str) -> bool:
     plain = text.strip()
     if len(plain) > 20:
         return False
-    return not plain.strip(_MARKS) or plain.lower() in WORDS or plain in CAPITALS
+    return not plain.strip(_MARKS) or plain.lower() in WORDS or plain in OF_PROGRAMS or plain in AMBIGUOUS
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether a text that stands for an empty cell may be a word or a name as well."""
+    return text.strip() in AMBIGUOUS

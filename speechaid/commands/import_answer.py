@@ -10,6 +10,7 @@ from typing import Any, Final
 from speechaid.campaign.columns import HIDDEN, Column
 from speechaid.campaign.encodings import decode
 from speechaid.campaign.importer import Parsed, bad_row_counts, remark_counts
+from speechaid.campaign.kinds import LEFT_OUT
 from speechaid.campaign.rows import Row
 from speechaid.campaign.titles import REMARK_COLUMNS, Role
 from speechaid.commands.batch_fields import night_warning
@@ -85,6 +86,7 @@ def row_preview(
                 "remarks": [remark.text for remark in parsed.remarks if remark.line == line],
             }
     reasons = [bad.reason for bad in parsed.bad_rows if bad.line == line]
+    reasons += [remark.text for remark in parsed.remarks if remark.line == line and remark.kind in LEFT_OUT]
     if reasons:
         return {"line": line, "bad": reasons[0]}
     if any(first <= line <= last for first, last in parsed.source.hidden_runs):
@@ -99,7 +101,8 @@ def row_preview(
 
 
 def _first_line(parsed: Parsed) -> int:
-    return min([row.line for row in parsed.rows[:1]] + [bad.line for bad in parsed.bad_rows[:1]])
+    first = [row.line for row in parsed.rows[:1]] + [bad.line for bad in parsed.bad_rows[:1]]
+    return min(first, default=parsed.source.header_row + 1)
 
 
 def _source(parsed: Parsed) -> Result:

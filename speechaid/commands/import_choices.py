@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from speechaid.campaign.columns import read_meaning
 from speechaid.campaign.importer import Choices
-from speechaid.campaign.rows import KINDS, Kind
-from speechaid.campaign.titles import Role
+from speechaid.campaign.kinds import KINDS, Kind
 from speechaid.commands.interfaces import CommandRefused
+from speechaid.errors import ImportFailed
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import joined, say
 
@@ -49,15 +50,10 @@ def read_mapping(texts: Sequence[str]) -> dict[str, str]:
         if not sign or not title or not role:
             message = say("map: {text!r} is not TITLE=ROLE; write for example 'Fono Casa=phone'", text=text)
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
-        name, _, variable = role.partition(":")
-        if name not in set(Role) or (variable and name != Role.VARIABLE):
-            allowed = ", ".join(Role)
-            message = say(
-                "map: {role!r} is no meaning of a column: write {allowed} or variable:NAME",
-                role=role,
-                allowed=allowed,
-            )
-            raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+        try:
+            read_meaning(role)
+        except ImportFailed as exc:
+            raise CommandRefused(ErrorCode.BAD_ARGUMENT, str(exc)) from exc
         found[title] = role
     return found
 

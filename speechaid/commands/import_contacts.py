@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import secrets
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +19,8 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
-from speechaid.campaign.people import id_key_of
-from speechaid.campaign.rows import Kind
+from speechaid.campaign.kinds import Kind
+from speechaid.campaign.people import id_key_of, line_key
 from speechaid.commands.batch_agent import pin_version, require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, given_options
@@ -42,7 +42,7 @@ from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
-from speechaid.commands.known_people import OPTED_OUT, KnownPeople, called_since
+from speechaid.commands.known_people import OPTED_OUT, SHARED, KnownPeople, called_since
 from speechaid.commands.options import country
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
@@ -54,6 +54,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import joined, say, say_n
+from speechaid.rules.numbers import line_identity
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.do_not_call import person_forms
 
@@ -87,6 +88,8 @@ class _Import:
     account_id: str | None
     #: Whether rows with numbers that no numbering plan has are kept: then they are dialled, too.
     accept_unassigned: bool
+    #: Whether numbers of three people or more are kept.
+    accept_shared: bool
     #: None in a dry run.
     import_id: str | None = None
     known: KnownPeople | None = None
@@ -147,6 +150,7 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
             account_id=account_id,
             start_check=check,
             accept_unassigned=Kind.UNASSIGNED in choices.accepted,
+            accept_shared=Kind.SHARED in choices.accepted,
         )
         return await_reader(
             context,
@@ -260,7 +264,18 @@ def _check_rows(parsed: Parsed, command: Invocation) -> None:
     )
     more = say("\n  and {bad} more", bad=bad - 10) if bad > 10 else ""
     kinds = sorted({row.kind for row in parsed.bad_rows if row.kind is not None})
-    keeps = say("\n--accept {kinds} keeps such rows", kinds=joined(",", kinds)) if kinds else ""
+    keeps = say("\n--accept {kinds} keeps such rows", kinds=",".join(kinds)) if kinds else ""
+    if not bad:
+        skipped = joined(
+            "",
+            (
+                say("\n  line {line}: {text}", line=remark.line, text=remark.text)
+                for remark in parsed.remarks[:10]
+            ),
+        )
+        raise CommandRefused(
+            ErrorCode.REFUSED, say("nothing was imported: every row is left out:{skipped}", skipped=skipped)
+        )
     cause = say("--strict was given, and the file has") if parsed.rows else say("no row can be used;")
     message = say_n(
         "nothing was imported: {cause} {count} bad row:{lines}{more}{keeps}",
@@ -463,6 +478,10 @@ def _new_ones(
             known.note_opted_out(row.line)
             work.left_out += 1
             continue
+        if not work.accept_shared and not _without_shared(document, known.find_shared(document)):
+            known.note_shared(row.line)
+            work.left_out += 1
+            continue
         match = known.find_match(document)
         if match is not None:
             known.note(row.line, match)
@@ -472,6 +491,19 @@ def _new_ones(
         new.append(document)
     known.in_batch.update(str(document["contact_key"]) for document in new)
     return new
+
+
+def _without_shared(document: Document, shared: Collection[str]) -> bool:
+    """Take the phones of these lines out of a contact; whether it has any left."""
+    if not shared:
+        return True
+    contact = mapping(document["contact"])
+    phones = [phone for phone in contact["phones"] if line_key(line_identity(phone)) not in shared]
+    if phones:
+        document["contact"] = {**contact, "phones": phones}
+        document["to_number"] = phones[0]
+        document["person_keys"] = [key for key in document["person_keys"] if key not in shared]
+    return bool(phones)
 
 
 def _record(context: HandlerContext, command: Invocation, work: _Import, **more: Any) -> None:
@@ -580,13 +612,18 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
     assert work.known is not None  # noqa: S101 - as in _finish
     context.store.batches.delete(work.batch.batch_id)
     context.store.imports.remove(work.import_id)
-    counts = joined(
-        ", ",
-        (
-            say("{number} {state}", number=count, state=state)
-            for state, count in sorted(work.known.counts.items())
-        ),
-    )
+    counts = joined(", ", (f"{count} {state}" for state, count in sorted(work.known.counts.items())))
+    if set(work.known.counts) <= {OPTED_OUT, SHARED} and work.known.counts[SHARED]:
+        message = say_n(
+            "nothing was imported: no number of the {count} person may be called: it stands"
+            " under three people or more of the account, or the person is on the do-not-call"
+            " list (--accept shared keeps such numbers)",
+            "nothing was imported: no number of the {count} people may be called: it stands"
+            " under three people or more of the account, or the person is on the do-not-call"
+            " list (--accept shared keeps such numbers)",
+            work.left_out,
+        )
+        raise CommandRefused(ErrorCode.REFUSED, message)
     if set(work.known.counts) == {OPTED_OUT}:
         message = say_n(
             "nothing was imported: everybody in the file ({count} person) has opted out by"
@@ -596,7 +633,7 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
             work.left_out,
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
-    first = next(row for row in work.known.named if row["state"] != OPTED_OUT)
+    first = next(row for row in work.known.named if row["state"] not in {OPTED_OUT, SHARED})
     message = say_n(
         "nothing was imported: everybody in the file ({count} person) is in the account"
         " already ({counts}; line {line}: job {job_id} of batch {batch_id}); --duplicates"

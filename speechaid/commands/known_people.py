@@ -10,10 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 from speechaid.campaign import cells
-from speechaid.campaign.people import are_same_person, person_keys
+from speechaid.campaign.people import are_same_person, id_of_keys, is_line_key, person_keys
 from speechaid.commands.interfaces import Result
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, instant, mapping, text
@@ -25,6 +26,10 @@ REACHED: Final = "reached"
 CALLED: Final = "called"
 #: The person has paid: the file may name a new debt, or the one that was paid.
 PAID: Final = "paid"
+#: Every number of the contact stands under three people or more of the account, as a placeholder does.
+SHARED: Final = "shared"
+#: So many people have such a number: as in one file (``campaign.whole_file.SharedLines``).
+_PEOPLE_OF_SHARED: Final = 3
 #: The person is on the do-not-call list, and is left out whatever the options say.
 OPTED_OUT: Final = "opted_out"
 _WAITS: Final = frozenset(
@@ -43,6 +48,8 @@ class _Known:
     batch_id: str | None
     keys: tuple[str, ...]
     reference: str
+    #: The person, for counting people; None where neither id nor name is known.
+    who: str | None
 
 
 @dataclass(kw_only=True)
@@ -61,9 +68,11 @@ class KnownPeople:
     in_batch: set[str] = field(default_factory=set)
     _by_key: dict[str, list[_Known]] = field(default_factory=lambda: defaultdict(list))
     _wanted: frozenset[str] = frozenset()
+    _contacts: Sequence[Document] = ()
 
     def restrict_to(self, documents: Sequence[Document]) -> None:
         """Remember only people of these contacts."""
+        self._contacts = documents
         self._wanted = frozenset(key for document in documents for key in document["person_keys"])
 
     def add(self, jobs: Iterable[Document]) -> None:
@@ -88,6 +97,31 @@ class KnownPeople:
                 return known
         return None
 
+    def find_shared(self, document: Document) -> frozenset[str]:
+        """The keys of a contact's lines that three people or more have, in the file and among known jobs.
+
+        Those of the file alone are found by its reader.
+        """
+        found = set()
+        for key in document["person_keys"]:
+            others = {known.who for known in self._by_key.get(key, ())} if is_line_key(key) else set()
+            if others - {_who(document), None}:
+                people = (others | self._people_of_file.get(key, set())) - {None}
+                found.update({key} if len(people) >= _PEOPLE_OF_SHARED else ())
+        return frozenset(found)
+
+    @cached_property
+    def _people_of_file(self) -> dict[str, set[str | None]]:
+        people: dict[str, set[str | None]] = defaultdict(set)
+        for document in self._contacts:
+            for key in filter(self._by_key.__contains__, document["person_keys"]):
+                people[key].add(_who(document))
+        return people
+
+    def note_shared(self, line: int) -> None:
+        """Count and name a contact whose numbers are all shared."""
+        self._note_without_job(line, SHARED)
+
     def note(self, line: int, known: _Known) -> None:
         """Count a known contact, and name it for the answer."""
         self.counts[known.state] += 1
@@ -97,9 +131,12 @@ class KnownPeople:
 
     def note_opted_out(self, line: int) -> None:
         """Count and name a contact who is on the do-not-call list as a person."""
-        self.counts[OPTED_OUT] += 1
+        self._note_without_job(line, OPTED_OUT)
+
+    def _note_without_job(self, line: int, state: str) -> None:
+        self.counts[state] += 1
         if len(self.named) < _MAX_NAMED:
-            self.named.append({"line": line, "state": OPTED_OUT, "batch_id": None, "job_id": None})
+            self.named.append({"line": line, "state": state, "batch_id": None, "job_id": None})
 
     def _read(self, document: Document) -> _Known | None:
         if self.import_id is not None and document.get("import_id") == self.import_id:
@@ -115,7 +152,14 @@ class KnownPeople:
             batch_id=job.batch_id,
             keys=tuple(map(str, keys)),
             reference=_reference(document),
+            who=id_of_keys(map(str, keys)) or cells.fold(job.contact.name or "") or None,
         )
+
+
+def _who(document: Document) -> str | None:
+    """A contact of the file by its id, else by its name."""
+    name = text(mapping(document["contact"]).get("name"))
+    return id_of_keys(document["person_keys"]) or cells.fold(name or "") or None
 
 
 def _reference(document: Document) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.errors import FleetError
-from speechctl.client import Client, Refused, Unreachable
+from speechaid.protocol.client import Client, Refused, Unreachable
 
 #: Environment variables that are passed on; no settings of speechaid.
 INHERITED_VARIABLES: Final = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from speechaid.errors import FleetError
 from speechaid.protocol.translation import say, system_fault
 
+_PRIVATE = 0o600
 #: The files with user and password: of the daemon, and of the web process.
 CREDENTIALS: Final = "credentials"
 WEB_CREDENTIALS: Final = "web-credentials"
@@ -90,7 +92,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_credentials(directory: Path, name: str = CREDENTIALS) -> Credentials:
-    """Read user and password; first sets the file's mode to 0600.
+    """Read user and password; first sets the file's mode to 0600 where it is another.
 
     Raises:
         FleetError: the file is missing, a link, or invalid.
@@ -99,7 +101,9 @@ def read_credentials(directory: Path, name: str = CREDENTIALS) -> Credentials:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
+            # The unit of the HTTP API sees the file on a read-only mount, where any change is refused.
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) != _PRIVATE:
+                os.fchmod(file.fileno(), _PRIVATE)
             values = json.load(file)
         return Credentials(user=str(values["user"]), password=str(values["password"]))
     except (OSError, ValueError, KeyError, TypeError) as exc:

@@ -18,6 +18,7 @@ from speechaid.campaign.columns import Columns
 from speechaid.campaign.importer import Choices, ContactsReader, Parsed, Slice, Source
 from speechaid.campaign.rows import BadRow, Remark, Row
 from speechaid.campaign.tables import MAX_COLUMNS
+from speechaid.campaign.titles import Role
 from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
@@ -64,6 +65,7 @@ class _Slice(_Message):
     remarks: list[Remark] = Field(default_factory=list, max_length=_SLICE_ITEMS)
     corrected: list[Row] = Field(default_factory=list, max_length=SLICE_ROWS)
     removed: list[int] = Field(default_factory=list, max_length=SLICE_ROWS)
+    due_dates: list[tuple[int, str]] = Field(default_factory=list, max_length=SLICE_ROWS)
 
 
 _SLICE: Final = TypeAdapter(_Slice)
@@ -113,7 +115,7 @@ def read_messages(reader: ContactsReader) -> Iterator[tuple[bytes, int]]:
 
 def _messages(piece: Slice) -> Iterator[bytes]:
     """A slice in as many messages as its size needs."""
-    for name in ("rows", "bad_rows", "remarks", "corrected", "removed"):
+    for name in ("rows", "bad_rows", "remarks", "corrected", "removed", "due_dates"):
         for items in _portions(getattr(piece, name)):
             sent = _with_texts(items, wire_text) if name in _TEXTS else items
             yield _SLICE.dump_json(_Slice(**{name: sent}))
@@ -167,6 +169,7 @@ class ContactsReceiver:
         self._parsed: Parsed | None = None
         self._corrected: list[Row] = []
         self._removed: set[int] = set()
+        self._due_dates: dict[int, str] = {}
 
     def take_message(self, message: bytes) -> None:
         """Check a message, and add what it has.
@@ -188,6 +191,7 @@ class ContactsReceiver:
         self._parsed.add(Slice(rows=piece.rows, bad_rows=bad_rows, remarks=remarks))
         self._corrected += piece.corrected
         self._removed.update(piece.removed)
+        self._due_dates.update(piece.due_dates)
 
     def complete_contents(self) -> Parsed:
         """The contents of the file, after the last message.
@@ -197,8 +201,12 @@ class ContactsReceiver:
         """
         if self._parsed is None:
             raise ValueError("no head")
-        self._parsed.apply_corrections(self._corrected, self._removed)
-        self._corrected, self._removed = [], set()
+        if self._due_dates and not self._parsed.columns.of(Role.DUE_DATE):
+            raise ValueError("dates of no column")
+        self._parsed.apply_corrections(self._corrected, self._removed, self._due_dates)
+        for row in self._parsed.rows if self._due_dates else ():
+            check_row(row)
+        self._corrected, self._removed, self._due_dates = [], set(), {}
         return self._parsed
 
 

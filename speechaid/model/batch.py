@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Final
 
 from speechaid.model import agent_settings, faults, reading
@@ -161,6 +162,31 @@ class Batch:
             field_faults=faults.of_batch(document),
             document=document,
         )
+
+
+class BatchStatus(StrEnum):
+    """The state of a batch, in SpeechAI's words; it is worked out, not stored."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    #: It has jobs, and none of them waits or is in a call.
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+
+
+def batch_status(batch: Batch, *, total: int, waiting: int) -> BatchStatus:
+    """The status of a batch.
+
+    Args:
+        batch: the batch.
+        total: how many jobs it has.
+        waiting: how many of them are not finished and not set aside.
+    """
+    if batch.cancelled is not None:
+        return BatchStatus.CANCELLED
+    if total > 0 and waiting == 0:
+        return BatchStatus.COMPLETED
+    return BatchStatus.RUNNING if batch.is_active else BatchStatus.PAUSED
 
 
 def _read_pause(pause: Document) -> Document:

@@ -52,6 +52,18 @@ class Described(NamedTuple):
     is_possible: bool
 
 
+@lru_cache(maxsize=256)
+def usual_lengths(country: str) -> tuple[int, ...]:
+    """How many digits the numbers of people in a country have, without its code; ISO 3166 alpha-2.
+
+    Empty: it is not known.
+    """
+    metadata = PhoneMetadata.metadata_for_region(country)
+    kinds = () if metadata is None else (metadata.fixed_line, metadata.mobile)
+    lengths = {length for kind in kinds if kind is not None for length in kind.possible_length if length > 0}
+    return tuple(sorted(lengths))
+
+
 def describe(digits: str) -> Described | None:
     """What ``parse`` of the library makes of a plus sign and these digits, and says of the result.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -143,7 +143,16 @@ OTHER_FORMS: Final[dict[str, tuple[OtherForms, ...]]] = {
 }
 
 _DIGITS_ONLY: Final = re.compile(r"\d+")
-_SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+?\d+", re.IGNORECASE)
+_SCIENTIFIC: Final = re.compile(
+    r"(?P<first>\d)(?:[.,](?P<decimals>\d+))?e\+?(?P<exponent>\d{1,3})", re.IGNORECASE
+)
+_SCIENTIFIC_ASSUMED: Final = say_later("a spreadsheet wrote the number in scientific form, with all digits")
+#: Hours behind a number: ``(9-18 hrs)``, ``(de 9:00 a 18:00)``.
+_HOURS: Final = re.compile(
+    r"\s*[(\[](?P<hours>\s*(?:[^\W\d]{1,12}\s+){0,3}\d{1,2}(?:[:.]\d{2})?\s*(?:h|hs|hrs|am|pm)?\s*(?:-|a|y|to)\s*"
+    r"\d{1,2}(?:(?:[:.]\d{2})\s*|\s*(?=[hap]))(?:h|hs|hr|hrs|horas|hours|am|pm)?\.?)\s*[)\]]$",
+    re.IGNORECASE,
+)
 _DECIMAL_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")
 _THOUSANDS: Final = re.compile(r"\+?\d{1,3}(?:,\d{3}){2,4}")
 _RUT: Final = re.compile(r"(?:\d{1,2}\.\d{3}\.\d{3}|\d{7,8})-[\dkK]")
@@ -215,21 +224,23 @@ def read(text: str, country: str | None) -> Number | Fault:
         The number, valid or only possible, or why it is none. A valid reading is preferred to a possible one.
     """
     plain = _undecorated(text)
-    if not plain:
-        return Fault.EMPTY
-    fault = _fault(plain)
-    if fault is not None:
+    if (fault := _fault(plain)) is not None:
         return fault
-    run, note = _split_note(plain)
+    hours = _HOURS.search(plain) if plain.endswith((")", "]")) else None
+    run, note = _split_note(plain if hours is None else plain[: hours.start()])
     if run is None:
         return Fault.LETTERS
     if sum(map(str.isdecimal, run)) < _MIN_DIGITS:
         return Fault.LETTERS if note else Fault.TOO_SHORT
-    if note is not None:
-        fault = _fault_of_note(note)
-        if fault is not None:
-            return fault
-    return _read_run(run, country.strip().upper() if country else None, note)
+    fault = None if note is None else _fault_of_note(note)
+    if fault is not None:
+        return fault
+    if hours is not None:
+        note = " ".join(filter(None, (note, hours["hours"].strip())))
+    found = _read_run(run, country.strip().upper() if country else None, note)
+    if isinstance(found, Number) and _exact_digits(text.strip()) is not None:
+        found = replace(found, assumed=_SCIENTIFIC_ASSUMED)
+    return found
 
 
 def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]]:
@@ -389,7 +400,17 @@ def _undecorated(text: str) -> str:
         plain = _TEL.sub("", plain, count=1) if link is None else f"+{link[1]}"
     if match := _DECIMAL_ZERO.fullmatch(plain):
         return match[1]
+    if (exact := _exact_digits(plain)) is not None:
+        return exact
     return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
+
+
+def _exact_digits(plain: str) -> str | None:
+    """The digits of a number in scientific form that shows each of them; None for every other text."""
+    match = _SCIENTIFIC.fullmatch(plain)
+    if match is None or len(match["decimals"] or "") != int(match["exponent"]):
+        return None
+    return match["first"] + match["decimals"]
 
 
 def _in_ascii_digits(text: str) -> str:
@@ -397,6 +418,8 @@ def _in_ascii_digits(text: str) -> str:
 
 
 def _fault(plain: str) -> Fault | None:
+    if not plain:
+        return Fault.EMPTY
     if len(plain) > MAX_CHARACTERS:
         return Fault.TOO_LONG
     if _SCIENTIFIC.fullmatch(plain):

@@ -48,6 +48,8 @@ from speechaid.service.steps import (
     UNIT_DIRECTORY,
     UNITS,
     USER,
+    WEB_SETTINGS,
+    WEB_UNIT,
     Access,
     Check,
     Directory,
@@ -86,6 +88,13 @@ _HEADER: Final = (
     f"# RETELL_API_KEY is in {credential_path('RETELL_API_KEY')},",
     f"# MONGO_URI, where it holds a password, in {credential_path('MONGO_URI')}.",
 )
+_WEB_HEADER: Final = (
+    "# Settings of the HTTP API (speechaid-web.service); written once by speechaid install-service,",
+    "# and yours to edit. Then: systemctl restart speechaid-web. docs/api.md explains them.",
+    "# Nothing of Retell's belongs here: the API must not have the key.",
+    "#SPEECHAID_WEB_ADDRESS=127.0.0.1:8000",
+    "#SPEECHAID_WEB_PROXIES=127.0.0.1",
+)
 #: What a value in the environment file may hold without quoting.
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9+:/.,@=?&_~-]*")
 
@@ -98,6 +107,7 @@ def install_plan(facts: Facts, wanted: Wanted) -> Plan:
     unset = unset_settings(facts, wanted)
     steps = [*_introduction(facts), *_user(facts), *_directories(facts), *_operators(facts, wanted)]
     settings = [*(_simulator_settings(facts) if mode is Mode.SIMULATOR else _settings(facts, wanted))]
+    settings += [*_web_settings(facts, wanted, mode)]
     steps += [*_permissions(facts), *settings, *_backup_by_hand(facts)]
     check, others = _unit(facts, CHECK_UNIT, mode), [*_other_units(facts, mode), *_programs(facts)]
     changed = facts.is_outdated or _has_work([*settings, *check, *others])
@@ -228,6 +238,23 @@ def _settings(facts: Facts, wanted: Wanted) -> Iterator[Step]:
     yield step(f"write {SETTINGS}: {', '.join(sorted(plain))}", Write(SETTINGS, text, 0o640, USER))
 
 
+def _web_settings(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
+    """Settings of the HTTP API, written once; those of the simulator serve it, too."""
+    if mode is Mode.SIMULATOR:
+        return
+    uri = database(facts, wanted, mode)
+    address = (
+        "# MONGO_URI holds a password, and is a credential." if uri is None else f"MONGO_URI={_quoted(uri)}"
+    )
+    others = [
+        f"{name}={_quoted(facts.settings[name])}"
+        for name in sorted(facts.settings)
+        if name.startswith("MONGO_") and name != "MONGO_URI"
+    ]
+    action = Write(WEB_SETTINGS, "\n".join([*_WEB_HEADER, address, *others, ""]), 0o640, USER)
+    yield step(f"write {WEB_SETTINGS}, without Retell's", action, already=WEB_SETTINGS in facts.files)
+
+
 def _changed_settings(facts: Facts, wanted: Wanted, plain: Mapping[str, str]) -> Iterator[Step]:
     """Fill what the file leaves blank; what it sets is replaced on demand only."""
     values = {}
@@ -274,13 +301,13 @@ def _permissions(facts: Facts) -> Iterator[Step]:
     for path, access in facts.access.items():
         mode, group = required_access(path)
         wanted = f"root:{group}, mode {mode:o}"
-        if path in {SETTINGS, SIMULATOR_SETTINGS} and not _service_may(access, 4):
+        if path in {SETTINGS, SIMULATOR_SETTINGS, WEB_SETTINGS} and not _service_may(access, 4):
             text = f"let the user {USER} read {path}: {wanted}"
             yield Step(text=text, action=Permit(path, mode, group))
         elif path == SETTINGS.parent and not _service_may(access, 1):
             text = f"let the user {USER} into {path}: {wanted}"
             yield Step(text=text, action=Directory(path, mode, group))
-        elif path not in {SETTINGS, SIMULATOR_SETTINGS, *DIRECTORIES} and access.mode & 0o077:
+        elif path not in {SETTINGS, SIMULATOR_SETTINGS, WEB_SETTINGS, *DIRECTORIES} and access.mode & 0o077:
             text = f"close {path} to others ({wanted}): if any use this host, change the secret"
             yield Step(text=text, action=Permit(path, mode, group))
 
@@ -407,6 +434,8 @@ def _start(
     if mode is Mode.SIMULATOR:
         yield _running(facts, SIMULATOR_UNIT, changed=changed)
     yield _running(facts, SERVICE, changed=changed)
+    if WEB_UNIT in facts.active:
+        yield _running(facts, WEB_UNIT, changed=changed)
     yield Step(text=f"look at {SERVICE}", action=Show(SERVICE), optional=True)
 
 

@@ -24,6 +24,7 @@ from speechaid.service.steps import (
     UNIT_DIRECTORY,
     USER,
     VOLATILE,
+    WEB_SETTINGS,
     Access,
     Facts,
     Mode,
@@ -126,7 +127,7 @@ def required_access(path: Path) -> tuple[int, str]:
     """Mode and group of a settings file, a secret or their directory; the owner is root."""
     if path in DIRECTORIES:
         return DIRECTORIES[path]
-    return (0o640, USER) if path in {SETTINGS, SIMULATOR_SETTINGS} else (0o600, "root")
+    return (0o640, USER) if path in {SETTINGS, SIMULATOR_SETTINGS, WEB_SETTINGS} else (0o600, "root")
 
 
 def _database_refusals(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[str]:

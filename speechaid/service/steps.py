@@ -18,10 +18,11 @@ SIMULATOR_UNIT: Final = "speechaid-simulator.service"
 TIMER: Final = "speechaid-backup.timer"
 REPORT_TIMER: Final = "speechaid-report.timer"
 CHECK_UNIT: Final = "speechaid-check@.service"
+WEB_UNIT: Final = "speechaid-web.service"
 #: Units that are always installed, the check first: it may be needed before the others are replaced.
 UNITS: Final = (
     *(CHECK_UNIT, SERVICE, "speechaid-backup.service", TIMER),
-    *("speechaid-report.service", REPORT_TIMER),
+    *("speechaid-report.service", REPORT_TIMER, WEB_UNIT),
 )
 
 UNIT_DIRECTORY: Final = Path("/etc/systemd/system")
@@ -29,6 +30,8 @@ SYSUSERS: Final = Path("/etc/sysusers.d/speechaid.conf")
 TMPFILES: Final = Path("/etc/tmpfiles.d/speechaid.conf")
 SETTINGS: Final = Path("/etc/speechaid/speechaid.env")
 SIMULATOR_SETTINGS: Final = Path("/etc/speechaid/simulator.env")
+#: Of the HTTP API: no secret, and nothing of Retell's.
+WEB_SETTINGS: Final = Path("/etc/speechaid/web.env")
 CREDENTIALS: Final = Path("/etc/credstore")
 ENCRYPTED_CREDENTIALS: Final = Path("/etc/credstore.encrypted")
 STATE: Final = Path("/var/lib/speechaid")
@@ -51,7 +54,7 @@ DIRECTORIES: Final[Mapping[Path, tuple[int, str]]] = {
 SIMULATOR_DROP_INS: Final = {
     UNIT_DIRECTORY / f"{unit}.d" / "simulator.conf": ("[Unit]\nWants={0}\nAfter={0}\n\n" if wants else "")
     + "[Service]\nEnvironment=SPEECHAID_ENV_FILE={1}\n"
-    for unit, wants in ((SERVICE, True), (CHECK_UNIT, False))
+    for unit, wants in ((SERVICE, True), (CHECK_UNIT, False), (WEB_UNIT, False))
 }
 SERVICE_DROP_IN: Final = UNIT_DIRECTORY / f"{SERVICE}.d" / "simulator.conf"
 CHECK_DROP_IN: Final = UNIT_DIRECTORY / f"{CHECK_UNIT}.d" / "simulator.conf"
@@ -268,7 +271,7 @@ def encrypted_path(path: Path) -> Path:
 def settings_paths() -> list[Path]:
     """Every file that may hold settings or secrets."""
     credentials = [credential_path(variable) for variable in SECRETS]
-    return [SETTINGS, SIMULATOR_SETTINGS, *credentials, *map(encrypted_path, credentials)]
+    return [SETTINGS, SIMULATOR_SETTINGS, WEB_SETTINGS, *credentials, *map(encrypted_path, credentials)]
 
 
 def has_credential(facts: Facts, variable: str) -> bool:

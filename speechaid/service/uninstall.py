@@ -25,6 +25,7 @@ from speechaid.service.steps import (
     UNIT_DIRECTORY,
     UNITS,
     USER,
+    WEB_UNIT,
     Facts,
     Plan,
     State,
@@ -41,7 +42,7 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
     """The steps of ``uninstall-service``: data stays, and settings unless they are to go too."""
     if not facts.is_root:
         return Plan(refusals=(NOT_ROOT,))
-    units = (SERVICE, TIMER, REPORT_TIMER, SIMULATOR_UNIT)
+    units = (WEB_UNIT, SERVICE, TIMER, REPORT_TIMER, SIMULATOR_UNIT)
     steps = [stop(facts, unit) for unit in units if UNIT_DIRECTORY / unit in facts.files]
     paths = [UNIT_DIRECTORY / unit for unit in (*UNITS, SIMULATOR_UNIT)]
     paths += [*SIMULATOR_DROP_INS, SYSUSERS, TMPFILES, COMPLETION, BACKUP_DECIDED]

@@ -17,7 +17,7 @@ mistakes. ``reload_changes`` says what a reload can apply, ``after_reload`` appl
 from __future__ import annotations
 
 from speechaid.settings.groups import AlertSettings, DatabaseSettings, Settings
-from speechaid.settings.loading import get_settings, profile, settings_warnings
+from speechaid.settings.loading import get_settings, get_web_settings, profile, settings_warnings
 from speechaid.settings.reload import after_reload, reload_changes
 from speechaid.settings.table import settings_table
 
@@ -27,6 +27,7 @@ __all__ = [
     "Settings",
     "after_reload",
     "get_settings",
+    "get_web_settings",
     "profile",
     "reload_changes",
     "settings_table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -208,6 +209,19 @@ def _parse_host_names(value: object) -> object:
     return tuple(names)
 
 
+def _check_web_listener(value: str) -> str:
+    if value.lower() == "off":  # what is not to serve is not started
+        raise ValueError
+    return _check_listener(value)
+
+
+def _parse_ip_addresses(value: object) -> object:
+    """``127.0.0.1, ::1``."""
+    if not isinstance(value, str):
+        return value
+    return tuple(str(ip_address(part.strip())) for part in value.split(","))
+
+
 def _check_web_address(value: SecretStr | None) -> SecretStr | None:
     """An address to post to; it may hold a token, so it is a secret."""
     if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", value.get_secret_value()):
@@ -218,6 +232,8 @@ def _check_web_address(value: SecretStr | None) -> SecretStr | None:
 MongoAddress = Annotated[SecretStr, AfterValidator(_check_address)]
 HostNames = Annotated[tuple[str, ...] | None, BeforeValidator(_parse_host_names)]
 Listener = Annotated[str, AfterValidator(_check_listener)]
+WebListener = Annotated[str, AfterValidator(_check_web_listener)]
+IpAddresses = Annotated[tuple[str, ...] | None, BeforeValidator(_parse_ip_addresses)]
 WebAddress = Annotated[SecretStr | None, AfterValidator(_check_web_address)]
 ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Zone = Annotated[str, AfterValidator(_check_zone)]

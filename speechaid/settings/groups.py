@@ -22,6 +22,7 @@ from speechaid.settings.fields import (
     DailyHours,
     Group,
     HostNames,
+    IpAddresses,
     LevelName,
     Listener,
     MongoAddress,
@@ -29,6 +30,7 @@ from speechaid.settings.fields import (
     SocketPath,
     StateDirectory,
     WebAddress,
+    WebListener,
     WeekDays,
     Zone,
     collection,
@@ -482,6 +484,54 @@ class AlertSettings(Group):
     )
 
 
+class WebSettings(Group):
+    """`speechaid web`, the HTTP API: a process of its own."""
+
+    address: WebListener = setting(
+        "SPEECHAID_WEB_ADDRESS",
+        "127.0.0.1:8000",
+        "where `speechaid web` serves, without TLS: a reverse proxy in front of it has that",
+        allowed="HOST:PORT or [IPv6]:PORT; port 0 takes a free one, which the log tells",
+        live=False,
+    )
+    proxies: IpAddresses = setting(
+        "SPEECHAID_WEB_PROXIES",
+        None,
+        "reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed",
+        allowed="IP addresses with commas between",
+        live=False,
+    )
+    upload_mb: int = whole(
+        "SPEECHAID_WEB_UPLOAD_MB", 64, "longest file that is taken, in MiB", low=1, high=64, live=False
+    )
+    requests: int = whole(
+        "SPEECHAID_WEB_REQUESTS",
+        128,
+        "requests under way at once, of all clients",
+        low=4,
+        high=1000,
+        live=False,
+    )
+    requests_per_client: int = whole(
+        "SPEECHAID_WEB_REQUESTS_PER_CLIENT",
+        16,
+        "requests under way at once of one token, or of one address without a token",
+        low=1,
+        high=1000,
+        live=False,
+    )
+    request_seconds: float = setting(
+        "SPEECHAID_WEB_REQUEST_SECONDS",
+        300.0,
+        "time that a client has to send a whole request; a pause of 20 seconds ends it sooner",
+        allowed="a number of seconds, more than 0 and at most 3600",
+        live=False,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+    )
+
+
 class Settings(Group):
     """All settings, checked; one process hands them to another with ``to_wire`` and ``from_wire``."""
 
@@ -496,6 +546,7 @@ class Settings(Group):
     telemetry: TelemetrySettings
     retention: RetentionSettings
     alerts: AlertSettings
+    web: WebSettings
 
     def to_wire(self) -> dict[str, dict[str, Any]]:
         """As JSON types, secrets in clear: for a private pipe, never for a file or a log."""

@@ -63,18 +63,53 @@ def get_settings(
     Raises:
         ConfigError: they cannot be used; one line for each fault.
     """
+    return _read_settings(os.environ if environ is None else environ, env_file)
+
+
+def get_web_settings(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = DEFAULT_ENV_FILE
+) -> Settings:
+    """Read the settings of ``speechaid web``: as ``get_settings``, without what only the daemon may have.
+
+    Retell's settings and the webhook's secrets are not read: of both the result holds stand-ins. A key in the
+    environment is refused, since the process could not forget it again.
+
+    Args:
+        environ: as in ``get_settings``.
+        env_file: as in ``get_settings``.
+
+    Raises:
+        ConfigError: they cannot be used; one line for each fault.
+    """
     variables = os.environ if environ is None else environ
+    known = [name for name in ("RETELL_API_KEY", file_variable("RETELL_API_KEY")) if variables.get(name)]
+    if known:
+        raise ConfigError(
+            [say("{known} is set: speechaid web must not have Retell's key, take it out", known=known[0])]
+        )
+    withheld = [
+        declared
+        for declared in DECLARATIONS
+        if declared.group == "retell" or (declared.secret and declared.group == "alerts")
+    ]
+    return _read_settings(variables, env_file, withheld)
+
+
+def _read_settings(
+    variables: Mapping[str, str], env_file: Path | None, withheld: Sequence[Declaration] = ()
+) -> Settings:
+    """The settings; those that are withheld have their default, or a stand-in."""
     sources = _open_sources(variables, env_file)
     if sources.file.is_unreadable:  # what it sets is not known: no other fault would be true
         raise ConfigError(sources.file.faults)
     try:
-        settings = _load(sources)
+        settings = _load(sources, without=withheld)
         wrong: list[Declaration] = []
     except ValidationError as exc:
         places = {error["loc"][1:3] for error in exc.errors(include_input=False, include_url=False)}
         wrong = [declared for declared in DECLARATIONS if (declared.group, declared.field) in places]
-        settings = _load(sources, without=wrong)
-    names = {declared.variable for declared in wrong}
+        settings = _load(sources, without=[*wrong, *withheld])
+    names = {declared.variable for declared in (*wrong, *withheld)}
     faults = [*sources.file.faults, *(sources.fault_of(declared) for declared in wrong)]
     faults += [line for involved, line in _contradictions(settings) if names.isdisjoint(involved)]
     faults += certificate_faults(

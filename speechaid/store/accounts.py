@@ -24,10 +24,12 @@ from speechaid.model.reading import Document, number, sequence, text
 from speechaid.rules.metering import Headroom
 from speechaid.store.edits import field_changes
 from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries, without_residue
-from speechaid.store.table import Duplicate, Table, as_stored
+from speechaid.store.table import Duplicate, Table, as_stored, ids_from_text
 
 #: Amounts that are incremented; SpeechAI may have stored some as text, to which MongoDB cannot add.
 COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used", "ledger_revision")
+#: What an account without a status counts as.
+ACTIVE_STATUS = "active"
 #: Lists that are pushed to; another program may have written anything else there.
 LISTS = ("open_dials", "given_back", "top_ups")
 #: Where an account keeps what was bought for it, by plan.
@@ -67,6 +69,39 @@ class Accounts:
         query: Document = {} if after is None else {"account_id": {"$gt": after}}
         rows = self.table.find(query, sort=[("account_id", 1)], limit=limit)
         return [Account.read(document) for document in rows]
+
+    def select(
+        self,
+        *,
+        limit: int,
+        skip: int = 0,
+        after: str | None = None,
+        status: str | None = None,
+        plan: str | None = None,
+    ) -> list[Account]:
+        """Find accounts in the order of their ids.
+
+        Args:
+            limit: at most this many.
+            skip: leave out so many first; each of them is read.
+            after: only those after this id.
+            status: only those whose status is written so.
+            plan: only those of this plan.
+        """
+        query: Document = {} if after is None else {"account_id": {"$gt": after}}
+        if status is not None:
+            query["status"] = {"$in": [status, None]} if status == ACTIVE_STATUS else status
+        if plan is not None:
+            query["plan_type"] = plan
+        rows = self.table.find(query, sort=[("account_id", 1)], limit=skip + limit)
+        return [Account.read(row) for row in rows[skip:]]
+
+    def find_by_any_id(self, name: str) -> Account | None:
+        """Find an account by its ``account_id``, else by its ``_id`` as text; None where there is none."""
+        document = self.table.find_one({"account_id": name}) or self.table.find_one(
+            {"_id": {"$in": ids_from_text(name)}}
+        )
+        return None if document is None else Account.read(document)
 
     def create(self, account_id: str, fields: Document, *, by: str) -> bool:
         """Make an account; False where there is one of this id."""

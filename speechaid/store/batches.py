@@ -19,7 +19,7 @@ from speechaid.model.states import Priority
 from speechaid.protocol.translation import say
 from speechaid.store.edits import field_changes, value_at
 from speechaid.store.ranges import StaleEntry, begins, stale_entries, without_residue
-from speechaid.store.table import Table, as_stored
+from speechaid.store.table import Table, as_stored, ids_from_text
 
 #: ``is_active`` means yes. What cannot be understood means neither yes nor no: not called, and not resumed by
 #: ``resume-all``.
@@ -180,6 +180,40 @@ class Batches:
         return [
             Batch.read(document) for document in self.table.find({}, sort=[("created_at", -1)], limit=limit)
         ]
+
+    def select(
+        self,
+        *,
+        limit: int,
+        skip: int = 0,
+        before: str | None = None,
+        account_id: str | None = None,
+        is_active: bool | None = None,
+    ) -> list[Batch]:
+        """Find batches in the order of their ids, which begin with their day, the last first.
+
+        Args:
+            limit: at most this many.
+            skip: leave out so many first; each of them is read.
+            before: only those before this id.
+            account_id: of this account only.
+            is_active: only those that are active, or only those that are not.
+        """
+        query: Document = {"batch_id": {"$type": "string"} if before is None else {"$lt": before}}
+        if account_id is not None:
+            query["account_id"] = account_id
+        if is_active is not None:
+            active: Document = {"is_active": ACTIVE, **NOT_CANCELLED}
+            query |= active if is_active else {"$nor": [active]}
+        rows = self.table.find(query, sort=[("batch_id", -1)], limit=skip + limit)
+        return [Batch.read(row) for row in rows[skip:]]
+
+    def find_by_any_id(self, name: str) -> Batch | None:
+        """Find a batch by its ``batch_id``, else by its ``_id`` as text; None where there is none."""
+        document = self.table.find_one({"batch_id": name}) or self.table.find_one(
+            {"_id": {"$in": ids_from_text(name)}}
+        )
+        return None if document is None else Batch.read(document)
 
     def newest_of_account(self, account_id: str) -> Batch | None:
         """Find the newest batch of an account that has call settings; None where there is none."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import pymongo
+from bson import ObjectId
 from bson.errors import BSONError
 from bson.regex import Regex
 from pymongo import MongoClient
@@ -116,6 +117,11 @@ def as_stored(value: Any) -> Any:
         return {"$type": "string"}
     plain = value is None or isinstance(value, str | bool | int | float | datetime)
     return value if plain else {"$eq": value}
+
+
+def ids_from_text(name: str) -> list[Any]:
+    """The values of ``_id`` that are written so: the text, and the ObjectId with these digits."""
+    return [name, ObjectId(name)] if ObjectId.is_valid(name) else [name]
 
 
 def by_literal_id(query: Document) -> Document:

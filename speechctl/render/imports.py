@@ -20,6 +20,7 @@ _KNOWN_AS: Final = {
     "called": N_("called lately"),
     "paid": N_("paid lately"),
     "opted_out": N_("on the do-not-call list as a person"),
+    "shared": N_("with no number but that of three people or more (--accept shared)"),
 }
 
 
@@ -206,7 +207,7 @@ def _known(result: Result) -> list[Block]:
     if not known["counts"]:
         return blocks
     counts = dict(known["counts"])
-    listed = {state: counts.pop(state) for state in ("opted_out",) if state in counts}
+    listed = {state: counts.pop(state) for state in ("opted_out", "shared") if state in counts}
     # Who is on the list is left out in any case; the others all are, or none is.
     if int(result.get("left_out") or 0) > sum(listed.values()):
         done = say("left out (--duplicates keep imports them)")

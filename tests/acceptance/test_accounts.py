@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from speechaid.demo.daemon import DaemonProcess
-from speechctl.client import Client, Unreachable
+from speechaid.protocol.client import Client, Unreachable
 from tests.support.terminal import Terminal, open_terminal, variables
 
 #: When the daemon is killed, in seconds after the top-up was sent: before, between and after its writes.

@@ -36,10 +36,10 @@ from speechaid.embedded.database import EmbeddedDatabase, published_uri
 from speechaid.errors import FleetError, SpeechaidError
 from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
+from speechaid.protocol.client import Client, Refused, Unreachable
 from speechaid.retell.requests_body import create_body
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
-from speechctl.client import Client, Refused, Unreachable
 from tests.support import fleet_harness
 from tests.support.retell_requests import choice_of
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import xlsxwriter
 
-from speechctl.client import Client, Refused, Unreachable
+from speechaid.protocol.client import Client, Refused, Unreachable
 from tests.support.terminal import Terminal, open_terminal
 
 Document = dict[str, Any]

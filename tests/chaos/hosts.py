@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from speechctl.client import Client, Refused, Unreachable
+from speechaid.protocol.client import Client, Refused, Unreachable
 from tests.chaos.processes import Process, children, send
 
 #: The checkout under test, for children with another working directory.

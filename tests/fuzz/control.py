@@ -28,9 +28,9 @@ import zmq
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from speechaid.protocol.client import Client, Remote
 from speechaid.protocol.keys import credentials
 from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Access, Argument, CommandSpec, Kind, Runs
-from speechctl.client import Client, Remote
 from tests.support.terminal import Terminal, open_terminal
 
 #: Messages without an answer at a time.

@@ -66,6 +66,7 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     # Titles, words and names of fields to recognise.
     "speechaid/campaign/erasure.py": frozenset({"*"}),
     "speechaid/campaign/titles.py": frozenset({"*"}),
+    "speechaid/campaign/opt_outs.py": frozenset({"*"}),
     "speechaid/campaign/words_for_nothing.py": frozenset({"*"}),
     "speechaid/rules/spoken.py": frozenset({"*"}),
     # Declarations for the page of settings; of these the catalogue reads what is allowed.
@@ -85,7 +86,9 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     ),
     "speechaid/rules/alerts.py": frozenset({"on (instance, job)"}),
     # Commands and options.
-    "speechaid/campaign/importer.py": frozenset({"--map 'TITLE=ROLE'", "--refuse {}", "--accept {}"}),
+    "speechaid/campaign/importer.py": frozenset(
+        {"--map 'TITLE=ROLE'", "--refuse {}", "--accept {}", "line {}"}
+    ),
     "speechaid/commands/batch_start.py": frozenset(
         {
             *("edit-account {account}", "edit-account {account} --plan PLAN", "top-up {account}"),
@@ -94,7 +97,6 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     ),
     # Stored: names, authors, reasons.
     "speechaid/campaign/columns.py": frozenset({"numero {}"}),
-    "speechaid/campaign/rows.py": frozenset({"line {}"}),
     "speechaid/commands/audit.py": frozenset({"unknown client", "{} (uid {})", "uid {}", "{} (key, {})"}),
     "speechaid/commands/delete_batch.py": frozenset({"being deleted"}),
     "speechaid/commands/dry_run.py": frozenset({"speechaid/{} (clerk)"}),
@@ -110,7 +112,9 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechctl/completion.py": frozenset({"*"}),
     # Greetings and errors of ZeroMQ's wire protocol, for the log.
     "speechaid/protocol/zmtp.py": frozenset({"*"}),
-    "speechctl/connection_faults.py": frozenset({"systemctl start speechaid", "speechaid run", "uid {}"}),
+    "speechaid/protocol/connection_faults.py": frozenset(
+        {"systemctl start speechaid", "speechaid run", "uid {}"}
+    ),
     # A format of a cell.
     "speechctl/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
     "speechctl/cli.py": frozenset({"speechctl {}"}),

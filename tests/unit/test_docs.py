@@ -29,6 +29,7 @@ TRANSLATED: Final = (
     "troubleshooting",
     "contacts-file",
     "calling-rules",
+    "api",
 )
 #: Variables that are no settings: the settings file, and what the tests run on.
 OTHER_VARIABLES: Final = {"SPEECHAID_ENV_FILE", "SPEECHAID_TEST_MONGO_URI", "SPEECHAID_VERSIONS"}

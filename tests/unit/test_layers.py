@@ -20,7 +20,7 @@ LAYERS = (
     "dialer campaign",
     "importing",
     "worker control control_sockets commands fleet embedded maintenance monitoring",
-    "supervisor daemon check service cli __main__",
+    "supervisor daemon check service web cli __main__",
     "demo",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
@@ -34,8 +34,11 @@ HOMES = {
     "pydantic_settings": ("speechaid/settings/",),
     "requests": ("speechaid/retell/",),
     "urllib3": ("speechaid/retell/",),
+    "fastapi": ("speechaid/web/",),
+    "starlette": ("speechaid/web/",),
+    "uvicorn": ("speechaid/web/",),
     "prometheus_client": ("speechaid/telemetry/",),
-    "zmq": ("speechaid/control_sockets/tcp.py", "speechctl/client.py"),
+    "zmq": ("speechaid/control_sockets/tcp.py", "speechaid/protocol/client.py"),
 }
 FILES = sorted(
     str(path.relative_to(ROOT))

@@ -28,6 +28,7 @@ SERVICES = (
     "speechaid-backup.service",
     "speechaid-report.service",
     "speechaid-simulator.service",
+    "speechaid-web.service",
 )
 #: Highest accepted exposure; ``systemd-analyze security`` calls far higher ones OK.
 MAX_EXPOSURE = 2.0
@@ -104,6 +105,14 @@ def test_the_service_is_bounded_and_listens_by_tcp_alone() -> None:
     assert (unit["MemoryMax"], unit["LimitCORE"]) == (["80%"], ["0"])
     assert (unit["SocketBindAllow"], unit["SocketBindDeny"]) == (["tcp"], ["any"])
     assert unit["LimitNOFILE"] == [str(SOFT_DESCRIPTOR_LIMIT)]
+
+
+def test_the_http_api_sees_neither_the_daemons_settings_nor_its_secrets() -> None:
+    unit = directives("speechaid-web.service")
+    assert unit["LoadCredential"] == ["mongo_uri:speechaid.mongo_uri"]
+    hidden = unit["InaccessiblePaths"][0].split()
+    assert {"-/etc/speechaid/speechaid.env", "-/etc/credstore"} <= set(hidden)
+    assert not any("RETELL" in value for values in unit.values() for value in values)
 
 
 @has_tools

@@ -15,8 +15,8 @@ from pymongo.database import Database
 from speechaid.commands import agent_check, retell_questions, start_check
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.protocol.client import Client, Refused
 from speechaid.store.connection import connect
-from speechctl.client import Client, Refused
 from tests.integration.control.test_commands import Operator, settings_for
 from tests.support.fakes import served
 from tests.support.fleet_harness import until

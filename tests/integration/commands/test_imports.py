@@ -13,8 +13,9 @@ from pymongo.database import Database
 from xlsxwriter import Workbook
 
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.protocol.client import Client, Refused
 from speechaid.store.connection import connect
-from speechctl.client import Client, Refused
+from speechctl.cli import main
 from speechctl.render.blocks import as_text
 from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, settings_for
@@ -231,6 +232,55 @@ def test_people_who_wait_are_left_out_of_another_file_and_named(operator: Operat
     assert (known["line"], known["state"], known["batch_id"]) == (2, "waiting", batch_id)
 
 
+def test_a_number_of_three_people_of_the_account_is_not_called_again(operator: Operator) -> None:
+    rows = "12345678-5;Ana;{0};A-1\n9876543-3;Eva;{0};A-2\n"
+    titles = "rut;nombre;telefono;referencia\n"
+    imported(operator, file=titles + rows.format("+56955550071"))
+    third = "11222333-9;Luz;+56955550071 / +56955550079;A-3\n15666777-1;Mar;+56955550071;A-4\n"
+    answer = operator.run("import", file=titles + third, filename="april.csv")
+    assert (answer["imported"], answer["left_out"], answer["known"]["counts"]) == (1, 1, {"shared": 1})
+    (luz,) = jobs_of(operator, answer["batch_id"])
+    assert (luz["contact"]["phones"], luz["to_number"]) == (["+56955550079"], "+56955550079")
+    assert "line:+56955550071" not in luz["person_keys"]
+    kept = operator.run("import", file=titles + third, filename="may.csv", accept="shared", duplicates="keep")
+    assert kept["imported"] == 2
+
+
+def test_one_person_with_several_jobs_does_not_share_a_number(operator: Operator) -> None:
+    titles = "nombre;telefono;referencia\n"
+    rows = "Ana;+56955550071;A-1\nAna;+56955550071;A-2\nAna;+56955550071;A-3\n"
+    batch_id = imported(operator, file=titles + rows)
+    answer = operator.run(
+        "import", file=titles + "Ana;+56955550071;A-4\n", filename="more.csv", batch=batch_id
+    )
+    assert (answer["imported"], answer["known"]["counts"]) == (1, {})
+
+
+def test_people_who_are_not_to_be_called_are_left_out_and_counted(operator: Operator) -> None:
+    file = "nombre,telefono,Do Not Call\nAna,+56955550071,yes\nEva,+56955550073,no\n"
+    answer = operator.run("import", file=file, filename="crm.csv")
+    assert (answer["imported"], answer["bad_rows_count"]) == (1, 0)
+    (kind,) = answer["remarks_by_kind"]
+    assert (kind["kind"], kind["count"], kind["line"]) == ("do-not-call", 1, 2)
+    with pytest.raises(Refused, match="every row is left out"):
+        operator.run("import", file=file.partition("Eva")[0], filename="crm2.csv")
+
+
+def test_the_order_of_dates_is_decided_by_the_whole_file_and_remembered(operator: Operator) -> None:
+    file = "nombre,telefono,Due Date\n"
+    file += "".join(f"P{number},+5695555{number:04},05/06/2027\n" for number in range(1000, 1700))
+    file += "Last,+56955559999,12/31/2026\n"
+    batch_id = imported(operator, file=file)
+    days = {job["payload"]["due_date"] for job in operator.database.jobs.find({"batch_id": batch_id})}
+    assert days == {"2027-05-06", "2026-12-31"}
+    few = "nombre,telefono,Due Date\nAna,+56955550071,05/06/2027\n"
+    first = operator.run("import", file=few, filename="a.csv", map=["Due Date=due-date:mdy"])
+    assert jobs_of(operator, first["batch_id"])[0]["payload"]["due_date"] == "2027-05-06"
+    again = operator.run("import", file=few.replace("71", "72"), filename="b.csv")
+    assert again["kept_mapping"] == {"Due Date": "due-date:mdy"}
+    assert jobs_of(operator, again["batch_id"])[0]["payload"]["due_date"] == "2027-05-06"
+
+
 def test_a_file_of_known_people_alone_leaves_no_empty_batch(operator: Operator) -> None:
     imported(operator)
     refused = operator.refusal("import", file="telefono\n955550073\n", filename="april.csv")
@@ -436,6 +486,26 @@ def test_a_row_shows_its_phones_and_what_the_agent_gets(operator: Operator) -> N
 
 
 # -- undo --------------------------------------------------------------------------------------------------
+
+
+class _Keyboard(io.StringIO):
+    """What an operator types, in a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_question_names_the_import_its_file_and_how_many_contacts_are_deleted(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = operator.run("import", file=CSV, filename="march.csv")
+    monkeypatch.setattr("sys.stdin", _Keyboard("n\n"))
+    assert main(["undo-import", answer["batch_id"], "--socket", str(tmp_path / "control.sock")]) == 1
+    asked = (
+        f"Delete 2 contacts of the import {answer['import_id']} (march.csv) from {answer['batch_id']}? [y/N]"
+    )
+    assert asked in capsys.readouterr().err
+    assert len(jobs_of(operator, answer["batch_id"])) == 2
 
 
 def test_an_import_is_taken_back_with_the_batch_that_it_made(operator: Operator) -> None:

@@ -16,9 +16,9 @@ from pymongo.database import Database
 
 from speechaid.importing import process
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.protocol.client import Client
 from speechaid.protocol.messages import ErrorCode
 from speechaid.store.connection import connect
-from speechctl.client import Client
 from tests.integration.control.test_commands import Operator, settings_for
 from tests.support.fakes import served
 from tests.support.fleet_harness import until

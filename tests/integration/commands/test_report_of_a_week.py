@@ -25,6 +25,7 @@ from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.call import Call, ListedCall
+from speechaid.protocol.money import exact_amount
 from speechaid.retell.faults import Ambiguous
 from tests.support.stories import Steps, instrumented
 from tests.support.week import IDLE_SECONDS, FakeRetell, PlacedCall, Week
@@ -58,8 +59,9 @@ ACCOUNTS: dict[str, Document] = {
     },
 }
 #: Over midnight, where a call of one day is easily taken for one of the next.
-HOURS = {"start": "19:00", "end": "02:30"}
-JOBS = 130
+HOURS = {"start": "19:00", "end": "04:30"}
+#: Added to each account, twice on each day: at 22:00 and at 23:00 UTC.
+JOBS = 9
 #: When which account gets how much, under which key; each top-up is sent twice.
 TOP_UPS = (
     (1.9, "cl", {"credit": 400.0}, "first"),
@@ -158,18 +160,23 @@ class RoughWeek(Week):
             context = self.context(1000 + self.crashes)
 
     def _live(self, context: WorkerContext) -> None:
+        """As a worker of ``Week``, with recovery."""
         claimer = JobClaimer(context)
         while True:
             with suppress(LeaseLost):
-                if recovery.recover_one(context):
-                    continue
                 claimed = claimer.claim()
-                if claimed is None:
-                    self.clock.sleep(IDLE_SECONDS)
-                elif claimed.job.dial is not None:
+                if claimed is not None and self._idle:
+                    self.clock.wake(self._idle.pop())
+                if claimed is not None and claimed.job.dial is not None:
                     recovery.recover(context, claimed.job)
-                else:
+                elif claimed is not None:
                     dial.run(context, claimed.job, claimed.preflight)
+                elif self._scouting:
+                    self.clock.park(self._idle)
+                elif not recovery.recover_one(context):
+                    self._scouting = True
+                    self.clock.sleep(IDLE_SECONDS)
+                    self._scouting = False
 
 
 @pytest.fixture(scope="module")
@@ -178,15 +185,22 @@ def week() -> RoughWeek:
     week = RoughWeek(start=START, workers=6)
     for serial, (name, fields) in enumerate(ACCOUNTS.items()):
         week.store.accounts.table.insert({"account_id": name, "status": "active", **fields})
-        settings = {"allowed_hours": HOURS, "retry_delay_hours": 5, "max_attempts": 4}
+        settings = {"allowed_hours": HOURS, "retry_delay_hours": 4, "max_attempts": 4}
         week.store.batches.create({"batch_id": name, "account_id": name, "call_settings": settings})
-        for number in range(JOBS):
-            add_job(week, name, serial * JOBS + number)
+        for part, hour in enumerate([22, 23] * 7):
+            first = (serial * 14 + part) * JOBS
+            at = (part // 2 * 24 + hour) * 3600
+            week.clock.at(at, lambda a=name, b=first: add_jobs(week, a, b))  # type: ignore[misc]
     for days, account, amount, key in TOP_UPS:
         week.clock.at(days * 86_400, lambda a=account, b=amount, c=key: add(week, a, b, c))  # type: ignore[misc]
     with instrumented(Steps(week.kill)):
         week.run(7)
     return week
+
+
+def add_jobs(week: RoughWeek, account: str, first: int) -> None:
+    for serial in range(first, first + JOBS):
+        add_job(week, account, serial)
 
 
 def add_job(week: RoughWeek, account: str, serial: int) -> None:
@@ -317,8 +331,8 @@ def found_in(account: str, found: Document) -> Document:
 def test_the_week_was_rough(week: RoughWeek) -> None:
     assert isinstance(week.retell, RoughRetell)
     assert week.crashes > 30
-    assert week.retell.lost_answers > 15
-    assert len(week.retell.calls) > 700
+    assert week.retell.lost_answers > 10
+    assert len(week.retell.calls) > 400
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
@@ -381,6 +395,7 @@ def test_the_balance_is_exact_after_top_ups_calls_crashes_and_replays(week: Roug
     rows = [row for row in week.rows("transactions").values() if row["account_id"] == account]
     assert sorted(row.get("credits") or row["minutes"] for row in rows) == sorted(added)
     paid = sum((charge(account, call) for call in settled(week, account)), Decimal(0))
-    assert Decimal(str(document[used])) == paid
+    # The database adds doubles: what is below a millionth is no money.
+    assert exact_amount(document[used]) == paid
     held = [entry["key"] for entry in document.get("open_dials", [])]
     assert len(held) <= week.workers

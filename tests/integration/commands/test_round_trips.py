@@ -12,8 +12,8 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.maintenance.emergency_thread import EmergencyThread
+from speechaid.protocol.client import Client
 from speechaid.store.connection import connect
-from speechctl.client import Client
 from tests.integration.control.test_commands import settings_for
 from tests.support.fakes import served
 

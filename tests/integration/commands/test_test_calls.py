@@ -16,10 +16,10 @@ from speechaid.commands import test_numbers
 from speechaid.model.erasure import Erasure, What
 from speechaid.model.masking import fingerprint
 from speechaid.model.test_calls import TESTS
+from speechaid.protocol.client import Refused
 from speechaid.rules.circuit_breaker import Breaker, BreakerState, FaultKind
 from speechctl import live
 from speechctl.cli import main
-from speechctl.client import Refused
 from speechctl.render.blocks import as_text
 from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, operator

@@ -18,12 +18,12 @@ from types import SimpleNamespace
 import pytest
 
 from speechaid.control import ControlSocket
+from speechaid.protocol.client import Client, Refused, Remote, Unanswered, Unreachable, new_pair
+from speechaid.protocol.connection_faults import SERVICE_SOCKET, start_command, unreachable_reason
 from speechaid.protocol.keys import Credentials
 from speechaid.protocol.messages import ErrorCode, Request, lock_path
 from speechctl import exporting
 from speechctl.cli import main
-from speechctl.client import Client, Refused, Remote, Unanswered, Unreachable, new_pair
-from speechctl.connection_faults import SERVICE_SOCKET, start_command, unreachable_reason
 from tests.support.fakes import Service, served
 
 PATIENCE_SECONDS = 20.0

@@ -15,12 +15,12 @@ from pymongo.database import Database
 
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.model.states import STATUS_DATES
+from speechaid.protocol.client import Client, Refused
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.operator_actions import OperatorActions
 from speechaid.store.queue import CHUNK_SIZE
 from speechaid.store.table import Table
-from speechctl.client import Client, Refused
 from tests.support.fakes import FakeDaemon, Service, served
 
 Document = dict[str, Any]
@@ -39,6 +39,7 @@ class Operator:
 
     def __init__(self, client: Client, service: Service, store: Store, database: Database[Document]) -> None:
         self.client = client
+        self.service = service
         self.daemon: FakeDaemon = service.daemon
         self.dispatcher = service.dispatcher
         self.store = store

@@ -18,9 +18,9 @@ from speechaid.commands.admission import IN_ALL, PER_CLIENT
 from speechaid.commands.interfaces import HandlerContext
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.maintenance.emergency_thread import EmergencyThread, emergency_store
+from speechaid.protocol.client import Client, Refused
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
-from speechctl.client import Client, Refused
 from tests.support.fakes import FakeDaemon, Service, served
 from tests.support.fleet_harness import until
 

@@ -17,9 +17,9 @@ import zmq
 
 from speechaid.control import ControlSocket
 from speechaid.control_sockets.relay import RelayProcess, TcpAccess
+from speechaid.protocol.client import new_pair
 from speechaid.protocol.keys import AllowedClient, KeyPair
 from speechaid.protocol.messages import Request
-from speechctl.client import new_pair
 from tests.support.fleet_harness import until
 
 PATIENCE_MS = 20_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.campaign.dates import DateFault, Day, read_date
+from speechaid.campaign.dates import DateFault, DateOrder, Day, order_of, read_date
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ from speechaid.campaign.dates import DateFault, Day, read_date
     ],
 )
 def test_the_usual_forms_are_read(text: str, day: date) -> None:
-    assert read_date(text, "CL") == Day(day=day)
+    assert read_date(text, DateOrder.DAY_FIRST) == Day(day=day)
 
 
 @pytest.mark.parametrize("text", ["0000-00-00", "00/00/0000", "0000-00-00 00:00:00", "00/01/1900", "0"])
 def test_a_date_of_zeros_is_no_date(text: str) -> None:
-    assert read_date(text, "CL") is None
+    assert read_date(text, DateOrder.DAY_FIRST) is None
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,35 @@ def test_a_date_of_zeros_is_no_date(text: str) -> None:
     ],
 )
 def test_what_is_no_date_has_its_reason(text: str, fault: DateFault) -> None:
-    assert read_date(text, "CL") is fault
+    assert read_date(text, DateOrder.DAY_FIRST) is fault
 
 
 def test_a_spreadsheets_number_of_the_day_is_said_to_be_one() -> None:
-    assert read_date("46387", "CL") == Day(
+    assert read_date("46387", DateOrder.DAY_FIRST) == Day(
         day=date(2026, 12, 31), assumed="a spreadsheet's number of the day"
     )
 
 
-def test_day_and_month_are_in_the_order_of_the_country() -> None:
-    assert read_date("02/03/2026", "CL") == Day(day=date(2026, 3, 2))
-    assert read_date("02/03/2026", "US") == Day(day=date(2026, 2, 3))
-    assert read_date("12/31/2026", "CL") == Day(day=date(2026, 12, 31), in_other_order=True)
-    assert read_date("31/12/2026", "US") == Day(day=date(2026, 12, 31), in_other_order=True)
+def test_day_and_month_are_in_the_order_that_is_asked_for() -> None:
+    for order, day, other in (
+        ("dmy", date(2026, 3, 2), date(2026, 2, 3)),
+        ("mdy", date(2026, 2, 3), date(2026, 3, 2)),
+    ):
+        found = read_date("02/03/2026", DateOrder(order))
+        assert isinstance(found, Day)
+        assert (found.day, found.other_day, found.written_in) == (day, other, None)
+
+
+@pytest.mark.parametrize("order", DateOrder)
+def test_a_date_that_can_only_be_in_one_order_says_which(order: DateOrder) -> None:
+    for text, written_in in (("12/31/2026", "mdy"), ("31/12/2026", "dmy"), ("31122026", "dmy")):
+        found = read_date(text, order)
+        assert isinstance(found, Day)
+        assert (found.day, found.other_day, found.written_in) == (date(2026, 12, 31), None, written_in)
+    for text in ("06/06/2026", "2026-05-06", "5 de junio de 2026", "20260506"):
+        found = read_date(text, order)
+        assert isinstance(found, Day)
+        assert (found.other_day, found.written_in) == (None, None)
 
 
 @given(
@@ -87,17 +102,19 @@ def test_day_and_month_are_in_the_order_of_the_country() -> None:
     ),
 )
 def test_every_day_is_read_back(day: date, form: str) -> None:
-    assert read_date(day.strftime(form), "CL") == Day(day=day)
+    assert read_date(day.strftime(form), DateOrder.DAY_FIRST) == Day(day=day)
 
 
 @given(st.text(max_size=130), st.sampled_from(["CL", "US"]))
 def test_no_text_breaks_the_reading(text: str, country: str) -> None:
-    assert read_date(text, country) is None or isinstance(read_date(text, country), Day | DateFault)
+    assert read_date(text, order_of(country)) is None or isinstance(
+        read_date(text, order_of(country)), Day | DateFault
+    )
 
 
 def day(text: str, country: str) -> date | None:
     """The date alone; None where there is none."""
-    found = read_date(text, country)
+    found = read_date(text, order_of(country))
     return found.day if isinstance(found, Day) else None
 
 

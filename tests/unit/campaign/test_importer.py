@@ -9,8 +9,9 @@ import pytest
 
 from speechaid.campaign.columns import recognise
 from speechaid.campaign.importer import Choices, Parsed, bad_row_counts, job_documents
+from speechaid.campaign.kinds import Kind
 from speechaid.campaign.people import are_same_person, person_keys
-from speechaid.campaign.rows import Kind, Row
+from speechaid.campaign.rows import Row
 from speechaid.campaign.titles import PHONE_WORDS, TITLES, Role
 from speechaid.errors import ImportFailed
 from speechaid.model.job import Job

@@ -14,7 +14,8 @@ import pytest
 import xlsxwriter
 
 from speechaid.campaign.importer import Choices
-from speechaid.campaign.rows import Kind, Row
+from speechaid.campaign.kinds import Kind
+from speechaid.campaign.rows import Row
 from speechaid.errors import ImportFailed
 from speechaid.rules.currencies import CODES, SYMBOLS
 from tests.support.contacts import parse_contacts

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType
 
 from speechaid.campaign.importer import Choices
+from speechaid.campaign.kinds import KINDS
 from speechaid.campaign.number_list import read_numbers
-from speechaid.campaign.rows import KINDS
 from speechaid.rules.numbers import (
     Number,
     all_spellings,

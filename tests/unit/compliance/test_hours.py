@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import holidays as library
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -287,15 +289,18 @@ def test_the_next_opening_is_the_first_open_minute(
         assert found == first
 
 
+@lru_cache
+def _chilean_holidays(year: int) -> frozenset[date]:
+    return frozenset(library.country_holidays("CL", years=year))
+
+
 def _brute(one: Pack, zone: ZoneInfo, moment: datetime) -> bool:
     """Written apart from the rule: by text of the local time."""
-    import holidays as library
-
     local = moment.astimezone(zone)
     assert one.windows is not None
     assert one.holidays is not None
     day, rule = local.isoweekday(), one.holidays.rule
-    if local.date() in library.country_holidays("CL", years=local.year):
+    if local.date() in _chilean_holidays(local.year):
         if rule is HolidayRule.BARRED:
             return False
         day = 7 if rule is HolidayRule.AS_SUNDAY else day

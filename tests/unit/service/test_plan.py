@@ -29,6 +29,7 @@ from speechaid.service.steps import (
     TIMER,
     UNIT_DIRECTORY,
     UNITS,
+    WEB_SETTINGS,
     Access,
     Check,
     Directory,
@@ -668,6 +669,7 @@ def test_removing_takes_what_was_installed_and_leaves_data_and_settings() -> Non
     removed = {action.path for action in actions(plan) if isinstance(action, Remove)}
     assert removed == (written(install_plan(first, LIVE)).keys() | {SPEECHCTL}) - {
         SETTINGS,
+        WEB_SETTINGS,
         credential_path("RETELL_API_KEY"),
     }
     assert commands(plan)[0] == f"systemctl disable --now {SERVICE}"

@@ -158,7 +158,7 @@ BATCH = {
     ],
     "first_calls": {"text": "first calls tomorrow 09:00 America/Santiago, 3 people, 3 phones"},
 }
-REPORT = {
+REPORT: dict[str, Any] = {
     "at": "2026-03-02T10:00:00+00:00",
     "timezone": "America/Santiago",
     "batch_id": None,
@@ -1206,7 +1206,11 @@ def test_a_report_of_several_zones_and_currencies_says_so() -> None:
 
 def test_a_forecast_says_what_all_dials_come_to() -> None:
     result, _ = RESULTS["forecast"]
-    more = {"dials_total": 90_000, "ends_at": "2026-03-09T10:00:00+00:00", "calls_at_once": 20}
+    more: dict[str, Any] = {
+        "dials_total": 90_000,
+        "ends_at": "2026-03-09T10:00:00+00:00",
+        "calls_at_once": 20,
+    }
     ends = datetime.fromisoformat(more["ends_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     line = f"all of it: 90000 dials, at most 20 calls at once, the last one ends at {ends}"
     assert line in text("forecast", {**result, **more})

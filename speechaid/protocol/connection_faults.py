@@ -180,7 +180,7 @@ def start_command(path: Path, units: Iterable[Path] = UNITS) -> str:
 
 
 def _user_name(uid: int) -> str:
-    import pwd
+    import pwd  # noqa: PLC0415 - only after a fault
 
     try:
         return pwd.getpwuid(uid).pw_name

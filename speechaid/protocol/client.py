@@ -1,7 +1,7 @@
 """The client's end of the control socket: a request, its progress and its answer, within one deadline.
 
 ZeroMQ does not report a refused connection, so the socket is checked before a request is sent, and again
-after a time-out, to find the cause (``speechctl.connection_faults``).
+after a time-out, to find the cause (``speechaid.protocol.connection_faults``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
+from speechaid.protocol.connection_faults import timeout_reason, unreachable_reason
+from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf
 from speechaid.protocol.translation import ENGLISH, current_language, say
-from speechctl.connection_faults import timeout_reason, unreachable_reason
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
@@ -67,8 +68,17 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """A connection to one daemon; a context manager."""
 
-    def __init__(self, target: Path | Remote) -> None:
+    def __init__(self, target: Path | Remote, *, on_behalf: OnBehalf | None = None) -> None:
+        """Connect at the first request.
+
+        Args:
+            target: the daemon's socket, or its address.
+            on_behalf: the user of the HTTP API for whom every request is made; only from that process.
+        """
         self.target = target
+        self._envelope: dict[str, Any] = (
+            {} if on_behalf is None else {"v": ON_BEHALF_VERSION, "on_behalf": on_behalf.to_wire()}
+        )
         self._context = zmq.Context()
         self._dealer: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
@@ -113,7 +123,7 @@ class Client:
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
         request_id = _new_id()
-        header = _encoded(request_id, command, args)
+        header = self._encoded(request_id, command, args)
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         accepted = False
         while (left_ms := _milliseconds_until(deadline)) > 0:
@@ -133,6 +143,14 @@ class Client:
         if fault is not None:
             raise Unreachable(say("the daemon went away before it answered: {fault}", fault=fault))
         raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
+
+    def _encoded(self, request_id: str, command: str, args: Mapping[str, Any]) -> bytes:
+        """A request; a daemon that knows English alone ignores the language."""
+        language = current_language()
+        asked = {} if language == ENGLISH else {"language": language}
+        return messages.encode(
+            {"id": request_id, "command": command, "args": args, **asked, **self._envelope}
+        )
 
     def stream(
         self,
@@ -157,7 +175,7 @@ class Client:
         accepted = False
         dealer = self._connected()
         request_id = _new_id()
-        header = _encoded(request_id, command, args)
+        header = self._encoded(request_id, command, args)
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS if accepted else _milliseconds_until(deadline)):
             reply = _decoded(dealer.recv_multipart())
@@ -187,7 +205,7 @@ class Client:
             if dealer in ready:
                 return True
             if self._monitor is not None and self._monitor in ready:
-                from zmq.utils.monitor import recv_monitor_message
+                from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415 - over TCP only
 
                 event = recv_monitor_message(self._monitor)["event"]
                 if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
@@ -256,7 +274,7 @@ def _milliseconds_until(deadline: float) -> int:
 
 def new_pair() -> KeyPair:
     """A new pair of CURVE keys."""
-    from speechaid.protocol.keys import KeyPair
+    from speechaid.protocol.keys import KeyPair  # noqa: PLC0415 - only to make keys
 
     public, secret = zmq.curve_keypair()
     return KeyPair(public=public.decode("ascii"), secret=secret.decode("ascii"))
@@ -274,13 +292,6 @@ def _use_curve(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
         | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
         | zmq.Event.HANDSHAKE_FAILED_AUTH
     )
-
-
-def _encoded(request_id: str, command: str, args: Mapping[str, Any]) -> bytes:
-    """A request; a daemon that knows English alone ignores the language."""
-    language = current_language()
-    asked = {} if language == ENGLISH else {"language": language}
-    return messages.encode({"id": request_id, "command": command, "args": args, **asked})
 
 
 def _new_id() -> str:

@@ -1,0 +1,1 @@
+"""``speechaid web``: the HTTP API, a process of its own (docs/api.md)."""

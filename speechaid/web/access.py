@@ -1,0 +1,108 @@
+"""Who asks: a bearer token becomes a principal before anything of the request's body is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from speechaid.errors import StoreUnavailable
+from speechaid.model.identity import Principal
+from speechaid.protocol.messages import ErrorCode
+from speechaid.rules.roles import may
+from speechaid.web.problems import Problem
+
+#: Paths that anybody may ask for.
+OPEN_PATHS: Final = frozenset({"/", "/health"})
+#: Longest token that is looked up, in characters.
+_TOKEN_LENGTH: Final = 256
+_BEARER: Final = HTTPBearer(auto_error=False, description="a token of `speechctl token-add`")
+
+#: The principal of a token, with the address that it came from; None: no valid one.
+FindPrincipal = Callable[[str, str], Awaitable[Principal | None]]
+
+
+class Authentication:
+    """Lets requests with a valid token pass, and of each token so many at a time."""
+
+    def __init__(self, app: ASGIApp, find: FindPrincipal, at_once: int) -> None:
+        self._app = app
+        self._find = find
+        self._at_once = at_once
+        self._under_way: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._authenticate(scope)
+        except Problem as problem:
+            await problem.to_response()(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        self._under_way[principal.actor] += 1
+        try:
+            if self._under_way[principal.actor] > self._at_once:
+                text = f"{self._at_once} requests of this token are under way: wait for an answer"
+                busy = Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code=ErrorCode.BUSY)
+                await busy.to_response()(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        finally:
+            self._under_way[principal.actor] -= 1
+            if not self._under_way[principal.actor]:
+                del self._under_way[principal.actor]
+
+    async def _authenticate(self, scope: Scope) -> Principal:
+        headers = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = headers[0].decode("latin-1").partition(" ") if len(headers) == 1 else ("", "", "")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token or len(token) > _TOKEN_LENGTH:
+            raise _unauthorized("Authorization: Bearer TOKEN is missing; speechctl token-add makes a token")
+        address = scope["client"][0] if scope.get("client") else ""
+        try:
+            principal = await self._find(token, address)
+        except StoreUnavailable as exc:
+            text = f"the token cannot be checked: {exc}"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.UNAVAILABLE) from exc
+        if principal is None:
+            raise _unauthorized("the token is not valid: unknown, revoked or expired")
+        return principal
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(
+        HTTPStatus.UNAUTHORIZED, detail, code="unauthorized", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def _caller(request: Request, _header: Annotated[Any, Security(_BEARER)]) -> Principal:
+    principal: Principal = request.scope["state"]["principal"]
+    return principal
+
+
+#: The parameter of a route that has the principal.
+Caller = Annotated[Principal, Depends(_caller)]
+
+
+def require_grant(principal: Principal, what: str) -> None:
+    """Check that the principal's role may give this command, or do this action.
+
+    Raises:
+        Problem: it may not.
+    """
+    if not may(principal.role, what):
+        text = f"the role {principal.role} may not do this ({what})"
+        raise Problem(HTTPStatus.FORBIDDEN, text, code=ErrorCode.FORBIDDEN)
+
+
+def needs(what: str) -> dict[str, Any]:
+    """What a route requires, for the OpenAPI document: a command, or an action."""
+    return {"x-requires": str(what)}

@@ -1,0 +1,164 @@
+"""The daemon as the API asks it: over its control socket, on behalf of a user.
+
+The daemon is the one authority: it checks the user's role and account again, records who did what, and
+answers a pause only when it is kept. Commands that stop calls have places of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import UploadFile
+
+from speechaid.model.identity import Principal, PrincipalKind
+from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
+from speechaid.protocol.commands import COMMANDS, CommandSpec
+from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.on_behalf import OnBehalf
+from speechaid.web.problems import Problem, refusal_problem
+
+#: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
+#: daemon takes eight ordinary ones of one process.
+_PLACES: Final = {"ordinary": 5, "long": 3, "urgent": 8}
+_LONG_SECONDS: Final = 300.0
+#: Files that are in memory at once.
+_FILES: Final = 2
+#: Seconds that a command waits for a place.
+PLACE_SECONDS: Final = 10.0
+#: For so many seconds the daemon counts as up, or away, for ``health``.
+_PRESENCE_SECONDS: Final = 2.0
+_STATUS_SECONDS: Final = 2.0
+
+
+class DaemonConnection:
+    """Asks the daemon of one control socket; for one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = {
+            kind: ThreadPoolExecutor(places, thread_name_prefix=kind) for kind, places in _PLACES.items()
+        }
+        self._places = {kind: asyncio.Semaphore(places) for kind, places in _PLACES.items()}
+        self._files = asyncio.Semaphore(_FILES)
+        #: When the daemon was last asked, and whether it answered.
+        self._presence: tuple[float, bool] = (float("-inf"), False)
+        self._asking_status: asyncio.Future[bool] | None = None
+
+    async def ask(
+        self,
+        principal: Principal,
+        command: str,
+        args: Mapping[str, Any],
+        *,
+        attachment: bytes | None = None,
+    ) -> dict[str, Any]:
+        """Have the daemon carry out a command; its result.
+
+        What was sent goes on when the HTTP client leaves: only its answer is lost.
+
+        Raises:
+            Problem: the daemon refused, is away, or did not answer in time.
+        """
+        spec = COMMANDS[command]
+        kind = _kind_of(spec)
+        try:
+            await asyncio.wait_for(self._places[kind].acquire(), PLACE_SECONDS)
+        except TimeoutError as exc:
+            text = "other requests to the daemon are under way: try again later"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
+        work = self._asking(spec, args, principal, attachment)
+        task = asyncio.get_running_loop().run_in_executor(self._threads[kind], work)
+        task.add_done_callback(lambda _: self._places[kind].release())
+        try:
+            return await asyncio.shield(task)
+        except Refused as exc:
+            raise refusal_problem(exc.code, str(exc)) from exc
+        except Unanswered as exc:
+            text = f"{exc}; what was asked for may still be carried out"
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text, code=ErrorCode.TIMEOUT) from exc
+        except Unreachable as exc:
+            self._presence = (time.monotonic(), False)
+            raise daemon_away(str(exc)) from exc
+
+    def _asking(
+        self, spec: CommandSpec, args: Mapping[str, Any], principal: Principal, attachment: bytes | None
+    ) -> Callable[[], dict[str, Any]]:
+        def work() -> dict[str, Any]:
+            with Client(self._path, on_behalf=on_behalf(principal)) as client:
+                return client.ask(
+                    spec.name, args, attachment=attachment, timeout_seconds=spec.timeout_seconds
+                )
+
+        return work
+
+    @contextlib.asynccontextmanager
+    async def place_for(self, file: UploadFile | None) -> AsyncIterator[bytes | None]:
+        """The content of a file, in memory until the block ends; None without one.
+
+        Raises:
+            Problem: others' files are under way.
+        """
+        if file is None:
+            yield None
+            return
+        try:
+            await asyncio.wait_for(self._files.acquire(), PLACE_SECONDS)
+        except TimeoutError as exc:
+            text = "other files are under way: try again later"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
+        try:
+            yield await file.read()
+        finally:
+            self._files.release()
+
+    async def is_up(self) -> bool:
+        """Whether a daemon answers; asked at most every two seconds, for all who want to know."""
+        at, is_up = self._presence
+        if time.monotonic() - at < _PRESENCE_SECONDS:
+            return is_up
+        if self._asking_status is None or self._asking_status.done():
+            loop = asyncio.get_running_loop()
+            self._asking_status = loop.run_in_executor(self._threads["urgent"], self._ask_status)
+        return await asyncio.shield(self._asking_status)
+
+    def _ask_status(self) -> bool:
+        is_up = True
+        try:
+            with Client(self._path) as client:
+                client.ask("status", {}, timeout_seconds=_STATUS_SECONDS)
+        except Refused:
+            is_up = True
+        except Unreachable:
+            is_up = False
+        self._presence = (time.monotonic(), is_up)
+        return is_up
+
+    def close(self) -> None:
+        """Take no more commands; those under way go on in the daemon."""
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _kind_of(spec: CommandSpec) -> str:
+    if spec.urgent:
+        return "urgent"
+    return "long" if spec.timeout_seconds > _LONG_SECONDS else "ordinary"
+
+
+def on_behalf(principal: Principal) -> OnBehalf:
+    """Who asks, as the request's envelope names them."""
+    kind = "token" if principal.kind is PrincipalKind.TOKEN else "user"
+    return OnBehalf(user=principal.name, role=str(principal.role), account=principal.account_id, kind=kind)
+
+
+def daemon_away(why: str) -> Problem:
+    """The daemon cannot be asked."""
+    text = f"the daemon is away, and this needs it: {why}"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.UNAVAILABLE)

@@ -1,0 +1,149 @@
+"""Bounds of every request: its size, its time, how many run at once; and its line in the log.
+
+Below the framework: what is too much is refused before anything of it is parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from speechaid.settings.groups import WebSettings
+from speechaid.telemetry.logs import get_logger
+from speechaid.web.problems import Problem
+
+log = get_logger("speechaid.web")
+
+#: Longest body of a request without a file, in bytes, and what a form may have beside its file.
+BODY_BYTES: Final = 1024 * 1024
+#: Requests with a file that are received at once: each takes room on the disk.
+FORMS_AT_ONCE: Final = 8
+#: Seconds that a client may pause in the middle of a request, or of reading its answer.
+PAUSE_SECONDS: Final = 20.0
+#: Of all places, one address takes at most one part in so many, or those of one token.
+_SHARE_OF_ADDRESS: Final = 2
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class RequestLimits:
+    """The outermost application: counts, bounds and logs requests."""
+
+    def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
+        self._app = app
+        self._settings = settings
+        self._under_way: Counter[str] = Counter()
+        self._forms = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _BoundedRequest(scope, receive, send, self._settings)
+        # Before anything is known of its token: a stranger may send any number of those.
+        client = scope["client"][0] if scope.get("client") else ""
+        busy = self._busy(client, is_form=request.is_form)
+        self._under_way[client] += 1
+        self._forms += request.is_form
+        try:
+            if busy is not None:
+                await busy.to_response()(scope, request.receive, request.send)
+            else:
+                await self._app(scope, request.receive, request.send)
+        finally:
+            self._under_way[client] -= 1
+            self._forms -= request.is_form
+            if not self._under_way[client]:
+                del self._under_way[client]
+            request.record()
+
+    def _busy(self, client: str, *, is_form: bool) -> Problem | None:
+        settings = self._settings
+        if is_form and self._forms >= FORMS_AT_ONCE:
+            text = "other files are being received: try again later"
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
+        most = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
+        if self._under_way[client] >= most and client not in (settings.proxies or ()):
+            text = f"{most} requests of this address are under way: wait for an answer"
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
+        if self._under_way.total() >= settings.requests:
+            text = f"{settings.requests} requests are under way: try again later"
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
+        return None
+
+
+class _BoundedRequest:
+    """One request with its limits; ``receive`` and ``send`` take the place of the server's."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: WebSettings) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._began = time.monotonic()
+        self._deadline = self._began + settings.request_seconds
+        headers = dict(scope["headers"])
+        self.is_form = headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+        self._limit = BODY_BYTES + (settings.upload_mb * 1024 * 1024 if self.is_form else 0)
+        length = headers.get(b"content-length", b"0")
+        self._too_large = not length.isdigit() or int(length) > self._limit
+        self._received = 0
+        self._complete = False
+        self._status = 0
+
+    async def receive(self) -> Message:
+        """The next part of the body, within its size and its time."""
+        if self._complete:
+            return await self._receive()
+        if self._too_large:
+            raise self._too_long()
+        left = min(PAUSE_SECONDS, self._deadline - time.monotonic())
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, left))
+        except TimeoutError as exc:
+            text = "the request did not come in time"
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, text, {"Connection": "close"}) from exc
+        self._received += len(message.get("body", b""))
+        self._complete = message["type"] != "http.request" or not message.get("more_body", False)
+        if self._received > self._limit:
+            raise self._too_long()
+        return message
+
+    def _too_long(self) -> HTTPException:
+        self._complete = True
+        text = f"the request is longer than {self._limit} bytes"
+        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, {"Connection": "close"})
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer to a client that reads it."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+        try:
+            await asyncio.wait_for(self._send(message), PAUSE_SECONDS)
+        except TimeoutError as exc:
+            raise ConnectionAbortedError("the client does not read its answer") from exc
+
+    def record(self) -> None:
+        """One line: the route and not the path, which may hold a number; never the query or a header."""
+        route = getattr(self._scope.get("route"), "path", None)
+        principal = self._scope.get("state", {}).get("principal")
+        log.info(
+            "web.request",
+            method=self._scope["method"],
+            route=route or "none",
+            status=self._status or None,
+            seconds=time.monotonic() - self._began,
+            user=None if principal is None else principal.name,
+            address=self._scope["client"][0] if self._scope.get("client") else None,
+        )

@@ -1,0 +1,208 @@
+"""Root, health, the overview, lists of jobs, and the events of all hosts as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
+
+from speechaid import __version__
+from speechaid.model.identity import Principal
+from speechaid.model.states import JobStatus
+from speechaid.protocol.text import encode_json
+from speechaid.rules.roles import WebAction
+from speechaid.store.scoped import ScopedStore
+from speechaid.web.access import Caller, needs, require_grant
+from speechaid.web.documents import Overview, batch_sums
+from speechaid.web.problems import Problem
+from speechaid.web.routes.batches import Limit, list_jobs
+from speechaid.web.routes.commands import CommandAnswer
+from speechaid.web.services import Served, Services
+
+open_router = APIRouter(tags=["health"])
+router = APIRouter()
+
+#: Batches that the overview sums, the last.
+_SUMMED: Final = 1000
+_ACCOUNTS: Final = 1000
+#: Streams of events at once: each asks the daemon about every two seconds.
+MAX_EVENT_STREAMS: Final = 16
+_EVENT_SECONDS: Final = 2.0
+_COMMENT_SECONDS: Final = 15.0
+_LINES: Final = 200
+
+
+class Root(BaseModel):
+    """What serves here."""
+
+    name: str = "speechaid"
+    version: str = __version__
+    api: str = "/api/v1"
+    openapi: str = "/api/v1/openapi.json"
+
+
+class Health(BaseModel):
+    """Whether the API can answer."""
+
+    status: Literal["ok", "degraded"]
+    database: Literal["up", "away"]
+    daemon: Literal["up", "away"] = Field(description="without it nothing is changed and nobody is shown")
+
+
+@open_router.get("/", response_model=Root, summary="What serves here")
+async def root() -> Root:
+    """Without a token."""
+    return Root()
+
+
+@open_router.get("/health", response_model=Health, summary="Whether database and daemon answer")
+async def health(services: Served) -> Health:
+    """Without a token; the status is 200 as long as this process answers."""
+    database = "up" if await services.reader.is_up() else "away"
+    daemon = await services.daemon_state()
+    both = database == daemon == "up"
+    return Health.model_validate(
+        {"status": "ok" if both else "degraded", "database": database, "daemon": daemon}
+    )
+
+
+@router.get(
+    "/dashboard/overview",
+    response_model=Overview,
+    openapi_extra=needs(WebAction.VIEW_PROGRESS),
+    summary="What is at work",
+    tags=["overview"],
+)
+async def overview(caller: Caller, services: Served) -> dict[str, Any]:
+    """Sums of the last 1000 batches, by their counters."""
+    require_grant(caller, WebAction.VIEW_PROGRESS)
+    sums = await services.reader.share("overview", caller.account_id, _sums)
+    return {**sums, "database": "up", "daemon": await services.daemon_state()}
+
+
+def _sums(store: ScopedStore) -> dict[str, Any]:
+    batches = store.batches.select(limit=_SUMMED)
+    accounts = store.accounts.select(limit=_ACCOUNTS)
+    return {
+        "as_of": store.now(),
+        "accounts": len(accounts),
+        **batch_sums(batches),
+        "live_calls": sum(len(batch.open_dials) for batch in batches),
+        "calls_today": sum(account.calls_today for account in accounts),
+    }
+
+
+@router.get(
+    "/jobs",
+    response_model=CommandAnswer,
+    openapi_extra=needs("jobs"),
+    summary="Jobs, one line each",
+    tags=["jobs"],
+)
+async def list_all_jobs(
+    *,
+    caller: Caller,
+    services: Served,
+    account_id: Annotated[str | None, Query(max_length=200)] = None,
+    batch_id: Annotated[str | None, Query(max_length=200)] = None,
+    status: Annotated[JobStatus | None, Query()] = None,
+    outcome: Annotated[str | None, Query(max_length=40)] = None,
+    limit: Limit = 50,
+    skip: Annotated[int, Query(ge=0, le=1000)] = 0,
+) -> Response:
+    """Numbers masked; who reads them is recorded."""
+    require_grant(caller, "jobs")
+    args: dict[str, Any] = {"status": status, "outcome": outcome}
+    if batch_id is not None:
+        args["batch"] = await services.resolve(caller, "batch", batch_id)
+    if account_id is not None:
+        args["account"] = await services.resolve(caller, "account", account_id)
+    return await list_jobs(services, caller, args, limit, skip)
+
+
+@router.get(
+    "/events",
+    openapi_extra=needs("logs"),
+    summary="Recorded events of all hosts as server-sent events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    tags=["events"],
+)
+async def stream_events(
+    *,
+    request: Request,
+    caller: Caller,
+    services: Served,
+    batch_id: Annotated[str | None, Query(max_length=200)] = None,
+    last_event_id: Annotated[
+        str | None, Header(pattern="^[0-9a-f]{24}$", description="the stream goes on after this event")
+    ] = None,
+) -> Response:
+    """Each event has the id of its line in ``call_logs``: a client that comes back misses none."""
+    require_grant(caller, "logs")
+    args: dict[str, Any] = {}
+    if batch_id is not None:
+        args["batch"] = await services.resolve(caller, "batch", batch_id)
+    first = await _lines(services, caller, args, last_event_id, 1 if last_event_id is None else _LINES)
+    streams = request.app.state.event_streams
+    if len(streams) >= MAX_EVENT_STREAMS:
+        text = f"{MAX_EVENT_STREAMS} streams of events are open: try again later"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
+    events = _events(streams, services, caller, args, first, skip_first=last_event_id is None)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def _lines(
+    services: Services, caller: Principal, args: dict[str, Any], after: str | None, limit: int
+) -> dict[str, Any]:
+    more = {} if after is None else {"after": after}
+    return await services.daemon.ask(caller, "logs", {**args, **more, "limit": limit})
+
+
+async def _events(
+    streams: set[object],
+    services: Services,
+    caller: Principal,
+    args: dict[str, Any],
+    page: dict[str, Any],
+    *,
+    skip_first: bool,
+) -> AsyncIterator[bytes]:
+    mark = object()
+    streams.add(mark)
+    #: The daemon answers some seconds again, since lines of other hosts arrive late.
+    seen: deque[str] = deque(maxlen=5 * _LINES)
+    silent = 0.0
+    try:
+        if skip_first:
+            seen.extend(line["id"] for line in page["lines"])
+        yield b"retry: 5000\n\n"
+        while True:
+            new = [line for line in page["lines"] if line["id"] not in seen]
+            for line in new:
+                seen.append(line["id"])
+                yield _event(line)
+            silent = 0.0 if new else silent + _EVENT_SECONDS
+            if silent >= _COMMENT_SECONDS:
+                yield b": nothing new\n\n"
+                silent = 0.0
+            await asyncio.sleep(_EVENT_SECONDS)
+            try:
+                page = await _lines(services, caller, args, page["place"], _LINES)
+            except Problem as problem:
+                # The client comes back, with the id of the last event that it has.
+                yield b"event: problem\ndata: " + encode_json({"detail": str(problem)}) + b"\n\n"
+                return
+    finally:
+        streams.discard(mark)
+
+
+def _event(line: dict[str, Any]) -> bytes:
+    name = str(line.get("event") or "event").replace("\n", " ")
+    return f"id: {line['id']}\nevent: {name}\ndata: ".encode() + encode_json(line, default=str) + b"\n\n"

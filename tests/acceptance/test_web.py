@@ -1,0 +1,449 @@
+"""``speechaid web`` beside a daemon with real calls: the API's promises, kept by whole processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from speechaid.embedded.database import published_uri
+from speechaid.model.identity import Role
+from speechaid.settings import get_web_settings
+from speechaid.store.connection import Store, connect
+from tests.support.api_contract import NAMES, OPERATIONS, STREAMS, UNKNOWN, check_answer, example_of
+from tests.support.terminal import Terminal, open_terminal, variables
+from tests.support.web import WebProcess, make_token, running_web
+
+pytestmark = pytest.mark.slow
+
+
+class Site:
+    """A daemon, the API, and a token for each role."""
+
+    def __init__(self, terminal: Terminal, web: WebProcess, store: Store) -> None:
+        self.terminal = terminal
+        self.web = web
+        self.store = store
+        self.tokens = {role: make_token(store, f"role-{role}", role) for role in Role}
+
+    def client(self, role: Role = Role.ADMIN) -> httpx.Client:
+        return self.web.client(self.tokens[role])
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with open_terminal(SPEECHAID_DEFAULT_ALLOWED_HOURS="00:00-24:00") as terminal:
+        environment = web_variables(terminal)
+        database = get_web_settings({**environment, "HOME": "/nonexistent"}, None).database
+        store = connect(database, uri=published_uri(terminal.place / "database"))
+        terminal.type("create-account", "acc_123", "--plan", "unlimited")
+        terminal.type("create-account", "acc_other", "--plan", "unlimited")
+        with running_web(terminal.place, environment) as web:
+            yield Site(terminal, web, store)
+        store.close()
+
+
+def web_variables(terminal: Terminal) -> dict[str, str]:
+    given = variables(terminal.place, terminal.simulator)
+    own = {name: value for name, value in given.items() if not name.startswith("RETELL")}
+    return {**own, "SPEECHAID_SOCKET": str(terminal.daemon.socket)}
+
+
+def placed_of(site: Site, batch_id: str) -> int:
+    calls = site.terminal.simulator.placed_calls()
+    return sum(call["metadata"].get("batch_id") == batch_id for call in calls)
+
+
+def has_calls(site: Site, batch_id: str) -> bool:
+    return placed_of(site, batch_id) > 0
+
+
+# -- the seed's three commands -----------------------------------------------------------------------------
+
+
+def curl(site: Site, *words: str) -> str:
+    """The command as the issue prints it, with another address and a token."""
+    command = [
+        "curl",
+        "-sS",
+        "-X",
+        "POST",
+        *words,
+        "-H",
+        f"Authorization: Bearer {site.tokens[Role.MANAGER]}",
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_the_three_commands_do_what_they_say(site: Site) -> None:
+    base = f"{site.web.address}/api/batches"
+    made = httpx.Response(
+        200,
+        text=curl(
+            site,
+            base,
+            *("-H", "Content-Type: application/json", "-d"),
+            '{"account_id": "acc_123", "name": "Cobranza Octubre", '
+            '"description": "Batch mensual de cobranza"}',
+        ),
+    ).json()
+    batch = site.store.batches.get(made["batch_id"])
+    assert (batch.account_id, batch.name) == ("acc_123", "Cobranza Octubre")
+    assert batch.document["created_by"] == "role-manager (token)"
+    curl(site, f"{base}/{made['batch_id']}/pause")
+    assert not site.store.batches.get(made["batch_id"]).is_active
+    curl(site, f"{base}/{made['batch_id']}/resume")
+    assert site.store.batches.get(made["batch_id"]).is_active
+
+
+def test_after_a_pause_that_has_answered_no_call_is_placed(site: Site) -> None:
+    with site.client() as client:
+        for number in range(3):
+            batch = site.terminal.import_contacts(40, f"paused-{number}")
+            site.terminal.until(partial(has_calls, site, batch))
+            answered = client.post(f"/api/v1/batches/{batch}/pause", json={"reason": "stop"})
+            assert answered.status_code == 200, answered.text
+            placed = placed_of(site, batch)
+            time.sleep(3)
+            assert placed_of(site, batch) == placed
+            assert client.get(f"/api/v1/batches/{batch}").json()["status"] == "PAUSED"
+
+
+# -- the contract ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ids(site: Site) -> dict[str, str]:
+    """Things of ``acc_123`` that are there."""
+    made = site.terminal.ask("create-batch", "contract", "--account", "acc_123", "--paused")
+    batch = made["batch_id"]
+
+    site.store.jobs.table.insert(
+        {
+            "job_id": "job-of-acc-123",
+            "account_id": "acc_123",
+            "batch_id": batch,
+            "status": "suspended",
+            "suspend_reason": "operator",
+            "contact": {"name": "Ana", "dni": "12345678-5", "phones": ["+12125550199"]},
+        }
+    )
+
+    return UNKNOWN | {"batch_id": batch, "account_id": "acc_123", "job_id": "job-of-acc-123"}
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=NAMES)
+def test_each_example_is_answered_as_the_document_says(
+    site: Site, ids: dict[str, str], method: str, path: str, operation: dict[str, Any]
+) -> None:
+    if path.endswith(STREAMS):
+        return
+    with site.client() as client:
+        response = client.request(**example_of(method, path, operation, ids))
+        check_answer(response, operation)
+        if path.startswith(("/api/v1/batches", "/api/v1/accounts", "/api/v1/jobs")):
+            assert response.status_code in {200, 201, 409}, response.text
+
+
+def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, ids: dict[str, str]) -> None:
+    bound = make_token(site.store, "bound", Role.ADMIN, "acc_other")
+    with site.web.client(bound) as client:
+        for method, path, operation in OPERATIONS:
+            if not any("{" + name + "}" in path for name in ("batch_id", "account_id", "job_id")):
+                continue
+            foreign = client.request(**example_of(method, path, operation, ids))
+            unknown = client.request(**example_of(method, path, operation, UNKNOWN))
+            check_answer(foreign, operation)
+            assert foreign.status_code == unknown.status_code, f"{method} {path}: {foreign.text}"
+            assert foreign.status_code in {403, 404}, f"{method} {path}: {foreign.text}"
+            text = foreign.text
+            for name in ("batch_id", "account_id", "job_id"):
+                text = text.replace(ids[name], UNKNOWN[name])
+            assert text == unknown.text
+        for path in ("/api/v1/batches", "/api/v1/accounts", "/api/v1/jobs", "/api/v1/dashboard/overview"):
+            assert "acc_123" not in client.get(path).text
+        assert client.get("/api/v1/jobs", params={"account_id": "acc_123"}).status_code == 404
+        assert client.get("/api/v1/batches", params={"account_id": "acc_123"}).json()["batches"] == []
+        made = client.post("/api/v1/batches", json={"name": "mine", "account_id": "acc_123"})
+        assert made.status_code == 404, made.text
+    site.store.identities.revoke_token("bound", by="test")
+
+
+# -- tokens ------------------------------------------------------------------------------------------------
+
+
+def test_without_a_valid_token_nothing_is_answered_and_no_token_is_ever_logged(site: Site) -> None:
+    token = make_token(site.store, "short-lived", Role.ADMIN)
+    with site.web.client(token) as client:
+        assert client.get("/api/v1/batches").status_code == 200
+        site.store.identities.revoke_token("short-lived", by="test")
+        answer = client.get("/api/v1/batches")
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+    for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer " + "x" * 500}):
+        assert httpx.get(f"{site.web.address}/api/v1/batches", headers=headers).status_code == 401
+    assert httpx.get(f"{site.web.address}/health").json()["status"] == "ok"
+    assert not any(secret in site.web.text() for secret in (token, *site.tokens.values()))
+
+
+def test_a_key_of_a_request_that_creates_counts_once(site: Site) -> None:
+    body = {"name": "once", "account_id": "acc_123"}
+    headers = {"Idempotency-Key": "order-17"}
+    with site.client() as client:
+        first = client.post("/api/v1/batches", json=body, headers=headers)
+        again = client.post("/api/v1/batches", json=body, headers=headers)
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.json()["batch_id"] == first.json()["batch_id"]
+        other = client.post("/api/v1/batches", json={**body, "name": "other"}, headers=headers)
+        assert other.status_code == 422
+        assert len(site.store.batches.find_by_name("once", 10)) == 1
+        refused = client.post(
+            "/api/v1/batches", json={"name": "x", "account_id": "none"}, headers={"Idempotency-Key": "k"}
+        )
+        assert refused.status_code == 404
+        free = client.post(
+            "/api/v1/batches", json={"name": "x", "account_id": "acc_123"}, headers={"Idempotency-Key": "k"}
+        )
+        assert free.status_code == 201
+    with site.client(Role.MANAGER) as client:  # another's key
+        assert client.post("/api/v1/batches", json=body, headers=headers).status_code == 201
+
+
+# -- limits ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
+    with site.client() as client:
+        long = client.post(
+            "/api/v1/batches", content=b" " * 2_000_000, headers={"Content-Type": "application/json"}
+        )
+        assert long.status_code == 413
+        file = client.post("/api/v1/imports/preview", files={"file": ("a.csv", b"x" * (66 * 1024 * 1024))})
+        assert file.status_code == 413
+        assert file.headers["content-type"] == "application/problem+json"
+    with httpx.Client() as stranger:  # without a token not a byte of a file is taken
+        answer = stranger.post(
+            f"{site.web.address}/api/v1/imports", files={"file": ("a.csv", b"x" * 5_000_000)}
+        )
+        assert answer.status_code == 401
+
+
+def test_a_client_that_never_ends_its_head_is_let_go(site: Site) -> None:
+    host, port = site.web.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.settimeout(60)
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+        assert slow.recv(1000) == b""
+
+
+def test_the_process_holds_no_key_and_its_environment_none(site: Site) -> None:
+    assert site.web.process is not None
+    environment = Path(f"/proc/{site.web.process.pid}/environ").read_bytes()
+    assert b"RETELL" not in environment
+    assert site.terminal.simulator.api_key.encode() not in environment
+    refused = WebProcess(site.terminal.place, {**web_variables(site.terminal), "RETELL_API_KEY": "key_1"})
+    refused.log = site.terminal.place / "refused.log"
+    with pytest.raises(AssertionError, match="must not have Retell's key"):
+        refused.start()
+
+
+# -- streams -----------------------------------------------------------------------------------------------
+
+
+def test_events_go_on_after_the_last_that_the_client_has(site: Site) -> None:
+    with site.client() as client:
+        made = client.post("/api/v1/batches", json={"name": "events", "account_id": "acc_123"}).json()
+        batch = made["batch_id"]
+        with client.stream("GET", "/api/v1/events", params={"batch_id": batch}) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry:")
+            site.terminal.type("pause-batch", batch, "--reason", "first")
+            first = next(line for line in lines if line.startswith("id: ")).removeprefix("id: ")
+        site.terminal.type("resume-batch", batch)
+        headers = {"Last-Event-ID": first}
+        with client.stream("GET", "/api/v1/events", params={"batch_id": batch}, headers=headers) as stream:
+            data = next(line for line in stream.iter_lines() if line.startswith("data: "))
+            assert "resume-batch" in data
+        with client.stream("GET", f"/api/v1/batches/{batch}/events") as stream:
+            assert any(line.startswith("event: progress") for line in stream.iter_lines())
+
+
+# -- what dies, and what is away ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_web(site: Site) -> Iterator[WebProcess]:
+    """A process that a test may kill."""
+    place = site.terminal.place / f"web-{time.monotonic_ns()}"
+    place.mkdir()
+    with running_web(place, web_variables(site.terminal)) as web:
+        yield web
+
+
+def in_background(client: httpx.Client, method: str, path: str, **more: Any) -> threading.Thread:
+    def work() -> None:
+        try:
+            client.request(method, path, **more)
+        except httpx.HTTPError:
+            return
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def kill(web: WebProcess) -> None:
+    assert web.process is not None
+    os.kill(web.process.pid, signal.SIGKILL)
+    web.process.wait()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3, 1.5])
+def test_an_import_whose_web_process_is_killed_is_done_once_or_not_at_all(
+    site: Site, own_web: WebProcess, after: float
+) -> None:
+    name = f"killed-import-{after}"
+    rows = "".join(f"P{number},+1646555{number:04d}\n" for number in range(2000))
+    with own_web.client(site.tokens[Role.ADMIN]) as client:
+        thread = in_background(
+            client,
+            "POST",
+            "/api/v1/imports",
+            files={"file": ("a.csv", "nombre,telefono\n" + rows)},
+            data={"name": name, "accept": "unassigned,placeholder,service", "paused": "true"},
+        )
+        time.sleep(after)
+        kill(own_web)
+        thread.join()
+
+    def is_settled() -> bool:
+        imports = site.terminal.ask("imports", "--limit", "50")["imports"]
+        return all(row.get("finished_at") for row in imports)
+
+    time.sleep(1)
+    site.terminal.until(is_settled)
+    found = site.store.batches.find_by_name(name, 10)
+    assert len(found) <= 1
+    assert [sum(site.store.jobs.counts(batch).values()) for batch in found] in ([], [2000])
+
+
+def test_a_pause_whose_web_process_is_killed_is_kept_or_was_not_answered(
+    site: Site, own_web: WebProcess
+) -> None:
+    batch = site.terminal.import_contacts(60, "killed-pause")
+    site.terminal.until(lambda: placed_of(site, batch) > 0)
+    with own_web.client(site.tokens[Role.ADMIN]) as client:
+        thread = in_background(client, "POST", f"/api/v1/batches/{batch}/pause")
+        time.sleep(0.1)
+        kill(own_web)
+        thread.join()
+    # It was sent: the daemon carries it out without the process that asked.
+    site.terminal.until(lambda: not site.store.batches.get(batch).is_active)
+    site.terminal.until(lambda: not site.terminal.ask("batch", batch)["live_calls"])
+    placed = placed_of(site, batch)
+    time.sleep(2)
+    assert placed_of(site, batch) == placed
+
+
+def test_an_export_whose_web_process_is_killed_is_on_record_and_can_be_repeated(
+    site: Site, own_web: WebProcess
+) -> None:
+    with own_web.client(site.tokens[Role.ADMIN]) as client:
+        thread = in_background(client, "GET", "/api/v1/exports", params={"what": "jobs"})
+        time.sleep(0.5)
+        kill(own_web)
+        thread.join()
+    with site.client() as client:
+        answer = client.get("/api/v1/exports", params={"what": "jobs", "limit": 5})
+        assert answer.status_code == 200, answer.text
+    reads = site.terminal.ask("logs", "--reads", "--limit", "50")["lines"]
+    assert any(line["actor"] == "role-admin (token)" and line["command"] == "export" for line in reads)
+
+
+def test_a_stop_ends_the_process_though_a_stream_is_open(site: Site, own_web: WebProcess) -> None:
+    with (
+        own_web.client(site.tokens[Role.ADMIN]) as client,
+        client.stream("GET", "/api/v1/events") as stream,
+    ):
+        next(stream.iter_lines())
+        began = time.monotonic()
+        assert own_web.stop() == 0
+        assert time.monotonic() - began < 25
+
+
+def test_without_the_daemon_reads_go_on_and_say_so(site: Site) -> None:
+    place = site.terminal.place / "alone"
+    place.mkdir()
+    environment = web_variables(site.terminal) | {"SPEECHAID_SOCKET": str(place / "none.sock")}
+    batch = site.store.batches.select(limit=1)[0].batch_id
+    with running_web(place, environment) as web, web.client(site.tokens[Role.ADMIN]) as client:
+        assert client.get("/health").json() == {"status": "degraded", "database": "up", "daemon": "away"}
+        assert client.get(f"/api/v1/batches/{batch}/status").json()["daemon"] == "away"
+        for method, path in (("POST", f"/api/v1/batches/{batch}/pause"), ("GET", "/api/v1/jobs")):
+            answer = client.request(method, path)
+            assert answer.status_code == 503
+            assert "the daemon is away" in answer.json()["detail"]
+            assert answer.headers["retry-after"]
+
+
+def test_without_the_database_the_answer_says_so(site: Site) -> None:
+    place = site.terminal.place / "no-database"
+    place.mkdir()
+    environment = web_variables(site.terminal) | {
+        "MONGO_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=300"
+    }
+    with running_web(place, environment) as web, web.client(site.tokens[Role.ADMIN]) as client:
+        answer = client.get("/api/v1/batches")
+        assert answer.status_code == 503
+        assert "the database is away" in answer.json()["detail"]
+        assert client.get("/health").json()["database"] == "away"
+
+
+# -- the page of the manual --------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+def runnable(language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language} run\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+@pytest.mark.parametrize(("language", "program"), [("bash", "bash"), ("python", sys.executable)])
+def test_the_examples_of_the_manual_run_as_they_stand(
+    site: Site, tmp_path: Path, language: str, program: str
+) -> None:
+    (tmp_path / "contacts.csv").write_text("nombre,telefono\nAna,+12125552368\n")
+    options = ["-e"] if program == "bash" else []
+    (script,) = runnable(language)
+    (tmp_path / "script").write_text(script)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "API": f"{site.web.address}/api/v1",
+        "TOKEN": site.tokens[Role.MANAGER],
+    }
+    done = subprocess.run(
+        [program, *options, "script"],
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"title"' not in done.stdout, done.stdout  # no problem among the answers

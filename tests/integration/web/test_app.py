@@ -1,0 +1,227 @@
+"""The application with nobody behind it: who may, what is malformed, too much or slow, and what is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from speechaid.model.identity import Principal, PrincipalKind, Role
+from speechaid.rules.roles import may
+from speechaid.settings.groups import DatabaseSettings, WebSettings
+from speechaid.web import limits
+from speechaid.web.app import build
+from speechaid.web.daemon import DaemonConnection
+from speechaid.web.database import DatabaseReader
+from speechaid.web.idempotency import IdempotencyKeys
+from speechaid.web.services import Services
+from tests.support.api_contract import OPERATIONS, STREAMS, UNKNOWN, check_answer, example_of
+
+NOWHERE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=5"
+HOSTILE = ("\x00", "a" * 5000, "$where", "ñ", "-1", "[]", "%00", " ")
+
+
+async def find(token: str, _address: str) -> Principal | None:
+    """The token is the role's name; any other is not valid."""
+    if token not in list(Role):
+        return None
+    return Principal(name=f"a-{token}", kind=PrincipalKind.TOKEN, role=Role(token))
+
+
+@asynccontextmanager
+async def application(tmp_path: Path, **settings: int) -> AsyncIterator[Any]:
+    reader = DatabaseReader(DatabaseSettings.model_validate({"uri": NOWHERE}))
+    daemon = DaemonConnection(tmp_path / "none.sock")
+    services = Services(reader=reader, daemon=daemon, keys=IdempotencyKeys(reader))
+    try:
+        yield build(services, find, WebSettings.model_validate(settings))
+    finally:
+        daemon.close()
+        reader.close()
+
+
+def client_of(app: Any, role: str | None = "admin") -> httpx.AsyncClient:
+    headers = {} if role is None else {"Authorization": f"Bearer {role}"}
+    transport = httpx.ASGITransport(app=app)
+    return httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=60)
+
+
+def run(
+    tmp_path: Path,
+    work: Callable[[httpx.AsyncClient], Awaitable[None]],
+    role: str | None = "admin",
+    **settings: int,
+) -> None:
+    async def main() -> None:
+        async with application(tmp_path, **settings) as app, client_of(app, role) as client:
+            await work(client)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_role_may_what_its_row_says_and_nothing_else(tmp_path: Path, role: Role) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for method, path, operation in OPERATIONS:
+            response = await client.request(**example_of(method, path, operation, UNKNOWN))
+            check_answer(response, operation)
+            allowed = may(role, operation["x-requires"])
+            assert (response.status_code != 403) is allowed, f"{method} {path}: {response.text}"
+
+    run(tmp_path, work, role)
+
+
+def test_without_daemon_and_database_every_operation_says_what_is_away(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/health")).json() == {
+            "status": "degraded",
+            "database": "away",
+            "daemon": "away",
+        }
+        for method, path, operation in OPERATIONS:
+            response = await client.request(**example_of(method, path, operation, UNKNOWN))
+            assert response.status_code == 503, f"{method} {path}: {response.text}"
+            assert "is away" in response.json()["detail"]
+            assert response.headers["retry-after"]
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_values_are_answered_as_the_document_says(tmp_path: Path, value: str) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for method, path, operation in OPERATIONS:
+            if method != "GET" or path.endswith(STREAMS):
+                continue
+            names = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
+            ids = {name: quote(value, safe="") for name in UNKNOWN}
+            for query in [{}, *({name: value} for name in names)]:
+                check_answer(await client.get(path.format(**ids), params=query), operation)
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("content", "media"),
+    [
+        (b"{", "application/json"),
+        (b"[" * 50_000, "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b'{"name": "a", "secret_field": 1}', "application/json"),
+        (b'{"name": NaN}', "application/json"),
+        (b"name=a", "application/x-www-form-urlencoded"),
+        (b"--x\r\nbroken", "multipart/form-data; boundary=x"),
+        (b"", "multipart/form-data"),
+    ],
+    ids=range(8),
+)
+def test_a_body_that_cannot_be_read_is_a_problem(tmp_path: Path, content: bytes, media: str) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for path in ("/api/v1/batches", "/api/v1/imports", "/api/v1/nothing", "/api/batches/b/nothing"):
+            response = await client.post(path, content=content, headers={"Content-Type": media})
+            assert 400 <= response.status_code < 500, f"{path}: {response.text}"
+            assert response.headers["content-type"] == "application/problem+json"
+            assert response.json()["status"] == response.status_code
+            assert "secret_value" not in response.text
+
+    run(tmp_path, work)
+
+
+def test_without_a_valid_token_nothing_of_a_body_is_read(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        taken = 0
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal taken
+            for _ in range(100):
+                taken += 1
+                yield b"x" * 65_536
+
+        for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer " + "x" * 500}):
+            response = await client.post("/api/v1/imports", content=body(), headers=headers)
+            assert response.status_code == 401
+            assert response.headers["www-authenticate"] == "Bearer"
+        assert taken <= 3
+        assert (await client.get("/")).status_code == 200
+
+    run(tmp_path, work, None)
+
+
+def test_a_body_that_is_too_long_is_refused_whether_its_length_is_told_or_not(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield b" " * 65_536
+
+        headers = {"Content-Type": "application/json"}
+        for content in (b" " * 2_000_000, body()):
+            response = await client.post("/api/v1/batches", content=content, headers=headers)
+            assert response.status_code == 413, response.text
+            assert response.json()["code"] == "too_large"
+        form = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(70 * 1024 * 1024)}
+        assert (await client.post("/api/v1/imports", headers=form)).status_code == 413
+
+    run(tmp_path, work)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PAUSE_SECONDS", 0.2)
+
+    async def work(client: httpx.AsyncClient) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.sleep(30)
+            yield b"}"
+
+        response = await client.post(
+            "/api/v1/batches", content=body(), headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code == 408, response.text
+
+    run(tmp_path, work)
+
+
+def test_of_one_token_so_many_requests_are_under_way_and_others_are_served(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            application(tmp_path, requests_per_client=2) as app,
+            client_of(app) as busy,
+            client_of(app, "viewer") as other,
+        ):
+            release = asyncio.Event()
+
+            async def body() -> AsyncIterator[bytes]:
+                await release.wait()
+                yield b"{}"
+
+            headers = {"Content-Type": "application/json"}
+            waiting = [
+                asyncio.create_task(busy.post("/api/v1/batches", content=body(), headers=headers))
+                for _ in range(2)
+            ]
+            await asyncio.sleep(0.2)
+            refused = await busy.get("/api/v1/batches")
+            assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+            assert refused.headers["retry-after"]
+            assert (await other.get("/api/v1/nothing")).status_code == 404
+            release.set()
+            assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {422}
+            assert (await busy.get("/api/v1/nothing")).status_code == 404
+
+    asyncio.run(main())
+
+
+def test_every_answer_forbids_caching_and_guessing(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for path in ("/", "/api/v1/batches", "/nothing"):
+            headers = (await client.get(path)).headers
+            assert headers["cache-control"] == "no-store"
+            assert headers["x-content-type-options"] == "nosniff"
+
+    run(tmp_path, work)
