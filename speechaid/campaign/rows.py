@@ -52,7 +52,12 @@ _ADDED: Final = re.compile(
 _DECORATIONS: Final = ("'", "=", "\u201c")
 _QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
 _KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
-_SHARED_IN_REASON: Final = re.compile(r"the number (\+[\d*]+) stands under")
+_SHARED: Final = say_later("the number {phone} stands under", phone="\0")
+#: The reason that says so, in each language: a file of bad rows has them in that of who wrote it.
+_SHARED_IN_REASON: Final = tuple(
+    re.compile(r"(\+[\d*]+)".join(map(re.escape, in_language(_SHARED, language).split("\0"))))
+    for language in LANGUAGES
+)
 _SHARED_BEFORE: Final = say_later(
     "three people or more of the file that this row comes from: enter another number, or empty _reason"
 )
@@ -481,7 +486,10 @@ class RowReader:
         if not self._is_of_bad_rows or not self.is_bad(Kind.SHARED):
             return frozenset()
         return frozenset(
-            number for place in self._reason_places for number in _SHARED_IN_REASON.findall(texts[place])
+            number
+            for place in self._reason_places
+            for pattern in _SHARED_IN_REASON
+            for number in pattern.findall(texts[place])
         )
 
     def _add_phone(
