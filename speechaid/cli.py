@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,15 @@ from speechaid.errors import (
 )
 from speechaid.protocol import stdio
 from speechaid.protocol.text import encodable_text
+from speechaid.protocol.translation import (
+    ENGLISH,
+    argparse_texts,
+    current_language,
+    in_language,
+    reader_language,
+    say,
+    use_language,
+)
 
 #: What a fault that ends a command comes to, most special first.
 _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
@@ -45,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     closed = stdio.make_ready()
     if words[:1] == ["simulator"]:
         return _simulator(words[1:])
-    options = _parser().parse_args(words)
+    options = _parsed(words)
     try:
         status = int(options.run(options))
         if closed and options.run is not _run:
@@ -55,86 +65,121 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"speechaid: {encodable_text(line)}", file=sys.stderr)
         return next(status for kind, status in _STATUS if isinstance(exc, kind))
     except KeyboardInterrupt:
-        print("speechaid: interrupted; what was started is stopped", file=sys.stderr)
+        print(say("speechaid: interrupted; what was started is stopped"), file=sys.stderr)
         return _INTERRUPTED
     return status
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; from then on speak the reader's language, where a command has one reader.
+
+    The daemon and what is for programs stay English.
+    """
+    use_language(reader_language(os.environ))
+    with argparse_texts():
+        options = _parser().parse_args(words)
+    if options.run is not _check or getattr(options, "json", False):
+        use_language(ENGLISH)
+    return options
 
 
 def _lines_of(exc: SpeechaidError) -> list[str]:
     """What is told of a fault; with settings that cannot be used, also what looks like the slip behind it."""
     if not isinstance(exc, ConfigError):
-        return [str(exc)]
+        return [in_language(str(exc), current_language())]
     from speechaid.settings import settings_warnings
 
-    return exc.faults + [f"warning: {line}" for line in settings_warnings()]
+    return [in_language(fault, current_language()) for fault in exc.faults] + [
+        say("warning: {line}", line=line) for line in settings_warnings()
+    ]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="speechaid",
-        description="Runs outbound AI phone-call campaigns: never twice, never lost. Operators talk to a"
-        " running daemon with speechctl.",
+        description=say(
+            "Runs outbound AI phone-call campaigns: never twice, never lost. Operators talk to"
+            " a running daemon with speechctl."
+        ),
     )
     parser.add_argument("--version", action="version", version=f"speechaid {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser(
         "run",
-        help="the daemon: work on the jobs in the database until told to stop",
-        description="The daemon, in the foreground. It is set by environment variables and a .env file"
-        " (docs/settings.md). SIGTERM or Ctrl-C finishes the calls in hand, a second one hands them over.",
+        help=say("the daemon: work on the jobs in the database until told to stop"),
+        description=say(
+            "The daemon, in the foreground. It is set by environment variables and a .env file"
+            " (docs/settings.md). SIGTERM or Ctrl-C finishes the calls in hand, a second one"
+            " hands them over."
+        ),
     )
     run.add_argument(
         "--held",
         action="store_true",
-        help="hold every dial on every host before the first worker starts, until speechctl unhold",
+        help=say("hold every dial on every host before the first worker starts, until speechctl unhold"),
     )
     run.set_defaults(run=_run)
 
     check = commands.add_parser(
         "check",
-        help="is everything there that the daemon needs? nothing is dialled",
-        description="Looks at settings, database, Retell, socket, directories and limits: a line each, with"
-        " the remedy. Exit status 0: fine, perhaps with warnings; 1: something fails; 78: the settings.",
+        help=say("is everything there that the daemon needs? nothing is dialled"),
+        description=say(
+            "Looks at settings, database, Retell, socket, directories and limits: a line each,"
+            " with the remedy. Exit status 0: fine, perhaps with warnings; 1: something fails;"
+            " 78: the settings."
+        ),
     )
-    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.add_argument("--json", action="store_true", help=say("print one JSON object"))
     check.add_argument(
         "--before-start",
         action="store_true",
-        help="as the service asks: a daemon that runs already fails, a Retell that is away only warns",
+        help=say("as the service asks: a daemon that runs already fails, a Retell that is away only warns"),
     )
     check.set_defaults(run=_check)
 
     web = commands.add_parser(
         "web",
-        help="the HTTP API: a process of its own beside the daemon",
-        description="Serves the API of docs/api.md until SIGTERM or Ctrl-C. It is set like the daemon"
-        " (docs/settings.md), without RETELL_API_KEY, which it must not have.",
+        help=say("the HTTP API: a process of its own beside the daemon"),
+        description=say(
+            "Serves the API of docs/api.md until SIGTERM or Ctrl-C. It is set like the daemon"
+            " (docs/settings.md), without RETELL_API_KEY, which it must not have."
+        ),
     )
     web.set_defaults(run=_web)
 
     demo = commands.add_parser(
         "demo",
-        help="a whole campaign on this machine: no database, no account, nobody is called",
-        description="A daemon of its own with an embedded database calls sixty invented people through a"
-        " Retell simulator; then every record is held against what the simulator knows.",
+        help=say("a whole campaign on this machine: no database, no account, nobody is called"),
+        description=say(
+            "A daemon of its own with an embedded database calls sixty invented people through"
+            " a Retell simulator; then every record is held against what the simulator knows."
+        ),
     )
-    demo.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
-    demo.add_argument("--keep", action="store_true", help="leave all running, to try speechctl")
-    demo.add_argument("--jobs", type=_count, default=60, metavar="N", help="contacts (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, other outcomes")
-    demo.add_argument("--dir", metavar="DIR", help="keep database and logs here (default: a temporary one)")
+    demo.add_argument(
+        "--json", action="store_true", help=say("print one JSON object at the end, nothing else")
+    )
+    demo.add_argument("--keep", action="store_true", help=say("leave all running, to try speechctl"))
+    demo.add_argument(
+        "--jobs", type=_count, default=60, metavar="N", help=say("contacts (default: %(default)s)")
+    )
+    demo.add_argument("--seed", type=int, default=1, metavar="N", help=say("another seed, other outcomes"))
+    demo.add_argument(
+        "--dir", metavar="DIR", help=say("keep database and logs here (default: a temporary one)")
+    )
     demo.set_defaults(run=_demo)
 
     rules = commands.add_parser(
         "alert-rules",
-        help="the alerts as a rules file for Prometheus, by the settings in force",
-        description="Prints the rules that say what the daemon's own alerts say under the same settings."
-        " docs/alerts.md explains each.",
+        help=say("the alerts as a rules file for Prometheus, by the settings in force"),
+        description=say(
+            "Prints the rules that say what the daemon's own alerts say under the same"
+            " settings. docs/alerts.md explains each."
+        ),
     )
     rules.set_defaults(run=_alert_rules)
 
-    commands.add_parser("simulator", help="the Retell simulator alone", add_help=False)
+    commands.add_parser("simulator", help=say("the Retell simulator alone"), add_help=False)
     _add_service_commands(commands)
     return parser
 
@@ -142,75 +187,93 @@ def _parser() -> argparse.ArgumentParser:
 def _add_service_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     install = commands.add_parser(
         "install-service",
-        help="make this installation a service of systemd: user, directories, settings, units, start, check",
-        description="Run as root. Says each step in a line: done, already (there), cannot (and why), note."
-        " Run it again after an upgrade: settings and data stay, units are renewed, the service is restarted."
-        " Exit status 0: all done and in order; 1: refused, nothing was done; 2: wrong usage; 69: installed,"
-        " but a step could not be done or the check fails; 73: stopped in the middle, what is missing is"
-        " named; 78: installed and not started, since settings are missing.",
+        help=say(
+            "make this installation a service of systemd: user, directories, settings, units, start, check"
+        ),
+        description=say(
+            "Run as root. Says each step in a line: done, already (there), cannot (and why),"
+            " note. Run it again after an upgrade: settings and data stay, units are renewed,"
+            " the service is restarted. Exit status 0: all done and in order; 1: refused,"
+            " nothing was done; 2: wrong usage; 69: installed, but a step could not be done or"
+            " the check fails; 73: stopped in the middle, what is missing is named; 78:"
+            " installed and not started, since settings are missing."
+        ),
     )
-    install.add_argument("--dry-run", action="store_true", help="print the steps, do none of them")
+    install.add_argument("--dry-run", action="store_true", help=say("print the steps, do none of them"))
     mode = install.add_mutually_exclusive_group()
     mode.add_argument(
         "--simulator",
         action="store_true",
-        help="no account: a Retell simulator that calls nobody, with a database of its own",
+        help=say("no account: a Retell simulator that calls nobody, with a database of its own"),
     )
-    mode.add_argument("--live", action="store_true", help="real calls, also where the simulator was in use")
+    mode.add_argument(
+        "--live", action="store_true", help=say("real calls, also where the simulator was in use")
+    )
     database = install.add_mutually_exclusive_group()
     database.add_argument(
         "--mongo",
         nargs="?",
         const="",
         metavar="URI",
-        help="a MongoDB, not the embedded database; without URI it is asked for, where it holds a password",
+        help=say(
+            "a MongoDB, not the embedded database; without URI it is asked for, where it holds a password"
+        ),
     )
     database.add_argument(
-        "--mongo-file", type=Path, metavar="FILE", help="the URI in a file; - is standard input"
+        "--mongo-file", type=Path, metavar="FILE", help=say("the URI in a file; - is standard input")
     )
     install.add_argument(
         "--api-key-file",
         type=Path,
         metavar="FILE",
-        help="RETELL_API_KEY in a file; - is standard input. Else the environment, else it is asked for",
+        help=say("RETELL_API_KEY in a file; - is standard input. Else the environment, else it is asked for"),
     )
     install.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting, as in RETELL_AGENT_ID=agent_1; may be repeated. A file that sets it stays as it is",
+        help=say(
+            "a setting, as in RETELL_AGENT_ID=agent_1; may be repeated. A file that sets it stays as it is"
+        ),
     )
     install.add_argument(
         "--replace",
         action="store_true",
-        help="settings and secrets given now replace those that are set; without any, they are asked for",
+        help=say(
+            "settings and secrets given now replace those that are set; without any, they are asked for"
+        ),
     )
     install.add_argument(
         "--operator",
         action="append",
         default=[],
         metavar="USER",
-        help="let this user use speechctl; may be repeated",
+        help=say("let this user use speechctl; may be repeated"),
     )
-    install.add_argument("--no-start", action="store_true", help="install, do not start or restart")
+    install.add_argument("--no-start", action="store_true", help=say("install, do not start or restart"))
     install.set_defaults(run=_install_service)
 
     uninstall = commands.add_parser(
         "uninstall-service",
-        help="stop and remove the service; data and settings stay",
-        description="Run as root. Database, backups, settings, secrets, user and program stay; what is left"
-        " is named, with the command that deletes it. Exit statuses as of install-service.",
+        help=say("stop and remove the service; data and settings stay"),
+        description=say(
+            "Run as root. Database, backups, settings, secrets, user and program stay; what is"
+            " left is named, with the command that deletes it. Exit statuses as of"
+            " install-service."
+        ),
     )
-    uninstall.add_argument("--dry-run", action="store_true", help="print the steps, do none of them")
-    uninstall.add_argument("--purge-settings", action="store_true", help="delete settings and secrets too")
+    uninstall.add_argument("--dry-run", action="store_true", help=say("print the steps, do none of them"))
+    uninstall.add_argument(
+        "--purge-settings", action="store_true", help=say("delete settings and secrets too")
+    )
     uninstall.set_defaults(run=_uninstall_service)
 
 
 def _count(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= 5_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 5000")
+        raise argparse.ArgumentTypeError(say("{text!r} is not a whole number from 1 to 5000", text=text))
     return number
 
 
@@ -239,8 +302,11 @@ def _web(_options: argparse.Namespace) -> int:
     try:
         from speechaid.web.process import serve
     except ModuleNotFoundError as exc:
-        print(f"speechaid: the HTTP API is not installed ({exc.name} is missing):", file=sys.stderr)
-        print("speechaid: install the extra: pip install '.[web]' in the checkout", file=sys.stderr)
+        print(
+            say("speechaid: the HTTP API is not installed ({name} is missing):", name=exc.name),
+            file=sys.stderr,
+        )
+        print(say("speechaid: install the extra: pip install '.[web]' in the checkout"), file=sys.stderr)
         return ExitStatus.UNAVAILABLE
     return serve()
 
@@ -300,7 +366,12 @@ def _simulator(words: Sequence[str]) -> int:
     try:
         from speechaid.demo.simulator.server import main as simulate
     except ImportError as exc:
-        print(f"speechaid: the simulator is not installed ({exc.name} is missing):", file=sys.stderr)
-        print("speechaid: install the extra: pip install '.[simulator]' in the checkout", file=sys.stderr)
+        print(
+            say("speechaid: the simulator is not installed ({name} is missing):", name=exc.name),
+            file=sys.stderr,
+        )
+        print(
+            say("speechaid: install the extra: pip install '.[simulator]' in the checkout"), file=sys.stderr
+        )
         return ExitStatus.UNAVAILABLE
     return simulate(words)

@@ -37,6 +37,7 @@ from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.protocol.translation import say, translated
 from speechaid.protocol.zmtp import Message
 from speechaid.settings import Settings
 from speechaid.telemetry.logs import get_logger
@@ -298,7 +299,10 @@ class ControlSocket:
     def _read(self, parts: tuple[bytes, ...], count: int, peer: Peer, route: bytes) -> Request | None:
         decoded: Request | Refusal
         if not 1 <= count <= 2:
-            text = f"a request has one frame of JSON and at most one with a file, not {count} frames"
+            text = say(
+                "a request has one frame of JSON and at most one with a file, not {number} frames",
+                number=count,
+            )
             decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=text)
         else:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
@@ -307,7 +311,9 @@ class ControlSocket:
                 peer = with_rights(peer, asked_for, web_uid=self._web_uid, own_uid=os.geteuid())
                 lacks = missing_right(decoded, peer, asked_for)
                 if lacks is not None:
-                    decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks)
+                    decoded = Refusal(
+                        id=decoded.id, code=ErrorCode.FORBIDDEN, message=lacks, language=decoded.language
+                    )
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
             return None
@@ -344,7 +350,8 @@ class ControlSocket:
             fault = Refusal(
                 id=request.id,
                 code=ErrorCode.INTERNAL,
-                message="done, but the answer cannot be written as JSON",
+                message=say("done, but the answer cannot be written as JSON"),
+                language=request.language,
             )
             message = messages.encode_refusal(fault)
         return self._send(request.route, message, of_stream=of_stream)
@@ -446,7 +453,7 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
     Answers of loop commands are plain JSON data, and the loop waits for their encoding: status is long.
     pydantic_core takes a third of the time.
     """
-    message = {"id": request.id, **body}
+    message = {"id": request.id, **translated(body, request.language)}
     if request.command.runs is not Runs.LOOP:
         return messages.encode(message)
     try:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid.protocol import messages, stdio
 from speechaid.protocol.messages import COMMANDS, CommandSpec, Kind, Runs
-from speechaid.protocol.text import encodable_text, plural, printable_name
+from speechaid.protocol.text import encodable_text, printable_name
+from speechaid.protocol.translation import (
+    ENGLISH,
+    N_,
+    argparse_texts,
+    reader_language,
+    say,
+    say_n,
+    system_fault,
+    use_language,
+)
 from speechctl.parser import UsageError, build_parser, wire_arguments
 
 if TYPE_CHECKING:
@@ -41,10 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     output_is_closed = stdio.make_ready()
+    use_language(ENGLISH if "--json" in argv else reader_language(os.environ))
     _correct_time_zone()
-    parser = build_parser(argv)
     try:
-        options = parser.parse_args(argv)
+        with argparse_texts():
+            parser = build_parser(argv)
+            options = parser.parse_args(argv)
     except UsageError as exc:
         if "--json" in argv:
             _print_failure(CommandFailed(2, exc.code, str(exc)), as_json=True)
@@ -52,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(encodable_text(exc.text), end="", file=sys.stderr)
         return 2
     as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
+    if as_json:
+        use_language(ENGLISH)  # it is for programs
     try:
         status = _run_and_flush(parser, options, as_json=as_json)
         if output_is_closed:
@@ -59,14 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailed as failed:
         return _fail(failed, as_json=as_json)
     except KeyboardInterrupt:
-        print("speechctl: interrupted; a command already sent will still run", file=sys.stderr)
+        print(say("speechctl: interrupted; a command already sent will still run"), file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         stdio.give_up_output()  # the reader has closed the pipe (head, less): no fault
         return 0
     except OSError as exc:
         stdio.give_up_output()
-        carried_out = "; the command is still carried out" if options.command and not exc.filename else ""
+        carried_out = (
+            say("; the command is still carried out") if options.command and not exc.filename else ""
+        )
         return _fail(CommandFailed(1, "refused", stdio.unwritten(exc) + carried_out), as_json=False)
     return status
 
@@ -79,7 +95,8 @@ def _correct_time_zone() -> None:
     if name and is_utc and not is_named:
         with contextlib.suppress(OSError):
             print(
-                f"speechctl: TZ={printable_name(name)} names no time zone: times are in UTC", file=sys.stderr
+                say("speechctl: TZ={name} names no time zone: times are in UTC", name=printable_name(name)),
+                file=sys.stderr,
             )
         os.environ["TZ"] = "UTC"
         time.tzset()
@@ -107,7 +124,8 @@ def _fail(failed: CommandFailed, *, as_json: bool) -> int:
 
 def _version_or_help(parser: argparse.ArgumentParser, *, version: bool) -> int:
     if not version:
-        parser.print_help()
+        with argparse_texts():
+            parser.print_help()
         return 2
     from speechaid import __version__
 
@@ -165,7 +183,7 @@ def _show_answer(
     if (spec.name == "import" and options.bad_rows) or (spec.name == "report" and options.output):
         result = _write_files(spec, result, options)
     if spec.name == "report" and options.output:
-        print(f"the report is written to {printable_name(options.output)}")
+        print(say("the report is written to {output}", output=printable_name(options.output)))
         return 0
     if spec.name == "test-call" and not options.no_wait:
         return _follow_test(client, spec, result, as_json=as_json)
@@ -216,7 +234,10 @@ def _follow_test(client: Client, spec: CommandSpec, begun: Mapping[str, Any], *,
         result = follow_test(client, begun, on_state=(lambda _state: None) if as_json else show)
     except KeyboardInterrupt:
         _clear_progress()
-        print(f"speechctl: the call goes on; speechctl test-result {begun['test']} shows it", file=sys.stderr)
+        print(
+            say("speechctl: the call goes on; speechctl test-result {test} shows it", test=begun["test"]),
+            file=sys.stderr,
+        )
         return _INTERRUPTED
     _clear_progress()
     _print_result(COMMANDS["test-result"], {**begun, **result} if as_json else result, as_json=as_json)
@@ -236,20 +257,24 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
     if spec.name == "report" and (options.directory or options.replace):
         if options.output or not options.directory:
             message = (
-                "--replace is for --directory DIR"
+                say("--replace is for --directory DIR")
                 if options.replace
-                else "--output and --directory: give one"
+                else say("--output and --directory: give one")
             )
             raise CommandFailed(2, "bad_argument", message)
         from pathlib import Path
 
         if not Path(options.directory).is_dir():
-            raise CommandFailed(2, "bad_argument", f"{options.directory}: there is no such directory")
+            raise CommandFailed(
+                2, "bad_argument", say("{directory}: there is no such directory", directory=options.directory)
+            )
         return
     if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
         if options.format == "xlsx":
-            raise CommandFailed(2, "bad_argument", "--format xlsx needs --output FILE.xlsx")
-        raise CommandFailed(2, "bad_argument", f"{options.output}: an .xlsx file needs --format xlsx")
+            raise CommandFailed(2, "bad_argument", say("--format xlsx needs --output FILE.xlsx"))
+        raise CommandFailed(
+            2, "bad_argument", say("{output}: an .xlsx file needs --format xlsx", output=options.output)
+        )
 
 
 def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds: float) -> int:
@@ -262,7 +287,13 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
         raise CommandFailed(1, "refused", str(exc)) from exc
     _clear_progress()
     if path != "-":
-        print(f"{plural(written['rows'], 'row')} written to {printable_name(path)}")
+        print(
+            say(
+                "{rows} written to {path}",
+                rows=say_n("{count} row", "{count} rows", written["rows"]),
+                path=printable_name(path),
+            )
+        )
     return 0
 
 
@@ -282,10 +313,10 @@ def _write_reports(
     from speechctl.sheets import SheetError
 
     sentences = {
-        Written.WRITTEN: "the report of {account} is written to {path}",
-        Written.REPLACED: "the report of {account} is written anew to {path}",
-        Written.KEPT: "{path} is there already, and stays: --replace writes it anew",
-        Written.EMPTY: "there was no call and no payment in {account}: no report is written",
+        Written.WRITTEN: N_("the report of {account} is written to {path}"),
+        Written.REPLACED: N_("the report of {account} is written anew to {path}"),
+        Written.KEPT: N_("{path} is there already, and stays: --replace writes it anew"),
+        Written.EMPTY: N_("there was no call and no payment in {account}: no report is written"),
     }
 
     def write(path: Path, report: dict[str, Any]) -> None:
@@ -302,14 +333,16 @@ def _write_reports(
             write=write,
             timeout_seconds=timeout_seconds,
         ):
-            path, account = printable_name(str(one.path)), one.account or "all accounts"
+            path, account = printable_name(str(one.path)), one.account or say("all accounts")
             reports.append({"account": one.account, "file": path, "state": one.state})
             if not as_json:
-                print(sentences[one.state].format(account=printable_name(account), path=path), flush=True)
+                print(say(sentences[one.state], account=printable_name(account), path=path), flush=True)
     except SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
-        raise CommandFailed(1, "refused", f"{exc.filename or options.directory}: {exc.strerror}") from exc
+        raise CommandFailed(
+            1, "refused", f"{exc.filename or options.directory}: {system_fault(exc)}"
+        ) from exc
     if as_json:
         _print_result(spec, {"reports": reports}, as_json=True)
     return 1 if any(row["state"] is Written.KEPT for row in reports) else 0
@@ -347,7 +380,7 @@ def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Na
     except sheets.SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
-        raise CommandFailed(1, "refused", f"{options.output}: {exc.strerror}") from exc
+        raise CommandFailed(1, "refused", f"{options.output}: {system_fault(exc)}") from exc
     return {"output": printable_name(options.output)}
 
 
@@ -401,13 +434,17 @@ def _connection(options: argparse.Namespace) -> Iterator[Client]:
         raise CommandFailed(refused.exit_status, refused.code, f"{refused}{hint}") from refused
     except Unanswered as unanswered:
         is_import = options.command == "import"
-        hint = "; speechctl imports shows its progress and its result" if is_import else _repeat_hint(options)
+        hint = (
+            say("; speechctl imports shows its progress and its result")
+            if is_import
+            else _repeat_hint(options)
+        )
         raise CommandFailed(3, "unreachable", f"{unanswered}{hint}") from unanswered
     except Unreachable as unreachable:
         raise CommandFailed(3, "unreachable", f"{unreachable}{_repeat_hint(options)}") from unreachable
     except KeyboardInterrupt:
         if hint := _repeat_hint(options):
-            print(f"speechctl: interrupted{hint}", file=sys.stderr)
+            print(say("speechctl: interrupted{hint}", hint=hint), file=sys.stderr)
         raise
     finally:
         _clear_progress()
@@ -418,7 +455,9 @@ def _repeat_hint(options: argparse.Namespace) -> str:
     key = getattr(options, "idempotency_key", None)
     if key is None:
         return ""
-    return f"; repeat the command with --idempotency-key {key}: under that key nothing is added twice"
+    return say(
+        "; repeat the command with --idempotency-key {key}: under that key nothing is added twice", key=key
+    )
 
 
 def _target(options: argparse.Namespace) -> Path | Remote:
@@ -430,7 +469,9 @@ def _target(options: argparse.Namespace) -> Path | Remote:
         return Path(address).expanduser().absolute() if address else messages.client_socket()
     key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
     if not key:
-        raise CommandFailed(2, "bad_argument", f"{address}: control over TCP needs a key: --key FILE")
+        raise CommandFailed(
+            2, "bad_argument", say("{address}: control over TCP needs a key: --key FILE", address=address)
+        )
     from speechaid.protocol.client import Remote
     from speechaid.protocol.keys import KeyringError, credentials
 
@@ -450,14 +491,20 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:
         if path.is_char_device() or path.is_block_device():
-            raise CommandFailed(2, "bad_argument", f"{path} is a device: name a file or a pipe")
+            raise CommandFailed(
+                2, "bad_argument", say("{path} is a device: name a file or a pipe", path=path)
+            )
         with path.open("rb") as file:
             # The size of what a pipe delivers is known only when it has been read.
             content = file.read(limit + 1)
     except OSError as exc:
-        raise CommandFailed(2, "bad_argument", f"{path}: {exc.strerror}") from exc
+        raise CommandFailed(2, "bad_argument", f"{path}: {system_fault(exc)}") from exc
     if len(content) > limit:
-        raise CommandFailed(2, "too_large", f"{path} is larger than {limit // 2**20} MiB: split it")
+        raise CommandFailed(
+            2,
+            "too_large",
+            say("{path} is larger than {limit} MiB: split it", path=path, limit=limit // 2**20),
+        )
     return content
 
 
@@ -473,9 +520,11 @@ def _question(spec: CommandSpec, args: Mapping[str, Any], options: argparse.Name
     """The question to confirm before the command is sent; None where there is none."""
     if spec.question is None or getattr(options, "yes", False) or args.get("dry_run"):
         return None
-    question = spec.question.format_map(args)
+    question = say(spec.question, **args)
     if not sys.stdin.isatty():
-        raise CommandFailed(2, "unconfirmed", f"{question} stdin is not a terminal; use --yes")
+        raise CommandFailed(
+            2, "unconfirmed", say("{question} stdin is not a terminal; use --yes", question=question)
+        )
     return question
 
 
@@ -511,9 +560,15 @@ def _about_import(client: Client, args: dict[str, Any]) -> str:
     timeout = COMMANDS["undo-import"].timeout_seconds
     found = client.ask("undo-import", {**args, "dry_run": True}, timeout_seconds=timeout)
     args["import"] = found["import_id"]
-    contacts = plural(int(found["would_delete"]), "contact")
+    contacts = say_n("{count} contact", "{count} contacts", int(found["would_delete"]))
     file = printable_name(str(found.get("file") or "?"))
-    return f"Delete {contacts} of the import {found['import_id']} ({file}) from {found['batch_id']}?"
+    return say(
+        "Delete {contacts} of the import {import_id} ({file}) from {batch_id}?",
+        contacts=contacts,
+        import_id=found["import_id"],
+        file=file,
+        batch_id=found["batch_id"],
+    )
 
 
 def ask_to_confirm(question: str) -> None:
@@ -522,9 +577,9 @@ def ask_to_confirm(question: str) -> None:
     Raises:
         CommandFailed: the answer is not yes, in English or Spanish.
     """
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{question} [{say('y/N')}] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in _YES:
-        raise CommandFailed(1, "unconfirmed", "cancelled; nothing was sent")
+        raise CommandFailed(1, "unconfirmed", say("cancelled; nothing was sent"))
 
 
 def _wait_for_drain(

@@ -11,10 +11,11 @@ from speechaid.protocol import keys
 from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError
 from speechaid.protocol.text import printable_name
+from speechaid.protocol.translation import N_, say
 
 __all__ = ["KeyringError", "run"]
 
-_RELOAD = "speechctl reload makes the daemon read the change"
+_RELOAD = N_("speechctl reload makes the daemon read the change")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -29,7 +30,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.action == "list":
         return _list(directory)
     if not options.name:
-        raise KeyringError(f"the client's name is missing: speechctl keys {options.action} NAME")
+        raise KeyringError(
+            say("the client's name is missing: speechctl keys {action} NAME", action=options.action)
+        )
     return _add(directory, options) if options.action == "add" else _revoke(directory, options.name)
 
 
@@ -41,7 +44,7 @@ def _server(directory: Path) -> dict[str, Any]:
     return {
         "made": printable_name(directory / "server.json"),
         "public": pair.public,
-        "next": "speechctl keys add NAME, set SPEECHAID_CONTROL_TCP, restart the daemon",
+        "next": say("speechctl keys add NAME, set SPEECHAID_CONTROL_TCP, restart the daemon"),
     }
 
 
@@ -61,13 +64,15 @@ def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     except KeyringError:
         path.unlink()
         raise
-    return {"client": name, "access": access, "key_file": printable_name(path), "next": _RELOAD}
+    return {"client": name, "access": access, "key_file": printable_name(path), "next": say(_RELOAD)}
 
 
 def _revoke(directory: Path, name: str) -> dict[str, Any]:
     if not keys.revoke(directory, name):
-        raise KeyringError(f"there is no client {name!r} in {directory / 'clients'}")
-    return {"revoked": name, "next": _RELOAD}
+        raise KeyringError(
+            say("there is no client {name!r} in {directory}", name=name, directory=directory / "clients")
+        )
+    return {"revoked": name, "next": say(_RELOAD)}
 
 
 def _list(directory: Path) -> dict[str, Any]:
@@ -89,5 +94,5 @@ def _directory(options: argparse.Namespace) -> Path:
     if state := os.environ.get("SPEECHAID_STATE_DIR"):
         return Path(state) / "keys"
     raise KeyringError(
-        "the key directory is not known: use --dir, or set SPEECHAID_CONTROL_KEYS as the daemon has it"
+        say("the key directory is not known: use --dir, or set SPEECHAID_CONTROL_KEYS as the daemon has it")
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from speechaid.protocol.client import Client, Progress, Unanswered, Unreachable
+from speechaid.protocol.translation import say
 
 _POLL_SECONDS: Final = 0.5
 _STATUS_TIMEOUT_SECONDS: Final = 10.0
@@ -102,7 +103,10 @@ def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool, tim
 
     for item in client.stream("events", args, timeout_seconds=timeout_seconds):
         if item.get("missed"):
-            print(f"({item['missed']} events were not shown: this terminal is too slow)", file=sys.stderr)
+            print(
+                say("({missed} events were not shown: this terminal is too slow)", missed=item["missed"]),
+                file=sys.stderr,
+            )
         if "event" not in item:
             continue
         print(

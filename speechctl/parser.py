@@ -11,15 +11,16 @@ from typing import Any, Final, NoReturn
 from speechaid.protocol.commands import GROUPS
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, ErrorCode, Kind, parse_duration
 from speechaid.protocol.text import printable_name
+from speechaid.protocol.translation import N_, say
 
 _COMMANDS_STAND_HERE: Final = "(commands)"
-_EPILOG: Final = f"""\
-{_COMMANDS_STAND_HERE}
-exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
-Ids may be shortened to a unique prefix; a batch may be named by its name where only one has it.
-"""
-#: argparse's message for an unknown command.
-_NO_COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '([^']*)'")
+#: What stands below the commands in the help.
+_EPILOG: Final = N_(
+    "exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.\n"
+    "Ids may be shortened to a unique prefix; a batch may be named by its name where only one has it.\n"
+)
+#: argparse's message for an unknown command, in every language: it names the argument, then quotes the value.
+_NO_COMMAND: Final = re.compile(r"COMMAND: .*?'([^']*)'")
 
 
 def _read_number(text: str) -> float:
@@ -29,15 +30,22 @@ def _read_number(text: str) -> float:
     except ValueError:
         number = math.nan
     if math.isnan(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+        raise argparse.ArgumentTypeError(say("{text!r} is not a number", text=text))
     return number
+
+
+def _read_integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(say("{text!r} is not a whole number", text=text)) from None
 
 
 #: Converts an argument's text.
 _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
     Kind.TEXT: str,
     Kind.FILE: str,
-    Kind.INTEGER: int,
+    Kind.INTEGER: _read_integer,
     Kind.NUMBER: _read_number,
 }
 
@@ -68,13 +76,17 @@ class Parser(argparse.ArgumentParser):
         """Raise ``UsageError`` with one or two lines, instead of a list of all commands and an exit."""
         match = _NO_COMMAND.search(message)
         if match is None:
-            text = f"{self.format_usage()}{self.prog}: error: {message}\n"
+            text = f"{self.format_usage()}{self.prog}: {say('error: {message}', message=message)}\n"
             raise UsageError(ErrorCode.BAD_ARGUMENT, message, text)
         from difflib import get_close_matches
 
         close = get_close_matches(match[1], COMMANDS, n=2, cutoff=0.5)
-        suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
-        sentence = f"there is no command {match[1]!r}{suggestion} (speechctl --help lists them)"
+        suggestion = say("; did you mean {close}?", close=say(" or ").join(close)) if close else ""
+        sentence = say(
+            "there is no command {match!r}{suggestion} (speechctl --help lists them)",
+            match=match[1],
+            suggestion=suggestion,
+        )
         raise UsageError(ErrorCode.UNKNOWN_COMMAND, sentence, f"speechctl: {sentence}\n")
 
 
@@ -87,11 +99,15 @@ def _commands_help() -> str:
     width = max(60, min(shutil.get_terminal_size().columns, 110)) - 2
     lines: list[str] = []
     for group, names in GROUPS.items():
-        lines.append(f"{group}:")
+        lines.append(f"{say(group)}:")
         for name in names:
             indent = f"  {name}".ljust(left)
             lines += textwrap.wrap(
-                COMMANDS[name].help, width, initial_indent=indent, subsequent_indent=" " * left
+                say(COMMANDS[name].help),
+                width,
+                initial_indent=indent,
+                subsequent_indent=" " * left,
+                break_on_hyphens=False,
             )
         lines.append("")
     return "\n".join(lines)
@@ -102,12 +118,12 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     common = _common()
     parser: argparse.ArgumentParser = Parser(
         prog="speechctl",
-        description="Command a running speechaid.",
-        epilog=_EPILOG,
+        description=say("Command a running speechaid."),
+        epilog=f"{_COMMANDS_STAND_HERE}\n{say(_EPILOG)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
     )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.add_argument("--version", action="store_true", help=say("print the version and exit"))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
     # Parsers of all commands would take longer than asking the daemon; ``--help`` and the message about an
     # unknown command name the others without them.
@@ -131,14 +147,16 @@ def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, 
 def _common() -> argparse.ArgumentParser:
     """Options that may be given before or after the command."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    group = common.add_argument_group("for every command")
-    group.add_argument("--json", action="store_true", help="print the answer as JSON")
+    group = common.add_argument_group(say("for every command"))
+    group.add_argument("--json", action="store_true", help=say("print the answer as JSON"))
     group.add_argument(
-        "--socket", metavar="PATH", help="the daemon's control socket, or tcp://HOST:PORT with --key"
+        "--socket", metavar="PATH", help=say("the daemon's control socket, or tcp://HOST:PORT with --key")
     )
-    group.add_argument("--key", metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)")
-    group.add_argument("--timeout", type=_timeout, metavar="TIME", help="longest wait for the answer: 5s, 2m")
-    group.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    group.add_argument("--key", metavar="FILE", help=say("this client's keys, for tcp:// (SPEECHCTL_KEY)"))
+    group.add_argument(
+        "--timeout", type=_timeout, metavar="TIME", help=say("longest wait for the answer: 5s, 2m")
+    )
+    group.add_argument("--yes", action="store_true", help=say("do not ask for confirmation"))
     return common
 
 
@@ -146,7 +164,7 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.kind is Kind.FLAG:
         short = [f"-{argument.short}"] if argument.short else []
         parser.add_argument(
-            *short, argument.flag, dest=argument.name, action="store_true", help=argument.help
+            *short, argument.flag, dest=argument.name, action="store_true", help=say(argument.help)
         )
         return
     options: dict[str, Any] = {
@@ -177,18 +195,19 @@ def _metavar(argument: Argument) -> str:
 
 def _help(argument: Argument) -> str:
     if argument.default is None or argument.local:
-        return argument.help
-    return f"{argument.help} (default: {argument.default})"
+        return say(argument.help)
+    return say("{help} (default: {default})", help=say(argument.help), default=argument.default)
 
 
 def _sentence(spec: CommandSpec) -> str:
-    return spec.help[:1].upper() + spec.help[1:] + "."
+    text = say(spec.help)
+    return text[:1].upper() + text[1:] + "."
 
 
 def _timeout(text: str) -> float:
     seconds = _duration(text)
     if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be above zero, as in 5s")
+        raise argparse.ArgumentTypeError(say("{text!r}: must be above zero, as in 5s", text=text))
     return seconds
 
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from speechaid.protocol.translation import say
+
 #: More is no password.
 _LONGEST_BYTES: Final = 8192
 
@@ -28,11 +30,11 @@ def read_password(file: str | None) -> str:
         return _of_file(file)
     if not sys.stdin.isatty():
         raise PasswordError(
-            "stdin is not a terminal: give the password with --password-file FILE (- is stdin)"
+            say("stdin is not a terminal: give the password with --password-file FILE (- is stdin)")
         )
     first = getpass.getpass("Password: ", stream=sys.stderr)
     if getpass.getpass("Again: ", stream=sys.stderr) != first:
-        raise PasswordError("these are two different passwords; nothing was sent")
+        raise PasswordError(say("these are two different passwords; nothing was sent"))
     return first
 
 
@@ -47,7 +49,7 @@ def _of_file(name: str) -> str:
     except OSError as exc:
         raise PasswordError(f"{name}: {exc.strerror}") from exc
     except UnicodeDecodeError:
-        raise PasswordError(f"{name}: it is not UTF-8") from None
+        raise PasswordError(say("{name}: it is not UTF-8", name=name)) from None
     if len(content) > _LONGEST_BYTES or len(lines) != 1:
-        raise PasswordError(f"{name}: one line with the password is expected")
+        raise PasswordError(say("{name}: one line with the password is expected", name=name))
     return lines[0]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from speechaid.protocol.translation import say
+
 FILE_MODE: Final = 0o600
 #: Where names are links to open files by the system's own making: ``/dev/stdout``, ``/dev/fd/63`` of a shell.
 _OPEN_FILES: Final = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
@@ -62,11 +64,11 @@ def _is_pipe_or_device(path: Path) -> bool:
     except FileNotFoundError:
         return False
     if stat.S_ISLNK(status.st_mode):
-        raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed: name the file itself")
+        raise OSError(errno.ELOOP, say("it is a symbolic link, which is not followed: name the file itself"))
     if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISREG(status.st_mode):
         return False
     if status.st_uid not in {0, os.geteuid()}:
-        raise OSError(errno.EPERM, "another user made it, and would read what is written to it")
+        raise OSError(errno.EPERM, say("another user made it, and would read what is written to it"))
     return True

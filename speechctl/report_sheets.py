@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from speechaid.protocol.money import RETELL_CURRENCY
 from speechaid.protocol.report_text import CONTACT_RATE, scope_text, zone_text
+from speechaid.protocol.translation import N_, current_language, in_language, say
 from speechctl.sheets import Share, Sheet, date_or_text, local_time
 
 #: The titles of the columns of a table, by the names in the report.
 _TITLES: Final[Mapping[str, str]] = {
-    "calls": "Calls",
-    "by_person": "By a person",
-    "successful": "Successful",
-    "success_rate": "Success rate",
-    "attempt": "Attempt",
-    "agent_id": "Agent",
-    "version": "Version",
-    "from_number": "From",
-    "minutes": "Minutes",
-    "batch_id": "Batch",
-    "name": "Name",
-    "jobs": "Jobs",
-    "cost": f"Cost at Retell ({RETELL_CURRENCY})",
+    "calls": N_("Calls"),
+    "by_person": N_("By a person"),
+    "successful": N_("Successful"),
+    "success_rate": N_("Success rate"),
+    "attempt": N_("Attempt"),
+    "agent_id": N_("Agent"),
+    "version": N_("Version"),
+    "from_number": N_("From"),
+    "minutes": N_("Minutes"),
+    "batch_id": N_("Batch"),
+    "name": N_("Name"),
+    "jobs": N_("Jobs"),
+    "cost": N_("Cost at Retell (USD)"),
 }
 _RATED: Final = ("calls", "by_person", "successful", "success_rate")
 _AGENT: Final = ("agent_id", "version", "from_number", *_RATED, "minutes")
@@ -33,18 +33,22 @@ _BATCH: Final = ("batch_id", "name", "jobs", *_RATED, "minutes", "cost")
 def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
     """A report as tables, in the zones that it names; each currency has columns of its own."""
     calls, promises, zone = report["calls"], report["promises"], report["timezone"]
-    hours = "Hour" if len(report.get("timezones", ())) > 1 else f"Hour ({zone})"
+    hours = say("Hour") if len(report.get("timezones", ())) > 1 else say("Hour ({zone})", zone=zone)
     return [
-        ("Summary", ("Figure", "Value"), _summary(report)),
-        ("Outcomes", ("Outcome", "Calls"), list(calls["by_outcome"].items())),
-        ("Attempts", _titles("attempt", *_RATED), _rows(report["attempts"], "attempt", *_RATED)),
-        _days(report),
-        ("Hours", (hours, *_titles(*_RATED)), _rows(report["hours"], "hour", *_RATED)),
-        ("Agents", _titles(*_AGENT), _rows(report.get("agents", []), *_AGENT)),
-        ("Batches", _titles(*_BATCH), _rows(report["batches"], *_BATCH)),
+        (say("Summary"), (say("Figure"), say("Value")), _summary(report)),
         (
-            "Promises by day",
-            ("Day", "Jobs"),
+            say("Outcomes"),
+            (say("Outcome"), say("Calls")),
+            [(say(name.replace("_", " ")), count) for name, count in calls["by_outcome"].items()],
+        ),
+        (say("Attempts"), _titles("attempt", *_RATED), _rows(report["attempts"], "attempt", *_RATED)),
+        _days(report),
+        (say("Hours"), (hours, *_titles(*_RATED)), _rows(report["hours"], "hour", *_RATED)),
+        (say("Agents"), _titles(*_AGENT), _rows(report.get("agents", []), *_AGENT)),
+        (say("Batches"), _titles(*_BATCH), _rows(report["batches"], *_BATCH)),
+        (
+            say("Promises by day"),
+            (say("Day"), say("Jobs")),
             [(date_or_text(row["day"]), row["jobs"]) for row in promises["by_day"]],
         ),
     ]
@@ -53,26 +57,29 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
 def _summary(report: Mapping[str, Any]) -> list[tuple[str, object]]:
     calls, jobs, promises, zone = report["calls"], report["jobs"], report["promises"], report["timezone"]
     return [
-        (f"As of ({zone})", local_time(report["at"], zone)),
-        ("Report of", scope_text(report) or "all batches"),
-        *([("Days and hours", zone_text(report))] if "timezones" in report else []),
-        ("Batch", report["batch_id"] or "all"),
+        (say("As of ({zone})", zone=zone), local_time(report["at"], zone)),
+        (say("Report of"), scope_text(report) or say("all batches")),
+        *([(say("Days and hours"), zone_text(report))] if "timezones" in report else []),
+        (say("Batch"), report["batch_id"] or say("all")),
         *_people(report),
-        ("Jobs", jobs["total"]),
-        *((f"Jobs {name}", count) for name, count in jobs["by_status"].items()),
-        ("Calls", calls["total"]),
-        ("Connected", calls["connected"]),
-        ("Successful", calls["successful"]),
-        ("Success rate", _share(calls["success_rate"])),
-        ("Minutes", calls["minutes"]),
-        (f"Cost at Retell ({RETELL_CURRENCY})", calls["cost"]),
-        (f"Cost per success ({RETELL_CURRENCY})", calls["cost_per_success"]),
-        ("Charged minutes", calls["charged"]["minutes"]),
+        (say("Jobs"), jobs["total"]),
+        *(
+            (say("Jobs {status}", status=say(name.replace("_", " "))), count)
+            for name, count in jobs["by_status"].items()
+        ),
+        (say("Calls"), calls["total"]),
+        (say("Connected"), calls["connected"]),
+        (say("Successful"), calls["successful"]),
+        (say("Success rate"), _share(calls["success_rate"])),
+        (say("Minutes"), calls["minutes"]),
+        (say("Cost at Retell (USD)"), calls["cost"]),
+        (say("Cost per success (USD)"), calls["cost_per_success"]),
+        (say("Charged minutes"), calls["charged"]["minutes"]),
         *_charged_credit(calls["charged"]),
-        *_amounts("Debt", report.get("debt")),
-        ("Promises to pay", promises["jobs"]),
+        *_amounts(say("Debt"), report.get("debt")),
+        (say("Promises to pay"), promises["jobs"]),
         *_promised(promises),
-        *_amounts("Recovered", report.get("recovered")),
+        *_amounts(say("Recovered"), report.get("recovered")),
     ]
 
 
@@ -82,13 +89,13 @@ def _people(report: Mapping[str, Any]) -> list[tuple[str, object]]:
     if people is None:
         return []
     return [
-        ("People called", people["called"]),
-        ("People reached", people["reached"]),
-        ("Contact rate", _share(people["contact_rate"])),
-        ("The contact rate is", CONTACT_RATE),
-        ("Calls answered by a person", calls["by_person"]),
-        ("Calls answered by a machine", calls["by_machine"]),
-        ("Machines found by Retell's later analysis", calls["machines_found_later"]),
+        (say("People called"), people["called"]),
+        (say("People reached"), people["reached"]),
+        (say("Contact rate"), _share(people["contact_rate"])),
+        (say("The contact rate is"), in_language(CONTACT_RATE, current_language())),
+        (say("Calls answered by a person"), calls["by_person"]),
+        (say("Calls answered by a machine"), calls["by_machine"]),
+        (say("Machines found by Retell's later analysis"), calls["machines_found_later"]),
     ]
 
 
@@ -99,14 +106,22 @@ def _days(report: Mapping[str, Any]) -> Sheet:
     promised = _currencies(row["promised"]["by_currency"] for row in rows)
     recovered = _currencies(row["recovered"]["by_currency"] for row in rows)
     titles = [
-        *("Day", "Calls", "By a person", "People called", "People reached", "Contact rate", "Minutes"),
-        *(f"Cost at Retell ({RETELL_CURRENCY})", "Charged minutes"),
-        *(_with_currency("Charged", code) for code in charged),
-        *(_with_currency("Promised", code) for code in promised),
-        *(_with_currency("Recovered", code) for code in recovered),
+        *(
+            say("Day"),
+            say("Calls"),
+            say("By a person"),
+            say("People called"),
+            say("People reached"),
+            say("Contact rate"),
+            say("Minutes"),
+        ),
+        *(say("Cost at Retell (USD)"), say("Charged minutes")),
+        *(_with_currency(say("Charged"), code) for code in charged),
+        *(_with_currency(say("Promised"), code) for code in promised),
+        *(_with_currency(say("Recovered"), code) for code in recovered),
     ]
     return (
-        "Days",
+        say("Days"),
         titles,
         [
             [
@@ -136,20 +151,20 @@ def _charged_credit(charged: Mapping[str, Any]) -> list[tuple[str, object]]:
     rows = charged.get("by_currency", [{**charged, "currency": None}])
     found: list[tuple[str, object]] = []
     for row in rows:
-        found.append((_with_currency("Charged credit", row["currency"]), row["credit"]))
+        found.append((_with_currency(say("Charged credit"), row["currency"]), row["credit"]))
         if row.get("per_person_reached") is not None:
-            title = _with_currency("Charged for each person reached", row["currency"])
+            title = _with_currency(say("Charged for each person reached"), row["currency"])
             found.append((title, row["per_person_reached"]))
-    return found or [("Charged credit", 0)]
+    return found or [(say("Charged credit"), 0)]
 
 
 def _promised(promises: Mapping[str, Any]) -> list[tuple[str, object]]:
     """One sum for each currency; a daemon of an older version has one of all."""
     sums = promises.get("by_currency") or []
     if len(sums) > 1:
-        return _amounts("Promised amount", promises)
-    currency = [("Promised currency", row["currency"]) for row in sums if row["currency"]]
-    return [("Promised amount", promises["amount"]), *currency]
+        return _amounts(say("Promised amount"), promises)
+    currency = [(say("Promised currency"), row["currency"]) for row in sums if row["currency"]]
+    return [(say("Promised amount"), promises["amount"]), *currency]
 
 
 def _amounts(title: str, sums: Mapping[str, Any] | None) -> list[tuple[str, object]]:
@@ -164,8 +179,13 @@ def _with_currency(title: str, currency: str | None) -> str:
     return f"{title} ({currency})" if currency else title
 
 
+def _in_words(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Counts by statuses or outcomes, as words."""
+    return [(say(name.replace("_", " ")), count) for name, count in counts.items()]
+
+
 def _titles(*names: str) -> tuple[str, ...]:
-    return tuple(_TITLES[name] for name in names)
+    return tuple(say(_TITLES[name]) for name in names)
 
 
 def _rows(entries: Iterable[Mapping[str, Any]], *names: str) -> list[list[object]]:

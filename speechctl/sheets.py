@@ -18,6 +18,7 @@ from typing import IO, Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
 from speechaid.protocol.text import encodable_text
+from speechaid.protocol.translation import say, system_fault
 from speechctl.private_files import open_private
 
 Cells = Sequence[Any]
@@ -91,7 +92,9 @@ def check_name(path: str) -> None:
     """
     ending = Path(path).suffix
     if path != "-" and ending.lower() not in _ENDINGS:
-        raise SheetError(f"{path}: {ending} files are not written; name a .csv or .xlsx file")
+        raise SheetError(
+            say("{path}: {ending} files are not written; name a .csv or .xlsx file", path=path, ending=ending)
+        )
 
 
 def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None, replace: bool = True) -> None:
@@ -121,7 +124,7 @@ def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None, re
     except OSError as exc:
         if path == "-":
             raise  # faults of standard output are reported as for any other answer
-        raise SheetError(f"{path}: {exc.strerror}") from exc
+        raise SheetError(f"{path}: {system_fault(exc)}") from exc
 
 
 def _workbook(path: str, file: BinaryIO, sheets: Sequence[Sheet]) -> None:
@@ -129,7 +132,10 @@ def _workbook(path: str, file: BinaryIO, sheets: Sequence[Sheet]) -> None:
         from xlsxwriter import Workbook
     except ImportError:
         raise SheetError(
-            f"{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout"
+            say(
+                "{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout",
+                path=path,
+            )
         ) from None
     # Rows go to a temporary file as they come: the memory does not grow with them.
     book = Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
@@ -144,7 +150,7 @@ def _workbook(path: str, file: BinaryIO, sheets: Sequence[Sheet]) -> None:
         number = 0
         for number, row in enumerate(rows, 1):
             if number > _MAX_ROWS:
-                raise SheetError(f"{path}: more rows than a sheet holds; name a .csv file")
+                raise SheetError(say("{path}: more rows than a sheet holds; name a .csv file", path=path))
             for column, cell in enumerate(row):
                 width = _write_cell(sheet, number, column, cell, formats) + 2
                 if column < len(widths):
@@ -275,7 +281,7 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
     if Path(path).suffix.lower() == ".xlsx":
         if not form.get("codec"):
             table = [[*row[:2], *map(date_or_text, row[2:])] for row in table]
-        write(path, [("Bad rows", header, table)])
+        write(path, [(say("Bad rows"), header, table)])
         return
     table = [list(map(_unmistakable, row)) for row in table]
     text = io.StringIO(newline="")
@@ -288,7 +294,7 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
         with open_private(path) as file:
             file.write(_encoded(text.getvalue(), form.get("codec")))
     except OSError as exc:
-        raise SheetError(f"{path}: {exc.strerror}") from exc
+        raise SheetError(f"{path}: {system_fault(exc)}") from exc
 
 
 def _unmistakable(cell: Any) -> Any:

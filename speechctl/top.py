@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from speechaid.protocol.client import Client
+from speechaid.protocol.translation import say
 from speechctl.render.blocks import Result, sanitized
 from speechctl.render.status import head_of, warnings_of
 from speechctl.render.text import as_words, dials_first, duration, local_time, priority_text
@@ -58,12 +59,21 @@ def lines(result: Result, rates: Rates, *, width: int, height: int) -> list[str]
     calls_done = int(supervisor.get("calls_done") or 0)
     rates.note(time.monotonic(), calls_done)
     rate = rates.per_minute()
-    per_minute = "-" if rate is None else f"{rate:.1f}"
+    per_minute = "-" if rate is None else say("{rate:.1f}", rate=rate)
     in_call = [row for row in workers if row.get("call")]
-    fleet = f"workers {supervisor.get('present')}/{supervisor.get('wanted')}"
+    fleet = say(
+        "workers {present}/{wanted}", present=supervisor.get("present"), wanted=supervisor.get("wanted")
+    )
     head = [
         head_of(supervisor),
-        f"{fleet}  calls {len(in_call)}  ended {calls_done}  a minute {per_minute}  {_states(workers)}",
+        say(
+            "{fleet}  calls {in_call}  ended {calls_done}  a minute {per_minute}  {states}",
+            fleet=fleet,
+            in_call=len(in_call),
+            calls_done=calls_done,
+            per_minute=per_minute,
+            states=_states(workers),
+        ),
         _queue(result),
         *warnings_of(result)[:_MAX_WARNINGS],
         *_batches(result),
@@ -82,8 +92,14 @@ def _queue(result: Result) -> str:
     queue = result.get("queue") or {}
     counts = " ".join(f"{as_words(status)} {queue[status]}" for status in _QUEUE if queue.get(status))
     state = (result.get("database") or {}).get("state")
-    as_of = f"  (as of {local_time(result['counted_at'])})" if result.get("counted_at") else ""
-    return f"jobs: {counts or 'none'}{as_of}" + ("" if state in {"up", None} else f"  (database {state})")
+    as_of = (
+        say("  (as of {counted_at})", counted_at=local_time(result["counted_at"]))
+        if result.get("counted_at")
+        else ""
+    )
+    return say("jobs: {counts}{as_of}", counts=counts or say("none"), as_of=as_of) + (
+        "" if state in {"up", None} else say("  (database {state})", state=state)
+    )
 
 
 def _batches(result: Result) -> list[str]:
@@ -101,7 +117,13 @@ def _batches(result: Result) -> list[str]:
     for row in rows[:_MAX_BATCHES]:
         total = sum((row.get("jobs") or {}).values())
         done = total - left(row)
-        state = "" if row.get("active") else " PAUSED" if row.get("active") is False else " MISSING"
+        state = (
+            ""
+            if row.get("active")
+            else f" {say('PAUSED')}"
+            if row.get("active") is False
+            else f" {say('MISSING')}"
+        )
         raised = f" {priority_text(row).upper()}" if priority_text(row) else ""
         shown.append(
             f"  {row['batch_id']} {_bar(done, total)} {done}/{total}{state}{raised}  {row.get('name') or ''}"
@@ -110,7 +132,7 @@ def _batches(result: Result) -> list[str]:
         shown.insert(0, f"  {first}")
     # The daemon lists only some of the batches, and counts all.
     more = max(len(rows), int(result.get("batches_with_work") or 0)) - min(len(rows), _MAX_BATCHES)
-    return shown + ([f"  and {more} more batches with work left"] if more > 0 else [])
+    return shown + ([say("  and {more} more batches with work left", more=more)] if more > 0 else [])
 
 
 def _bar(done: int, total: int, width: int = 16) -> str:
@@ -125,14 +147,21 @@ def _workers(workers: list[Result], room: int, width: int) -> list[str]:
     ordered = sorted(workers, key=_sort_key)
     busy = [row for row in ordered if row.get("job") or _flags(row)]
     shown = busy if len(ordered) > room - 1 else ordered
-    head = f"{'worker':<11}{'state':<12}{'for':>8}  {'job':<22}{'call':<{max(4, width - 65)}} {'calls':>5}"
+    head = (
+        f"{say('worker'):<11.11}{say('state'):<12.12}{say('for'):>8}  {say('job'):<22}"
+        f"{say('call'):<{max(4, width - 65)}} {say('calls'):>5.5}"
+    )
     rows = [_row(row, width) for row in shown[: room - 1]]
     left = len(workers) - len(rows)
     if left > 0:
         rows = rows[: room - 2]
         left = len(workers) - len(rows)
         rows.append(
-            f"... and {left} more: {_states([row for row in ordered if row not in shown[: len(rows)]])}"
+            say(
+                "... and {left} more: {states}",
+                left=left,
+                states=_states([row for row in ordered if row not in shown[: len(rows)]]),
+            )
         )
     return [head, *rows]
 
@@ -159,7 +188,9 @@ def _row(row: Result, width: int) -> str:
 
 def _flags(row: Result) -> str:
     return ",".join(
-        flag for flag in ("paused", "leaving", "crash_loop") if row.get(flag) and flag != row.get("state")
+        as_words(flag)
+        for flag in ("paused", "leaving", "crash_loop")
+        if row.get(flag) and flag != row.get("state")
     )
 
 

@@ -8,6 +8,7 @@ import signal
 import hypothesis
 import pytest
 
+from speechaid.protocol.translation import use_language
 from speechaid.settings import Settings, get_settings
 from speechaid.settings.secrets import CREDENTIALS_DIRECTORY, FILE_VARIABLES
 from speechaid.settings.table import BY_VARIABLE
@@ -34,6 +35,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in (*BY_VARIABLE, *FILE_VARIABLES, "SPEECHAID_ENV_FILE", CREDENTIALS_DIRECTORY):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("SPEECHAID_LANG", "en")
+    use_language("en")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from speechaid.campaign.number_formats import ShownNumber
+from speechaid.protocol.translation import say, say_later
 from speechaid.rules.currencies import CODES, DOLLAR_SIGN, LARGEST, OF_COUNTRY, PESOS, SYMBOLS, UNITS
 
 #: No amount of a person is written longer.
@@ -45,7 +46,7 @@ _FILLERS: Final = frozenset({"de", "en"})
 _CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
 _FROM_DIGIT_TO_DIGIT: Final = re.compile("[0-9](?:.*[0-9])?")
 _SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+\d{1,2}")
-_MAY_BE_ROUNDED: Final = "a spreadsheet writes large numbers so, and may have rounded it"
+_MAY_BE_ROUNDED: Final = say_later("a spreadsheet writes large numbers so, and may have rounded it")
 _ACCOUNTED_ZERO: Final = re.compile(r"(?:[a-z]{0,3}\$|s/\.?|[q\u20a1\u20b2\u20ac]) ?-\??")
 _MARKS: Final = "[.,' ]"
 _PLAIN: Final = re.compile(r"\d+")
@@ -165,9 +166,15 @@ def _number_cell(cell: float, country: str) -> Amount | AmountFault:
         return named
     found = Amount(value=cell.rounded_value, currency=named.currency, may_be=named.may_be)
     if cell.form.divisor != 1:
-        return replace(found, assumed=f"the sheet shows it divided by {cell.form.divisor:,}")
+        return replace(
+            found, assumed=say("the sheet shows it divided by {divisor:,}", divisor=cell.form.divisor)
+        )
     exact = _short(round(Decimal(repr(float(cell))), _DECIMALS))
-    return found if found.value == exact else replace(found, assumed=f"the sheet shows {exact} so")
+    return (
+        found
+        if found.value == exact
+        else replace(found, assumed=say("the sheet shows {exact} so", exact=exact))
+    )
 
 
 @lru_cache(maxsize=256)  # a column has few formats

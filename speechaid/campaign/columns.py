@@ -31,6 +31,7 @@ from speechaid.campaign.titles import (
 )
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
+from speechaid.protocol.translation import joined, say, say_later
 from speechaid.rules import numbers
 from speechaid.rules.currencies import currency_named
 
@@ -49,17 +50,17 @@ SHOWN_VALUES: Final = 3
 #: Characters of a title in a sentence about one row.
 _LONGEST_TITLE: Final = 60
 #: Why a hidden column is left out.
-HIDDEN: Final = "the sheet does not show it"
+HIDDEN: Final = say_later("the sheet does not show it")
 #: A column of phones: at least this share of its filled cells are valid numbers.
 PHONE_SHARE: Final = 0.5
 
 _RANKED: Final = {
     title: (role, rank) for role, titles in TITLES.items() for rank, title in enumerate(titles.split(", "))
 }
-_LOOKS_LIKE_PHONES: Final = "its cells look like phone numbers"
-_PHONE_WITHOUT_NUMBERS: Final = "its title is that of a phone"
-_NAME_WITHOUT_LETTERS: Final = "its title is that of a name"
-_SECOND_TABLE: Final = "a second table stands beside the first"
+_LOOKS_LIKE_PHONES: Final = say_later("its cells look like phone numbers")
+_PHONE_WITHOUT_NUMBERS: Final = say_later("its title is that of a phone")
+_NAME_WITHOUT_LETTERS: Final = say_later("its title is that of a name")
+_SECOND_TABLE: Final = say_later("a second table stands beside the first")
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
 #: Words of a title under which codes of two or three letters are countries.
@@ -152,8 +153,8 @@ def recognise(
     rows = sample[:SAMPLE_ROWS]
     titles = _titles(header, rows)
     cells = [_cells(rows, position) for position in range(len(titles))]
-    mapped = _mapped(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
-    mapped |= _mapped(titles, mapping or {}, "you said so")
+    mapped = _mapped(titles, kept_mapping or {}, say("you said so for an earlier file with these titles"))
+    mapped |= _mapped(titles, mapping or {}, say("you said so"))
     second_table = _second_table(titles, cells)
     numbered = enumerate(zip(_numbers(titles), titles, strict=True))
     columns = [
@@ -172,14 +173,20 @@ def recognise(
     )
     if not any(column.role is Role.PHONE for column in columns):
         raise ImportFailed(
-            "no column of phone numbers: name it phone, phone1, telefono, celular or similar, or say which "
-            f"one it is with --map 'TITLE=phone'; the file has {_listed(titles)}"
-            + ("; hidden columns are left out" if hidden else "")
+            say(
+                "no column of phone numbers: name it phone, phone1, telefono, celular or similar,"
+                " or say which one it is with --map 'TITLE=phone'; the file has {listed}",
+                listed=_listed(titles),
+            )
+            + (say("; hidden columns are left out") if hidden else "")
         )
     if second_table < len(titles):
         remarks.append(
-            f"a second table begins behind column {second_table} and is left out: put its rows below those "
-            "of the first"
+            say(
+                "a second table begins behind column {second_table} and is left out: put its rows"
+                " below those of the first",
+                second_table=second_table,
+            )
         )
     has_area = any(column.role is Role.AREA_CODE for column in columns)
     remarks += [
@@ -271,7 +278,13 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
         if not positions and key.isdecimal() and int(key) in positions_of:
             positions = [positions_of[int(key)]]
         if not positions:
-            raise ImportFailed(f"--map: no column is called {_shown(key)}; the file has {_listed(titles)}")
+            raise ImportFailed(
+                say(
+                    "--map: no column is called {key}; the file has {listed}",
+                    key=_shown(key),
+                    listed=_listed(titles),
+                )
+            )
         role, detail = read_meaning(meaning)
         for position in positions:
             mapped[position] = Column(
@@ -298,8 +311,12 @@ def read_meaning(text: str) -> tuple[Role, str | None]:
     if name not in set(Role) or (detail and detail not in details.get(Role(name), ())):
         allowed = ", ".join(Role)
         raise ImportFailed(
-            f"--map: {text!r} is no meaning of a column: write {allowed}, variable:NAME, due-date:dmy or "
-            "due-date:mdy"
+            say(
+                "--map: {text!r} is no meaning of a column: write {allowed}, variable:NAME,"
+                " due-date:dmy or due-date:mdy",
+                text=text,
+                allowed=allowed,
+            )
         )
     return Role(name), detail or None
 
@@ -321,16 +338,33 @@ def _column(position: int, number: int, title: str, cells: Sequence[str], countr
 def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Role, str, str | None]:
     folded, role = _folded(title), title_role(title)
     if title in REMARK_COLUMNS or not title:
-        return Role.LEFT_OUT, "speechctl wrote it" if title else "it has no title", None
+        return Role.LEFT_OUT, say("speechctl wrote it") if title else say("it has no title"), None
     if role is Role.PHONE and cells and not any(map(_has_digit, cells)):
-        return Role.VARIABLE, f"{_PHONE_WITHOUT_NUMBERS}, and no cell has a digit", None
+        return (
+            Role.VARIABLE,
+            say(
+                "{PHONE_WITHOUT_NUMBERS}, and no cell has a digit",
+                PHONE_WITHOUT_NUMBERS=_PHONE_WITHOUT_NUMBERS,
+            ),
+            None,
+        )
     if role is Role.NAME and cells and not any(map(_has_letter, cells)):
-        return Role.VARIABLE, f"{_NAME_WITHOUT_LETTERS}, and no cell has a letter", None
+        return (
+            Role.VARIABLE,
+            say(
+                "{NAME_WITHOUT_LETTERS}, and no cell has a letter", NAME_WITHOUT_LETTERS=_NAME_WITHOUT_LETTERS
+            ),
+            None,
+        )
     if role is not None or folded in PROMPT_NAMES:
-        return role or Role.VARIABLE, "its title", PROMPT_NAMES.get(folded)
+        return role or Role.VARIABLE, say("its title"), PROMPT_NAMES.get(folded)
     if len(cells) >= 2 and _phone_share(cells, country) > PHONE_SHARE:
-        return Role.LEFT_OUT, f"{_LOOKS_LIKE_PHONES}, and its title does not say so", None
-    return Role.VARIABLE, "no other meaning is known for its title", None
+        return (
+            Role.LEFT_OUT,
+            say("{LOOKS_LIKE_PHONES}, and its title does not say so", LOOKS_LIKE_PHONES=_LOOKS_LIKE_PHONES),
+            None,
+        )
+    return Role.VARIABLE, say("no other meaning is known for its title"), None
 
 
 def _has_digit(text: str) -> bool:
@@ -375,10 +409,20 @@ def _one_of_each(columns: Sequence[Column], mapped: Mapping[int, Column]) -> tup
         kept.append(used)
         for other in others:
             if _is_reference(role, other, columns, kept):
-                why = f"{_shown(used.title)} is the {role}, and this the document's number"
+                why = say(
+                    "{title} is the {role}, and this the document's number",
+                    title=_shown(used.title),
+                    role=role,
+                )
                 kept.append(replace(other, role=Role.REFERENCE_NUMBER, why=why))
                 continue
-            kept.append(replace(other, role=Role.VARIABLE, why=f"{_shown(used.title)} is the {role}"))
+            kept.append(
+                replace(
+                    other,
+                    role=Role.VARIABLE,
+                    why=say("{title} is the {role}", title=_shown(used.title), role=role),
+                )
+            )
             remarks.append(_both_mean(role, used, other))
     return _without_parts_of_the_name(kept), remarks
 
@@ -394,7 +438,7 @@ def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:
     names = [column for column in columns if column.role is Role.NAME]
     if not names or any(fold(column.title) in FIRST_NAMES for column in names):
         return list(columns)
-    why = f"{_shown(names[0].title)} is the name"
+    why = say("{title} is the name", title=_shown(names[0].title))
     return [
         replace(column, role=Role.VARIABLE, why=why) if column.role is Role.SURNAME else column
         for column in columns
@@ -402,9 +446,17 @@ def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:
 
 
 def _both_mean(role: Role, used: Column, other: Column) -> str:
-    both = " and ".join(f"{column.number} ({_shown(column.title)})" for column in (used, other))
-    return (
-        f"columns {both} both mean {role}: the first is used, the second is given to the agent as a variable"
+    both = joined(
+        say(" and "),
+        (
+            say("{number} ({title})", number=column.number, title=_shown(column.title))
+            for column in (used, other)
+        ),
+    )
+    return say(
+        "columns {both} both mean {role}: the first is used, the second is given to the agent as a variable",
+        both=both,
+        role=role,
     )
 
 
@@ -419,7 +471,7 @@ def _whole_name(of_role: Sequence[Column], mapped: Mapping[int, Column], remarks
     used = min(whole or of_role, key=_rank)
     others = [column for column in of_role if column is not used]
     remarks.extend(_both_mean(Role.NAME, used, other) for other in others)
-    why = f"{_shown(used.title)} is the name"
+    why = say("{title} is the name", title=_shown(used.title))
     return [used, *(replace(other, role=Role.VARIABLE, why=why) for other in others)]
 
 
@@ -439,7 +491,13 @@ def _named(remarks: list[str], columns: Sequence[Column]) -> list[Column]:
         name = column.variable or PROMPT_NAMES.get(fold(column.title)) or plain
         if name in taken:
             name = f"{name}_{column.number}"
-            remarks.append(f"two columns are called {_shown(column.title)}: the second is kept as {name!r}")
+            remarks.append(
+                say(
+                    "two columns are called {title}: the second is kept as {name!r}",
+                    title=_shown(column.title),
+                    name=name,
+                )
+            )
         taken.add(name)
         named.append(replace(column, variable=name))
     return named
@@ -460,19 +518,20 @@ def _in_order_of_dialling(columns: Sequence[Column]) -> tuple[Column, ...]:
 
 def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[str]:
     """Remarks on columns that may be meant otherwise."""
-    where = f"column {column.number} ({_shown(column.title)})"
+    where = say("column {number} ({title})", number=column.number, title=_shown(column.title))
     if column.role is Role.LEFT_OUT:
         return _doubts_left_out(column, where) if cells else []
     if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
-        return [f"{where} is taken for phones, and most of its cells are none"]
+        return [say("{where} is taken for phones, and most of its cells are none", where=where)]
     if (
         column.role is Role.NAME
         and fold(column.title) in SURNAMES_FIRST
         and not all("," in text for text in cells)
     ):
-        remark = (
-            f"{where} has the surnames first, and the agent says them first: write 'SURNAMES, NAMES' with a "
-            "comma, or put them into two columns"
+        remark = say(
+            "{where} has the surnames first, and the agent says them first: write 'SURNAMES,"
+            " NAMES' with a comma, or put them into two columns",
+            where=where,
         )
         return [remark]
     return _doubts_of_variable(column, cells, where) if column.role is Role.VARIABLE else []
@@ -480,12 +539,31 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
 
 def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> list[str]:
     if column.why.startswith(_NAME_WITHOUT_LETTERS):
-        return [f"{where} has a name's title and no letters: it is given to the agent as a variable"]
+        return [
+            say(
+                "{where} has a name's title and no letters: it is given to the agent as a variable",
+                where=where,
+            )
+        ]
     if column.why.startswith(_PHONE_WITHOUT_NUMBERS):
-        return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
+        return [
+            say(
+                "{where} has a phone's title and no phone numbers: it is given to the agent as a variable",
+                where=where,
+            )
+        ]
     if _holds_countries(column.title, cells):
-        role = f"--map '{column.title or column.number}=country-code' reads the row's numbers and dates by it"
-        return [f"{where} holds countries and is given to the agent as a variable: {role}"]
+        role = say(
+            "--map '{title}=country-code' reads the row's numbers and dates by it",
+            title=column.title or column.number,
+        )
+        return [
+            say(
+                "{where} holds countries and is given to the agent as a variable: {role}",
+                where=where,
+                role=role,
+            )
+        ]
     return []
 
 
@@ -502,17 +580,25 @@ def _is_code(text: str) -> bool:
 
 def _doubts_left_out(column: Column, where: str) -> list[str]:
     if column.why.startswith(_LOOKS_LIKE_PHONES):
-        remark = (
-            f"{where} looks like phone numbers and is left out: --map '{column.title}=phone' dials them, "
-            f"--map '{column.title}=variable' gives them to the agent"
+        remark = say(
+            "{where} looks like phone numbers and is left out: --map '{title}=phone' dials"
+            " them, --map '{title}=variable' gives them to the agent",
+            where=where,
+            title=column.title,
         )
         return [remark]
     if column.why == HIDDEN:
         key = column.title or column.number
-        return [f"{where} is hidden in the sheet and is left out: --map '{key}=ROLE' uses it"]
+        return [
+            say(
+                "{where} is hidden in the sheet and is left out: --map '{key}=ROLE' uses it",
+                where=where,
+                key=key,
+            )
+        ]
     if not column.title and column.why != _SECOND_TABLE:
         number = column.number
-        return [f"column {number} has no title and is left out: --map {number}=variable"]
+        return [say("column {number} has no title and is left out: --map {number}=variable", number=number)]
     return []
 
 
@@ -527,5 +613,5 @@ def _printable(title: str) -> str:
 
 
 def _listed(titles: Sequence[str]) -> str:
-    shown = ", ".join(_printable(title[:30]) for title in titles[:12] if title)
-    return (shown + (", …" if len(titles) > 12 else "")) or "no column names"
+    shown = joined(", ", (_printable(title[:30]) for title in titles[:12] if title))
+    return (shown + (", …" if len(titles) > 12 else "")) or say("no column names")

@@ -9,6 +9,8 @@ from typing import Final
 from babel import Locale, UnknownLocaleError
 from babel.languages import get_official_languages
 
+from speechaid.protocol.translation import say
+
 #: Of a country with several languages, the one that its spreadsheets are set to; else its most likely one.
 _LANGUAGES: Final = ("es", "pt")
 
@@ -46,5 +48,7 @@ def _locale(text: str) -> Locale:
     try:
         return Locale.parse(plain)
     except (UnknownLocaleError, ValueError):
-        message = f"{text!r} is no locale: write a language and its country, such as es_CL or pt_BR"
+        message = say(
+            "{text!r} is no locale: write a language and its country, such as es_CL or pt_BR", text=text
+        )
         raise ValueError(message) from None

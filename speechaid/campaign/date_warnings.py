@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from speechaid.protocol.translation import N_, say
+
 #: A due date further than this from today, in years, gets a warning.
 YEARS: Final = 10
 #: Epoch days of spreadsheets and programs, which write them for an empty date.
@@ -43,13 +45,23 @@ class DateWarning:
 
 #: The first that applies is reported.
 DATE_WARNINGS: Final = (
-    DateWarning("empty", lambda read: read.day in EMPTY, "many programs write this for an empty date"),
-    DateWarning("past", lambda read: read.years_ahead() < -YEARS, f"more than {YEARS} years ago"),
-    DateWarning("ahead", lambda read: read.years_ahead() > YEARS, f"more than {YEARS} years ahead"),
+    DateWarning("empty", lambda read: read.day in EMPTY, N_("many programs write this for an empty date")),
+    DateWarning(
+        "past",
+        lambda read: read.years_ahead() < -YEARS,
+        N_("more than {years} years ago"),
+    ),
+    DateWarning(
+        "ahead",
+        lambda read: read.years_ahead() > YEARS,
+        N_("more than {years} years ahead"),
+    ),
     DateWarning(
         "order",
         lambda read: read.contradicts_order,
-        "day and month are not in the order that --map says, which is used where both are 12 or less",
+        N_(
+            "day and month are not in the order that --map says, which is used where both are 12 or less"
+        ),
     ),
 )
 
@@ -58,5 +70,10 @@ def date_warning(read: ReadDay) -> str | None:
     """The date that was read and why it is probably wrong; None where no warning applies."""
     for row in DATE_WARNINGS:
         if row.applies(read):
-            return f"{read.text[:40]!r} is read as {read.day.isoformat()}: {row.reason}"
+            return say(
+                "{text!r} is read as {day}: {reason}",
+                text=read.text[:40],
+                day=read.day.isoformat(),
+                reason=say(row.reason, years=YEARS),
+            )
     return None

@@ -15,6 +15,8 @@ from typing import Final
 
 from babel.dates import get_day_names, get_month_names
 
+from speechaid.protocol.translation import say
+
 #: No date of a person is written longer.
 MAX_CHARACTERS: Final = 60
 #: Dates outside are typing errors, and no spreadsheet's number (see ``_SERIAL``).
@@ -180,7 +182,7 @@ def _read_serial(plain: str) -> Day | DateFault | None:
     if match is None or int(match[1]) not in _SERIAL:
         return None
     day = _SPREADSHEET_EPOCH + timedelta(days=int(match[1]))
-    return Day(day=day, assumed="a spreadsheet's number of the day")
+    return Day(day=day, assumed=say("a spreadsheet's number of the day"))
 
 
 def _names_a_month(plain: str) -> bool:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Final, Self
 from zoneinfo import ZoneInfo
 
+from speechaid.protocol.translation import say, say_later
+
 
 class RelativeDay(StrEnum):
     """A day by its distance from now; the value is what people type."""
@@ -24,7 +26,7 @@ class RelativeDay(StrEnum):
 
 
 Day = date | RelativeDay
-_ALLOWED: Final = "write it as 2026-11-30, or today, or yesterday"
+_ALLOWED: Final = say_later("write it as 2026-11-30, or today, or yesterday")
 
 
 def read_day(option: str, text: str) -> Day:
@@ -43,7 +45,9 @@ def read_day(option: str, text: str) -> Day:
     try:
         return date.fromisoformat(word)
     except ValueError as exc:
-        raise ValueError(f"{option}: {text!r} is not a day; {_ALLOWED}") from exc
+        raise ValueError(
+            say("{option}: {text!r} is not a day; {ALLOWED}", option=option, text=text, ALLOWED=_ALLOWED)
+        ) from exc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ class DayRange:
             ValueError: one is no day, or they contradict each other; the message says what is allowed.
         """
         if day is not None and (first is not None or last is not None):
-            raise ValueError("day: give either --day, or --from and --to")
+            raise ValueError(say("day: give either --day, or --from and --to"))
         if day is not None:
             only = read_day("day", day)
             return cls(first=only, last=only)
@@ -84,7 +88,7 @@ class DayRange:
         today = now.astimezone(zone).date()
         first, last = (one.day_at(today) if isinstance(one, RelativeDay) else one for one in self._ends)
         if first is not None and last is not None and last < first:
-            raise ValueError(f"to: {last} is before --from {first}")
+            raise ValueError(say("to: {last} is before --from {first}", last=last, first=first))
         return first, last
 
     def span_in(self, zone: ZoneInfo, now: datetime) -> tuple[datetime | None, datetime | None]:

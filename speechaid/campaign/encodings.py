@@ -9,6 +9,8 @@ from typing import Final
 
 from charset_normalizer import from_bytes
 
+from speechaid.protocol.translation import say, say_later
+
 #: What Spanish and Portuguese files are written in, apart from UTF-8: Windows, old Macs, DOS.
 _EIGHT_BIT: Final = ("cp1252", "mac_roman", "cp850")
 #: For messages.
@@ -16,8 +18,8 @@ _NAMES: Final = {
     "utf_8": "UTF-8",
     "utf_16": "UTF-16",
     "cp1252": "Windows-1252",
-    "mac_roman": "Mac Roman",
-    "cp850": "DOS (code page 850)",
+    "mac_roman": say_later("Mac Roman"),
+    "cp850": say_later("DOS (code page 850)"),
     "latin_1": "Latin-1",
 }
 #: Bytes that are looked at for the guess.
@@ -51,7 +53,10 @@ def decode(data: bytes) -> Decoded:
     unmarked = _unmarked_utf16(data)
     if unmarked is not None:
         text = data.decode(unmarked, errors="replace")
-        remark = f"the file does not say its encoding and was read as UTF-16: {_first_accented(text)!r}"
+        remark = say(
+            "the file does not say its encoding and was read as UTF-16: {first_accented!r}",
+            first_accented=_first_accented(text),
+        )
         mended = _mended(text, "utf_16")
         return replace(mended, remarks=(remark, *mended.remarks))
     try:
@@ -95,7 +100,9 @@ def _eight_bit(data: bytes) -> Decoded:
         text=text,
         encoding=name,
         codec=encoding,
-        remarks=(f"the file does not say its encoding and was read as {name}: {word!r}",),
+        remarks=(
+            say("the file does not say its encoding and was read as {name}: {word!r}", name=name, word=word),
+        ),
     )
 
 
@@ -110,9 +117,12 @@ def _line_by_line(data: bytes) -> Decoded:
             lines.append(line.decode("cp1252", errors="replace"))
             others.append((number, lines[-1]))
     number, text = others[0]
-    remark = (
-        f"the file is UTF-8, but for {len(others)} of its lines, which were read as Windows-1252: "
-        f"line {number}, {_first_accented(text)!r}"
+    remark = say(
+        "the file is UTF-8, but for {others} of its lines, which were read as Windows-1252:"
+        " line {number}, {first_accented!r}",
+        others=len(others),
+        number=number,
+        first_accented=_first_accented(text),
     )
     mended = _mended("\n".join(lines), "utf_8")
     return replace(mended, remarks=(remark, *mended.remarks))
@@ -125,11 +135,18 @@ def _mended(text: str, encoding: str) -> Decoded:
         garbled: dict[str, str] = {}
         text = re.sub(r"[^\s;,\t|\"]+", lambda match: _mended_word(match[0], garbled), text)
         for word, right in list(garbled.items())[:1]:
-            remarks.append(f"{len(garbled)} words were garbled by a program: {word!r} is read as {right!r}")
+            remarks.append(
+                say(
+                    "{garbled} words were garbled by a program: {word!r} is read as {right!r}",
+                    garbled=len(garbled),
+                    word=word,
+                    right=right,
+                )
+            )
         still = _GARBLED.search(text)
         if still is not None:
             word = _word_around(text, still)
-            remarks.append(f"accents are garbled and cannot be mended: {word!r}")
+            remarks.append(say("accents are garbled and cannot be mended: {word!r}", word=word))
     return Decoded(text=text, encoding=_NAMES[encoding], codec=encoding, remarks=tuple(remarks))
 
 

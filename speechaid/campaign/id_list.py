@@ -15,6 +15,7 @@ from speechaid.campaign.tables import HEADING_LINES, Line, open_table
 from speechaid.campaign.titles import TITLES, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
+from speechaid.protocol.translation import joined, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def read_ids(
     table = open_table(data, filename)
     top = list(itertools.islice(table.lines, HEADING_LINES))
     if not top:
-        raise ImportFailed(f"{filename}: the file is empty")
+        raise ImportFailed(say("{filename}: the file is empty", filename=filename))
     heading, place = _place_of_ids(top, filename, column)
     titles = [] if heading is None else _titles(top[heading])
     columns = _Columns(
@@ -76,9 +77,9 @@ def read_ids(
         elif read is not None:
             first = found.setdefault(id_key(read.dni), read)
             if first is not read:
-                bad.append((line.number, f"the same id as line {first.line}"))
+                bad.append((line.number, say("the same id as line {line}", line=first.line)))
     if not found:
-        raise ImportFailed(f"{filename}: the file has no national id")
+        raise ImportFailed(say("{filename}: the file has no national id", filename=filename))
     return IdList(good=list(found.values()), bad=bad)
 
 
@@ -106,14 +107,14 @@ def _read_line(line: Line, columns: _Columns, country: str) -> ListedId | str | 
     if of_digits is not None and of_digits < len(texts) and len(texts[of_digits]) == 1 and "-" not in written:
         written = f"{written}-{texts[of_digits]}"
     if is_nothing(written):
-        return "there is no national id"
+        return say("there is no national id")
     if not any(way.meaning is Meaning.ID for way in readings_of(written, [])):
-        return "that is no national id"
+        return say("that is no national id")
     if of_amounts is None or of_amounts >= len(texts) or is_nothing(texts[of_amounts]):
         return ListedId(line=line.number, dni=written)
     amount = read_amount(line.cells[of_amounts], country)
     if not isinstance(amount, Amount):
-        return f"the amount cannot be read: {amount}"
+        return say("the amount cannot be read: {amount}", amount=amount)
     return ListedId(line=line.number, dni=written, amount=float(amount.value), currency=amount.currency)
 
 
@@ -131,7 +132,9 @@ def _place_of_ids(top: Sequence[Line], filename: str, column: str | None) -> tup
             return index, of_ids[0]
     filled = {place for line in top for place, title in enumerate(_titles(line)) if title}
     if len(filled) != 1:
-        raise ImportFailed(f"{filename}: no column is called as ids are: name it with --column")
+        raise ImportFailed(
+            say("{filename}: no column is called as ids are: name it with --column", filename=filename)
+        )
     (place,) = filled
     has_digit = any(character.isdecimal() for title in _titles(top[0]) for character in title)
     return (None if has_digit else 0), place
@@ -140,8 +143,15 @@ def _place_of_ids(top: Sequence[Line], filename: str, column: str | None) -> tup
 def _place(line: Line, filename: str, column: str) -> int:
     titles = _titles(line)
     if cells.fold(column) not in titles:
-        shown = ", ".join(repr(cells.clean(cell)) for cell in line.cells if cells.clean(cell))
-        raise ImportFailed(f"{filename}: no column is called {column!r}; there are: {shown}")
+        shown = joined(", ", (repr(cells.clean(cell)) for cell in line.cells if cells.clean(cell)))
+        raise ImportFailed(
+            say(
+                "{filename}: no column is called {column!r}; there are: {shown}",
+                filename=filename,
+                column=column,
+                shown=shown,
+            )
+        )
     return titles.index(cells.fold(column))
 
 

@@ -42,6 +42,7 @@ from speechaid.campaign.whole_file import Doubt, SharedLines, lines_named
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
+from speechaid.protocol.translation import joined, say
 from speechaid.rules.numbers import Number, read
 
 #: The ``mode`` of SpeechAI's jobs that call one contact.
@@ -168,7 +169,9 @@ class ContactsReader:
             choices: of the file's owner.
         """
         if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            raise ImportFailed(f"{country!r} is not a country code: write two letters, such as CL or MX")
+            raise ImportFailed(
+                say("{country!r} is not a country code: write two letters, such as CL or MX", country=country)
+            )
         chosen = choices or Choices()
         self._filename = filename
         self._open = partial(
@@ -190,11 +193,24 @@ class ContactsReader:
                 hidden=table.hidden_columns,
             )
         except ImportFailed as exc:
-            unread = ", ".join(repr(name) for name in table.other_sheets)
+            unread = joined(", ", (repr(name) for name in table.other_sheets))
             others = (
-                f"; of the workbook only {table.sheet!r} was read, not {unread} (--sheet)" if unread else ""
+                say(
+                    "; of the workbook only {sheet!r} was read, not {unread} (--sheet)",
+                    sheet=table.sheet,
+                    unread=unread,
+                )
+                if unread
+                else ""
             )
-            raise ImportFailed(f"{filename}: {not_text(data) or exc}{others}") from exc
+            raise ImportFailed(
+                say(
+                    "{filename}: {not_text}{others}",
+                    filename=filename,
+                    not_text=not_text(data) or exc,
+                    others=others,
+                )
+            ) from exc
         signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
         self._rows = RowReader(
@@ -248,7 +264,9 @@ class ContactsReader:
         if at_most == 0:
             return True
         if self._is_empty:
-            raise ImportFailed(f"{self._filename}: there is no contact below the header")
+            raise ImportFailed(
+                say("{filename}: there is no contact below the header", filename=self._filename)
+            )
         self._correct()
         return False
 
@@ -277,7 +295,9 @@ class ContactsReader:
             return
         except UnusableRowError as exc:
             if self._rows.is_of_totals(line):
-                self._leave_out(line, LeftOutRowError("a row of totals or a note, not a contact", Kind.TOTAL))
+                self._leave_out(
+                    line, LeftOutRowError(say("a row of totals or a note, not a contact"), Kind.TOTAL)
+                )
             else:
                 self._add_bad(line, str(exc), exc.kind)
             return
@@ -307,9 +327,11 @@ class ContactsReader:
         debt = hash((row.person, reference, row.debt_amount, row.due_date))
         earlier = self._first_line_of_debt.setdefault(debt, row.line)
         if earlier != row.line:
-            text = (
-                f"the same person, amount and date as on line {earlier}, and only the form of the reference "
-                f"{row.reference_number[:40]!r} is another"
+            text = say(
+                "the same person, amount and date as on line {earlier}, and only the form of the"
+                " reference {reference_number!r} is another",
+                earlier=earlier,
+                reference_number=row.reference_number[:40],
             )
             if self._rows.is_bad(Kind.REPEATED):
                 raise UnusableRowError(text, Kind.REPEATED)
@@ -320,10 +342,13 @@ class ContactsReader:
         if earlier == row.line:
             return
         if self.parsed.columns.of(Role.REFERENCE_NUMBER):
-            raise UnusableRowError(f"the same contact and reference as line {earlier}")
+            raise UnusableRowError(say("the same contact and reference as line {earlier}", earlier=earlier))
         raise UnusableRowError(
-            f"the same contact as line {earlier}, and no column is the reference of a debt: if both are "
-            "meant, say which column is, with --map 'TITLE=reference'"
+            say(
+                "the same contact as line {earlier}, and no column is the reference of a debt: if"
+                " both are meant, say which column is, with --map 'TITLE=reference'",
+                earlier=earlier,
+            )
         )
 
     def _correct(self) -> None:
@@ -403,23 +428,35 @@ class ContactsReader:
                 self._remark(
                     row.line,
                     Kind.DO_NOT_CALL,
-                    f"{titles[identity]}: another row says that this number is not to be called",
+                    say(
+                        "{titles}: another row says that this number is not to be called",
+                        titles=titles[identity],
+                    ),
                 )
                 continue
             if identity in shared:
                 people, rows = shared[identity]
                 texts.append(
-                    f"{titles[identity]}: {shared_sentence(phone)} {people} people ({lines_named(rows)}), as "
-                    "a placeholder does"
+                    say(
+                        "{titles}: {shared_sentence} {people} people ({lines_named}), as a placeholder does",
+                        titles=titles[identity],
+                        shared_sentence=shared_sentence(phone),
+                        people=people,
+                        lines_named=lines_named(rows),
+                    )
                 )
             if identity not in shared or not is_bad:
                 kept.append((phone, identity))
-        text = "; ".join(texts)
+        text = joined("; ", texts)
         if is_opted_out:
-            self._remark(row.line, Kind.DO_NOT_CALL, "another row says that this person is not to be called")
+            self._remark(
+                row.line, Kind.DO_NOT_CALL, say("another row says that this person is not to be called")
+            )
             found.removed.append(row.line)
         elif not kept:
-            self._add_bad(line, text or "no number is left that may be called", Kind.SHARED if text else None)
+            self._add_bad(
+                line, text or say("no number is left that may be called"), Kind.SHARED if text else None
+            )
             found.removed.append(row.line)
         else:
             if text:
@@ -550,19 +587,39 @@ def _header(
     """The line of the titles, how many lines stand above it, and the lines below it."""
     top = list(itertools.islice(table.lines, HEADING_LINES))
     if not top:
-        raise ImportFailed(f"{filename}: the file is empty")
+        raise ImportFailed(say("{filename}: the file is empty", filename=filename))
     found = heading_line(top, chosen.header_row)
     if found is None and chosen.header_row is not None:
-        raise ImportFailed(f"{filename}: line {chosen.header_row} is empty, or below line {top[-1].number}")
+        raise ImportFailed(
+            say(
+                "{filename}: line {header_row} is empty, or below line {number}",
+                filename=filename,
+                header_row=chosen.header_row,
+                number=top[-1].number,
+            )
+        )
     index = found or 0
     header = top[index]
     if header.fault:
-        raise ImportFailed(f"{filename}: the header cannot be read: {header.fault}")
+        raise ImportFailed(
+            say("{filename}: the header cannot be read: {fault}", filename=filename, fault=header.fault)
+        )
     width = max((place for place, cell in enumerate(header.cells, 1) if cells.clean(cell)), default=0)
     if width > MAX_COLUMNS:
-        raise ImportFailed(f"{filename}: {width} columns; at most {MAX_COLUMNS} are read")
+        raise ImportFailed(
+            say(
+                "{filename}: {width} columns; at most {MAX_COLUMNS} are read",
+                filename=filename,
+                width=width,
+                MAX_COLUMNS=MAX_COLUMNS,
+            )
+        )
     if any(isinstance(read(cells.clean(cell), country), Number) for cell in header.cells):
         raise ImportFailed(
-            f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"
+            say(
+                "{filename}: line {number} has a phone number instead of column names (name, phone, …)",
+                filename=filename,
+                number=header.number,
+            )
         )
     return header, index, itertools.chain(top[index + 1 :], table.lines)

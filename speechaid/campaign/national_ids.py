@@ -27,19 +27,21 @@ from stdnum.pe import ruc as pe_ruc
 from stdnum.py import ruc as py_ruc
 from stdnum.uy import rut as uy_rut
 
+from speechaid.protocol.translation import N_, say
+
 #: By country (ISO 3166 alpha-2): what the id is called there, and the kinds that it may be.
 KINDS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
-    "AR": ("CUIT or DNI", (cuit, ar_dni)),
-    "BR": ("CPF or CNPJ", (cpf, cnpj)),
+    "AR": (N_("CUIT or DNI"), (cuit, ar_dni)),
+    "BR": (N_("CPF or CNPJ"), (cpf, cnpj)),
     "CL": ("RUT", (rut,)),
-    "CO": ("NIT or cédula", (nit,)),
+    "CO": (N_("NIT or cédula"), (nit,)),
     "CR": ("cédula", (cr_cpf, cr_cpj)),
-    "DO": ("cédula or RNC", (cedula, rnc)),
-    "EC": ("cédula or RUC", (ci, ruc)),
-    "MX": ("CURP or RFC", (curp, rfc)),
-    "PE": ("DNI or RUC", (cui, pe_ruc)),
-    "PY": ("RUC or cédula", (py_ruc,)),
-    "UY": ("RUT or cédula", (uy_rut,)),
+    "DO": (N_("cédula or RNC"), (cedula, rnc)),
+    "EC": (N_("cédula or RUC"), (ci, ruc)),
+    "MX": (N_("CURP or RFC"), (curp, rfc)),
+    "PE": (N_("DNI or RUC"), (cui, pe_ruc)),
+    "PY": (N_("RUC or cédula"), (py_ruc,)),
+    "UY": (N_("RUT or cédula"), (uy_rut,)),
 }
 #: Digits of a RUT without its check digit.
 _WITHOUT_DIGIT: Final = range(7, 9)
@@ -75,10 +77,10 @@ def wrong_id(text: str, country: str) -> str | None:
         else:
             return None
     if country.upper() == "CL" and "-" not in text and digits.isdecimal() and len(digits) in _WITHOUT_DIGIT:
-        return "the check digit of the RUT is missing, or wrong"
+        return say("the check digit of the RUT is missing, or wrong")
     if any(isinstance(fault, exceptions.InvalidChecksum) for fault in faults):
-        return f"the check digit is not that of a {name}"
-    return f"this is no {name}"
+        return say("the check digit is not that of a {name}", name=say(name))
+    return say("this is no {name}", name=say(name))
 
 
 def plain_id(text: str | None) -> str | None:

@@ -12,6 +12,7 @@ from speechaid.campaign.tables import HEADING_LINES, Line, heading_line, not_tex
 from speechaid.campaign.titles import Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
+from speechaid.protocol.translation import say
 from speechaid.rules.numbers import Number, read_cell, read_opt_out
 
 
@@ -43,7 +44,7 @@ def read_numbers(data: bytes, filename: str, *, countries: Sequence[str]) -> Num
     country = countries[0]
     top = list(itertools.islice(table.lines, HEADING_LINES))
     if not top:
-        raise ImportFailed(f"{filename}: the file is empty")
+        raise ImportFailed(say("{filename}: the file is empty", filename=filename))
     heading = _heading(top, country)
     positions = None if heading is None else _positions(top[heading], data, filename, country)
     found: dict[str, None] = {}
@@ -55,10 +56,10 @@ def read_numbers(data: bytes, filename: str, *, countries: Sequence[str]) -> Num
         numbers = [number.e164 for text in parts for number in read_opt_out(text, countries)]
         found |= dict.fromkeys(numbers)
         if not numbers:
-            reasons = [str(reading) for text in parts for _, reading in read_cell(text, country)]
-            bad.append((line.number, line.fault or (reasons[0] if reasons else "no phone number")))
+            reasons = [say(reading) for text in parts for _, reading in read_cell(text, country)]
+            bad.append((line.number, line.fault or (reasons[0] if reasons else say("no phone number"))))
     if not found:
-        raise ImportFailed(f"{filename}: the file has no phone number")
+        raise ImportFailed(say("{filename}: the file has no phone number", filename=filename))
     return NumberList(good=list(found), bad=bad)
 
 
@@ -79,5 +80,7 @@ def _positions(titles: Line, data: bytes, filename: str, country: str) -> tuple[
     try:
         columns = recognise(titles.cells, country=country)
     except ImportFailed as exc:
-        raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+        raise ImportFailed(
+            say("{filename}: {not_text}", filename=filename, not_text=not_text(data) or exc)
+        ) from exc
     return tuple(column.position for column in columns.of(Role.PHONE))

@@ -34,6 +34,7 @@ from speechaid.campaign.whole_file import DateOrders, ThousandsMarks
 from speechaid.campaign.words_for_nothing import is_ambiguous, is_nothing
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
+from speechaid.protocol.translation import LANGUAGES, in_language, joined, say, say_later
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 from speechaid.rules.numbering_plans import usual_lengths
 from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read_cell
@@ -51,8 +52,13 @@ _ADDED: Final = re.compile(
 _DECORATIONS: Final = ("'", "=", "\u201c")
 _QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
 _KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
-_SHARED_IN_REASON: Final = re.compile(r"the number (\+[\d*]+) stands under")
-_SHARED_BEFORE: Final = (
+_SHARED: Final = say_later("the number {phone} stands under", phone="\0")
+#: The reason that says so, in each language: a file of bad rows has them in that of who wrote it.
+_SHARED_IN_REASON: Final = tuple(
+    re.compile(r"(\+[\d*]+)".join(map(re.escape, in_language(_SHARED, language).split("\0"))))
+    for language in LANGUAGES
+)
+_SHARED_BEFORE: Final = say_later(
     "three people or more of the file that this row comes from: enter another number, or empty _reason"
 )
 #: Roles of which a row of totals has nothing.
@@ -219,7 +225,7 @@ class RowReader:
         due_date = part(lambda: self._due_date(line, texts, country, remark))
         if faults:
             kind = faults[0].kind if len(faults) == 1 else None
-            raise UnusableRowError("; ".join(map(str, faults)), kind)
+            raise UnusableRowError(joined("; ", map(str, faults)), kind)
         row = Row(
             line=line.number,
             **(phones or {}),
@@ -247,9 +253,13 @@ class RowReader:
         """Refuse a row of a file of bad rows whose quotes were broken, and that has them still."""
         if self._is_of_bad_rows and any('"' in text for text in texts):
             reasons = [texts[place] for place in self._reason_places]
-            fault = next((fault for fault in QUOTE_FAULTS if any(fault in text for text in reasons)), None)
+            # The file of bad rows may have been written for a reader of another language.
+            spoken = [in_language(fault, language) for fault in QUOTE_FAULTS for language in LANGUAGES]
+            fault = next((fault for fault in spoken if any(fault in text for text in reasons)), None)
             if fault is not None:
-                raise UnusableRowError(f"{fault}: take out the quotes, or empty the cell under _reason")
+                raise UnusableRowError(
+                    say("{fault}: take out the quotes, or empty the cell under _reason", fault=fault)
+                )
 
     def _leave_out_opted_out(self, texts: Sequence[str]) -> None:
         """Leave out who asked not to be called; what is not understood there is not called either."""
@@ -259,8 +269,13 @@ class RowReader:
             if is_asked is None:
                 key = column.title or column.number
                 raise UnusableRowError(
-                    f"{column.short_title}: {cells.one_line(text)[:40]!r} is neither yes nor no: nobody is "
-                    f"called on a guess; --map '{key}=variable' takes the column for something else"
+                    say(
+                        "{short_title}: {one_line!r} is neither yes nor no: nobody is called on a guess;"
+                        " --map '{key}=variable' takes the column for something else",
+                        short_title=column.short_title,
+                        one_line=cells.one_line(text)[:40],
+                        key=key,
+                    )
                 )
             if is_asked:
                 raise LeftOutRowError(_not_to_be_called(column, text), Kind.DO_NOT_CALL)
@@ -328,17 +343,26 @@ class RowReader:
         """The cells as clean text, padded to the width of the heading."""
         width = len(self.columns.titles)
         if any(isinstance(cell, str) and "\0" in cell for cell in line.cells):
-            raise UnusableRowError("the row has NUL characters")
+            raise UnusableRowError(say("the row has NUL characters"))
         texts = [
             _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
             for cell in self._cells(line)
         ]
         if any(texts[max(width, self.width) :]):
             raise UnusableRowError(
-                f"the row has {len(texts)} cells, the header {width}: a quote may be missing"
+                say(
+                    "the row has {texts} cells, the header {width}: a quote may be missing",
+                    texts=len(texts),
+                    width=width,
+                )
             )
         if any(len(text) > MAX_CELL_CHARACTERS for text in texts):
-            raise UnusableRowError(f"a cell has more than {MAX_CELL_CHARACTERS:,} characters")
+            raise UnusableRowError(
+                say(
+                    "a cell has more than {MAX_CELL_CHARACTERS:,} characters",
+                    MAX_CELL_CHARACTERS=MAX_CELL_CHARACTERS,
+                )
+            )
         return texts[:width] + [""] * (width - len(texts))
 
     def _remark_lost_letters(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> None:
@@ -346,7 +370,14 @@ class RowReader:
         for column in self.columns.columns:
             text = texts[column.position]
             if "\ufffd" in text and column.role is not Role.LEFT_OUT:
-                remark(Kind.LETTERS, f"{column.title}: {cells.one_line(text)[:40]!r} has lost letters")
+                remark(
+                    Kind.LETTERS,
+                    say(
+                        "{title}: {one_line!r} has lost letters",
+                        title=column.title,
+                        one_line=cells.one_line(text)[:40],
+                    ),
+                )
                 return
 
     def _one(self, texts: Sequence[str], role: Role) -> str | None:
@@ -365,10 +396,20 @@ class RowReader:
         if "," in name and len(columns) == 1:
             spoken = in_spoken_order(name)
             if spoken is not None:
-                remark(Kind.ASSUMED, f"{columns[0].short_title}: {name[:40]!r} is said as {spoken[:40]!r}")
+                remark(
+                    Kind.ASSUMED,
+                    say(
+                        "{short_title}: {name!r} is said as {spoken!r}",
+                        short_title=columns[0].short_title,
+                        name=name[:40],
+                        spoken=spoken[:40],
+                    ),
+                )
                 name = spoken
         if columns and not name:
-            remark(Kind.NAME, f"{columns[0].short_title}: the contact has no name")
+            remark(
+                Kind.NAME, say("{short_title}: the contact has no name", short_title=columns[0].short_title)
+            )
         return name or None
 
     def _id(self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]) -> str | None:
@@ -382,7 +423,7 @@ class RowReader:
             is_checked = country == self.country and cells.fold(column.title) not in COMPANY_IDS
             wrong = wrong_id(text, country) if is_checked else None
             if wrong is not None:
-                remark(Kind.ID, f"{column.short_title}: {wrong}")
+                remark(Kind.ID, say("{short_title}: {wrong}", short_title=column.short_title, wrong=wrong))
         return text
 
     def _phones(
@@ -405,17 +446,36 @@ class RowReader:
             parts = _readings(text, area, country)
             for place, (part, reading) in enumerate(parts, 1):
                 if isinstance(reading, Number) and mask_phone(reading.e164) in shared:
-                    faults.append(f"{column.short_title}: {shared_sentence(reading.e164)} {_SHARED_BEFORE}")
+                    faults.append(
+                        say(
+                            "{short_title}: {shared_sentence} {SHARED_BEFORE}",
+                            short_title=column.short_title,
+                            shared_sentence=shared_sentence(reading.e164),
+                            SHARED_BEFORE=_SHARED_BEFORE,
+                        )
+                    )
                     kinds.append(Kind.SHARED)
                     continue
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
                     usual = _usual_digits(part, country) if reading is Fault.NOT_OF_THE_PLAN else ""
-                    which = f", number {place} of {len(parts)} in the cell" if len(parts) > 1 else ""
-                    faults.append(f"{column.short_title}{which}: {fault[0]}{usual}")
+                    which = (
+                        say(", number {place} of {parts} in the cell", place=place, parts=len(parts))
+                        if len(parts) > 1
+                        else ""
+                    )
+                    faults.append(
+                        say(
+                            "{short_title}{which}: {fault}{usual}",
+                            short_title=column.short_title,
+                            which=which,
+                            fault=fault[0],
+                            usual=usual,
+                        )
+                    )
                     kinds.append(fault[1])
         if not found:
-            text = "; ".join(dict.fromkeys(faults)) or "no phone number"
+            text = joined("; ", dict.fromkeys(faults)) or say("no phone number")
             raise UnusableRowError(text, next(filter(None, kinds), None))
         for text in faults:
             remark(Kind.PHONE, text)
@@ -426,7 +486,10 @@ class RowReader:
         if not self._is_of_bad_rows or not self.is_bad(Kind.SHARED):
             return frozenset()
         return frozenset(
-            number for place in self._reason_places for number in _SHARED_IN_REASON.findall(texts[place])
+            number
+            for place in self._reason_places
+            for pattern in _SHARED_IN_REASON
+            for number in pattern.findall(texts[place])
         )
 
     def _add_phone(
@@ -440,7 +503,12 @@ class RowReader:
         """Add one number, or say why it is not used."""
         if isinstance(reading, Fault):
             digits = sum(character.isdecimal() for character in part)
-            return f"{reading} ({len(part)} characters, {digits} digits)", None
+            return say(
+                "{reading} ({part} characters, {digits} digits)",
+                reading=reading,
+                part=len(part),
+                digits=digits,
+            ), None
         doubts = list(_doubts_about(reading, self.country))
         if not _means_mobiles(column.title) and Kind.LANDLINE not in self.refused:
             doubts = [doubt for doubt in doubts if doubt[0] is not Kind.LANDLINE]
@@ -448,7 +516,7 @@ class RowReader:
         if refused is not None:
             return refused
         for doubt, words in doubts:
-            remark(doubt, f"{column.short_title}: {words}")
+            remark(doubt, say("{short_title}: {words}", short_title=column.short_title, words=words))
         found.setdefault(line_of(reading), reading.e164)
         return None
 
@@ -469,18 +537,27 @@ class RowReader:
                 (unknown if country is None else found)[text] = country or column.title
         for text, title in unknown.items():
             if not found:
-                known = "write CL, 56 or Chile"
-                raise UnusableRowError(f"the country {text[:40]!r} is not known: {known}")
+                known = say("write CL, 56 or Chile")
+                raise UnusableRowError(
+                    say("the country {text!r} is not known: {known}", text=text[:40], known=known)
+                )
             remark(
-                Kind.ASSUMED, f"{title}: the country {text[:40]!r} is not known, and another column's is used"
+                Kind.ASSUMED,
+                say(
+                    "{title}: the country {text!r} is not known, and another column's is used",
+                    title=title,
+                    text=text[:40],
+                ),
             )
         if not found:
             return self.country
         used, *others = _without_repeated_codes(found)
         different = [text for text in others if found[text] != found[used]]
         if different:
-            texts_of = f"{different[0][:40]!r}, and {used[:40]!r} is used"
-            remark(Kind.ASSUMED, f"the row's columns of countries disagree: {texts_of}")
+            texts_of = say("{different!r}, and {used!r} is used", different=different[0][:40], used=used[:40])
+            remark(
+                Kind.ASSUMED, say("the row's columns of countries disagree: {texts_of}", texts_of=texts_of)
+            )
         return found[used]
 
     def _amount(
@@ -493,29 +570,59 @@ class RowReader:
         cell = line.cells[column.position] if column.position < len(line.cells) else None
         text = cell.typed_text if isinstance(cell, ShownNumber) else texts[column.position]
         if is_nothing(text):
-            error = f": the sheet has the error {text}" if text.startswith("#") else ""
-            remark(Kind.AMOUNT, f"{column.short_title}: there is no amount{error}")
+            error = say(": the sheet has the error {text}", text=text) if text.startswith("#") else ""
+            remark(
+                Kind.AMOUNT,
+                say("{short_title}: there is no amount{error}", short_title=column.short_title, error=error),
+            )
             return {"debt_amount": None}
         said = self._currency(texts, column.currency)
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country, said)
         if isinstance(amount, AmountFault):
             which = unknown_words(text, self.country) if amount is AmountFault.UNKNOWN_WORD else []
-            named = f": {', '.join(which)[:40]}" if which else ""
-            raise UnusableRowError(f"{column.short_title}: {text[:40]!r}: {amount}{named}")
+            named = say(": {which}", which=joined(", ", which)[:40]) if which else ""
+            raise UnusableRowError(
+                say(
+                    "{short_title}: {text!r}: {amount}{named}",
+                    short_title=column.short_title,
+                    text=text[:40],
+                    amount=amount,
+                    named=named,
+                )
+            )
         if said is not None and amount.currency not in {None, said} and said not in amount.may_be:
-            whose = "its title" if column.currency else "the currency column"
-            raise UnusableRowError(f"the amount is in {amount.currency}, and {whose} says {said}")
+            whose = say("its title") if column.currency else say("the currency column")
+            raise UnusableRowError(
+                say(
+                    "the amount is in {currency}, and {whose} says {said}",
+                    currency=amount.currency,
+                    whose=whose,
+                    said=said,
+                )
+            )
         if amount.assumed is not None:
             remark(
                 Kind.ASSUMED,
-                f"{column.short_title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}",
+                say(
+                    "{short_title}: {text!r} is read as {value}: {assumed}",
+                    short_title=column.short_title,
+                    text=text[:40],
+                    value=amount.value,
+                    assumed=amount.assumed,
+                ),
             )
         mark = None if isinstance(cell, int | float) else thousands_mark(text)
         if mark is not None:
             self.thousands.add(line.number, text, mark[0], is_certain=mark[1])
         if amount.value == 0:
-            remark(Kind.AMOUNT, f"{column.short_title}: the amount is 0")
-        self._remark_currency(f"{column.short_title}: {text[:40]!r}", amount, said, country, remark)
+            remark(Kind.AMOUNT, say("{short_title}: the amount is 0", short_title=column.short_title))
+        self._remark_currency(
+            say("{short_title}: {text!r}", short_title=column.short_title, text=text[:40]),
+            amount,
+            said,
+            country,
+            remark,
+        )
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
         return {"debt_amount": value, "currency": said or amount.currency}
@@ -528,10 +635,26 @@ class RowReader:
         currency = said or amount.currency or own
         has_fraction = amount.value != amount.value.to_integral_value()
         if currency is not None and has_fraction and get_currency_precision(currency) == 0:
-            remark(Kind.ASSUMED, f"{cell} is read as {amount.value}, and {currency} has no decimals")
+            remark(
+                Kind.ASSUMED,
+                say(
+                    "{cell} is read as {value}, and {currency} has no decimals",
+                    cell=cell,
+                    value=amount.value,
+                    currency=currency,
+                ),
+            )
         is_named = said is not None or (amount.currency is not None and not amount.may_be)
         if not is_named and own is not None and OF_COUNTRY.get(country, own) != own:
-            remark(Kind.ASSUMED, f"{cell} is taken for {own}, and the row's country is {country}")
+            remark(
+                Kind.ASSUMED,
+                say(
+                    "{cell} is taken for {own}, and the row's country is {country}",
+                    cell=cell,
+                    own=own,
+                    country=country,
+                ),
+            )
 
     def _currency(self, texts: Sequence[str], of_title: str | None) -> str | None:
         """The currency by the title of the amounts and by a column of currencies, which must agree."""
@@ -545,9 +668,17 @@ class RowReader:
             read = read_amount(f"1 {text}", self.country)
             code, may_be = (read.currency, read.may_be) if isinstance(read, Amount) else (None, may_be)
         if code is None:
-            raise UnusableRowError(f"the currency {text[:40]!r} is not known: write its code, such as CLP")
+            raise UnusableRowError(
+                say("the currency {text!r} is not known: write its code, such as CLP", text=text[:40])
+            )
         if of_title not in {None, code} and of_title not in may_be:
-            raise UnusableRowError(f"the amount is in {of_title}, and the currency column says {code}")
+            raise UnusableRowError(
+                say(
+                    "the amount is in {of_title}, and the currency column says {code}",
+                    of_title=of_title,
+                    code=code,
+                )
+            )
         return of_title or code
 
     def _due_date(
@@ -566,16 +697,25 @@ class RowReader:
             return None
         title = column.short_title
         if isinstance(found, DateFault):
-            raise UnusableRowError(f"{title}: {text[:40]!r}: {found}")
+            raise UnusableRowError(
+                say("{title}: {text!r}: {found}", title=title, text=text[:40], found=found)
+            )
         if found.assumed is not None:
             remark(
-                Kind.ASSUMED, f"{title}: {text[:40]!r} is read as {found.day.isoformat()}: {found.assumed}"
+                Kind.ASSUMED,
+                say(
+                    "{title}: {text!r} is read as {day}: {assumed}",
+                    title=title,
+                    text=text[:40],
+                    day=found.day.isoformat(),
+                    assumed=found.assumed,
+                ),
             )
         contradicts = column.date_order is not None and found.written_in not in {None, order}
         read = ReadDay(text=text, day=found.day, today=self.today, contradicts_order=contradicts)
         warning = date_warning(read)
         if warning is not None:
-            remark(Kind.DATE, f"{title}: {warning}")
+            remark(Kind.DATE, say("{title}: {warning}", title=title, warning=warning))
         if column.date_order is None:
             self.dates.add(line.number, text, found, order)
         return found.day.isoformat()
@@ -584,18 +724,35 @@ class RowReader:
 def _usual_digits(text: str, country: str) -> str:
     """How many digits a country's numbers have, for the sentence on one that no plan has; may be empty."""
     lengths = usual_lengths(country) if "+" not in text else ()
-    return f"; numbers of {country} have {' or '.join(map(str, lengths))} digits" if lengths else ""
+    return (
+        say(
+            "; numbers of {country} have {lengths} digits",
+            country=country,
+            lengths=joined(say(" or "), map(str, lengths)),
+        )
+        if lengths
+        else ""
+    )
 
 
 def _remark_ambiguous(column: Column, text: str, remark: Callable[[Kind, str], None]) -> None:
     if is_ambiguous(text):
-        remark(Kind.ASSUMED, f"{column.short_title}: {text!r} is taken for an empty cell")
+        remark(
+            Kind.ASSUMED,
+            say(
+                "{short_title}: {text!r} is taken for an empty cell",
+                short_title=column.short_title,
+                text=text,
+            ),
+        )
 
 
 def _not_to_be_called(column: Column, text: str) -> str:
-    return (
-        f"{column.short_title}: {cells.one_line(text)[:40]!r}: the person is not called; speechctl dnc-add "
-        "puts the number on the do-not-call list, which holds for every file"
+    return say(
+        "{short_title}: {one_line!r}: the person is not called; speechctl dnc-add puts the"
+        " number on the do-not-call list, which holds for every file",
+        short_title=column.short_title,
+        one_line=cells.one_line(text)[:40],
     )
 
 
@@ -616,7 +773,7 @@ def shared_sentence(phone: str) -> str:
     A file of bad rows has it in ``_reason``: there the row is bad until the number is another one, however
     few rows that file has.
     """
-    return f"the number {mask_phone(phone)} stands under"
+    return say("the number {phone} stands under", phone=mask_phone(phone))
 
 
 def _days_from_1900(cell: Any) -> Any:
@@ -654,19 +811,19 @@ def _means_mobiles(title: str) -> bool:
 
 def _doubts_about(number: Number, country: str) -> Iterable[tuple[Kind, str]]:
     if not number.is_valid:
-        yield Kind.UNASSIGNED, "the numbering plan has no such number"
+        yield Kind.UNASSIGNED, say("the numbering plan has no such number")
     if is_placeholder(number):
-        yield Kind.PLACEHOLDER, "the number looks like one that only fills the field"
+        yield Kind.PLACEHOLDER, say("the number looks like one that only fills the field")
     if number.kind == "service":
-        yield Kind.SERVICE, "a service number, not a person's"
+        yield Kind.SERVICE, say("a service number, not a person's")
     if number.kind == "landline":
-        yield Kind.LANDLINE, "a landline"
+        yield Kind.LANDLINE, say("a landline")
     if number.country is not None and number.country != country.upper():
-        yield Kind.FOREIGN, f"a number of {number.country}"
+        yield Kind.FOREIGN, say("a number of {country}", country=number.country)
     if number.assumed is not None:
-        yield Kind.ASSUMED, f"assumed: {number.assumed}"
+        yield Kind.ASSUMED, say("assumed: {assumed}", assumed=number.assumed)
     if number.note is not None:
-        yield Kind.NOTE, "words beside the number are not used"
+        yield Kind.NOTE, say("words beside the number are not used")
 
 
 def _without_repeated_codes(found: Mapping[str, str]) -> list[str]:

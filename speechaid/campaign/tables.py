@@ -19,9 +19,12 @@ from speechaid.campaign.unsupported_files import unsupported_type
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import as_printable
+from speechaid.protocol.translation import joined, say, say_later
 
 #: The supported formats, for messages.
-READABLE: Final = "allowed: CSV in UTF-8, UTF-16, Windows-1252, Mac Roman or DOS, or an XLSX workbook"
+READABLE: Final = say_later(
+    "allowed: CSV in UTF-8, UTF-16, Windows-1252, Mac Roman or DOS, or an XLSX workbook"
+)
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_COLUMNS: Final = 200
 #: The used range of a sheet, which the reader holds in memory.
@@ -33,7 +36,7 @@ MAX_HIDDEN_RUNS: Final = 10_000
 HEADING_LINES: Final = 40
 
 #: Faults of a row that its quotes have.
-QUOTE_FAULTS: Final = ("a quote is opened and not closed", "the quotes do not match")
+QUOTE_FAULTS: Final = (say_later("a quote is opened and not closed"), say_later("the quotes do not match"))
 
 _DELIMITERS: Final = ",;\t|"
 #: Control characters that a text file does not have.
@@ -43,9 +46,10 @@ _NUMBER: Final = re.compile(r"\+?[\d\s().\-/]+")
 _DIGITS: Final = re.compile(r"\d")
 _PHONE_DIGITS: Final = 7
 #: Of formats that only the reader knows, not the scan before.
-_UNSEEN: Final = (
-    "of this kind of workbook it cannot be known which rows and columns are hidden, nor which currency a "
-    "cell's format shows: all rows and columns are read, as bare numbers; save it as XLSX if that matters"
+_UNSEEN: Final = say_later(
+    "of this kind of workbook it cannot be known which rows and columns are hidden, nor"
+    " which currency a cell's format shows: all rows and columns are read, as bare"
+    " numbers; save it as XLSX if that matters"
 )
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
@@ -105,20 +109,34 @@ def open_table(
         ImportFailed: the whole file cannot be read; the lines may raise it, too.
     """
     if len(data) > MAX_BYTES:
-        raise ImportFailed(f"{filename}: the file is larger than {MAX_BYTES // 2**20} MB; split it")
+        raise ImportFailed(
+            say(
+                "{filename}: the file is larger than {MAX_BYTES} MB; split it",
+                filename=filename,
+                MAX_BYTES=MAX_BYTES // 2**20,
+            )
+        )
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
-        raise ImportFailed(f"{filename}: the file is empty")
+        raise ImportFailed(say("{filename}: the file is empty", filename=filename))
     form = unsupported_type(data)
     is_workbook = data.startswith((_ZIP, _OLD_EXCEL))
     if not is_workbook and filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
-        it_is = form or "text: if it is a table, name it .csv"
-        raise ImportFailed(f"{filename}: the file is not a spreadsheet, despite its name; it is {it_is}")
+        it_is = form or say("text: if it is a table, name it .csv")
+        raise ImportFailed(
+            say(
+                "{filename}: the file is not a spreadsheet, despite its name; it is {it_is}",
+                filename=filename,
+                it_is=it_is,
+            )
+        )
     if form is not None:
-        raise ImportFailed(f"{filename}: the file is {form}")
+        raise ImportFailed(say("{filename}: the file is {form}", filename=filename, form=form))
     if is_workbook:
         return _separated(_workbook(data, filename, sheet, with_hidden_rows=with_hidden_rows))
     if sheet is not None:
-        raise ImportFailed(f"{filename}: only a workbook has sheets; leave out --sheet")
+        raise ImportFailed(
+            say("{filename}: only a workbook has sheets; leave out --sheet", filename=filename)
+        )
     return _separated(_text(data, filename))
 
 
@@ -156,7 +174,7 @@ def _separated(table: TableFile) -> TableFile:
         return replace(table, lines=lines)
     if Role.PHONE not in map(title_role, titles):
         return replace(table, lines=lines)
-    remark = f"each row stands in one cell, which was separated at {delimiter!r}"
+    remark = say("each row stands in one cell, which was separated at {delimiter!r}", delimiter=delimiter)
     return replace(
         table,
         lines=(_split(line, delimiter) for line in lines),
@@ -180,13 +198,19 @@ def not_text(data: bytes) -> str | None:
     if data.startswith((_ZIP, _OLD_EXCEL, *_UTF16)):
         return None
     found = _CONTROL.search(data.lstrip().partition(b"\n")[0])
-    return None if found is None else f"the file is not text: {_place(data, found[0])}; {READABLE}"
+    return (
+        None
+        if found is None
+        else say("the file is not text: {place}; {READABLE}", place=_place(data, found[0]), READABLE=READABLE)
+    )
 
 
 def _place(data: bytes, control: bytes) -> str:
     offset = data.index(control)
     line = data.count(b"\n", 0, offset) + 1
-    return f"byte 0x{data[offset]:02X} at offset {offset}, line {line}"
+    return say(
+        "byte 0x{data:02X} at offset {offset}, line {line}", data=data[offset], offset=offset, line=line
+    )
 
 
 def _text(data: bytes, filename: str) -> TableFile:
@@ -194,8 +218,15 @@ def _text(data: bytes, filename: str) -> TableFile:
     text = decoded.text
     if text.count("\0") > len(text) // 100 + 10:
         found = None if data.startswith(_UTF16) else _CONTROL.search(data)
-        place = "" if found is None else f" ({_place(data, found[0])})"
-        raise ImportFailed(f"{filename}: the file is neither text nor a spreadsheet{place}; {READABLE}")
+        place = "" if found is None else say(" ({place})", place=_place(data, found[0]))
+        raise ImportFailed(
+            say(
+                "{filename}: the file is neither text nor a spreadsheet{place}; {READABLE}",
+                filename=filename,
+                place=place,
+                READABLE=READABLE,
+            )
+        )
     text = text if "\n" in text else text.replace("\r", "\n")
     rows = text.split("\n")
     start, delimiter = _form(rows)
@@ -236,7 +267,12 @@ def _csv(lines: list[str], start: int, delimiter: str) -> Iterator[Line]:
         except csv.Error as exc:
             faults += 1
             if faults > MAX_BROKEN_RECORDS:
-                raise ImportFailed(f"more than {MAX_BROKEN_RECORDS} records with broken quotes") from exc
+                raise ImportFailed(
+                    say(
+                        "more than {MAX_BROKEN_RECORDS} records with broken quotes",
+                        MAX_BROKEN_RECORDS=MAX_BROKEN_RECORDS,
+                    )
+                ) from exc
             # Its cells with the quotes that are in them, so that a file of bad rows has the columns.
             yield Line(begin + 1, lines[begin].rstrip("\r").split(delimiter), _csv_fault(exc))
             start = begin + 1
@@ -273,9 +309,9 @@ def _delimiter(lines: list[str]) -> str:
 def _csv_fault(exc: csv.Error) -> str:
     text = str(exc)
     if "field larger" in text:
-        return "a cell is larger than 128 kB: a quote may be missing"
+        return say("a cell is larger than 128 kB: a quote may be missing")
     if "new-line character" in text:
-        return "a line break stands in a cell without quotes"
+        return say("a line break stands in a cell without quotes")
     if "unexpected end" in text:
         return QUOTE_FAULTS[0]
     return QUOTE_FAULTS[1]
@@ -286,7 +322,11 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         import python_calamine  # noqa: PLC0415 - an extra, heavy to load
     except ImportError:
         raise ImportFailed(
-            f"{filename}: save it as CSV, or install the extra xlsx: pip install '.[xlsx]' in the checkout"
+            say(
+                "{filename}: save it as CSV, or install the extra xlsx: pip install '.[xlsx]' in"
+                " the checkout",
+                filename=filename,
+            )
         ) from None
     scans = _scanned(data, filename)
     try:
@@ -313,7 +353,7 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
     if scan is not None and scan.formats:
         lines = _as_formatted(lines, scan)
     others = [
-        other if shown else f"{other} (hidden)"
+        other if shown else say("{other} (hidden)", other=other)
         for other, shown in zip(book.sheet_names, visible, strict=True)
         if other != name
     ]
@@ -360,7 +400,14 @@ def _translated(exc: BaseException, filename: str) -> BaseException:
         return exc
     # It may quote a cell.
     fault = as_printable(exc)
-    return ImportFailed(f"{filename}: the spreadsheet cannot be read: {fault}; {READABLE}")
+    return ImportFailed(
+        say(
+            "{filename}: the spreadsheet cannot be read: {fault}; {READABLE}",
+            filename=filename,
+            fault=fault,
+            READABLE=READABLE,
+        )
+    )
 
 
 def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
@@ -384,11 +431,24 @@ def _in_form(cell: Any, form: NumberFormat) -> Any:
 def _check_size(name: str, scans: dict[str, SheetScan], filename: str) -> None:
     scan = scans.get(name)
     if scans and (scan is None or not scan.is_found):
-        raise ImportFailed(f"{filename}: the sheet {name[:40]!r} cannot be found in the file: save it again")
+        raise ImportFailed(
+            say(
+                "{filename}: the sheet {name!r} cannot be found in the file: save it again",
+                filename=filename,
+                name=name[:40],
+            )
+        )
     if scan is not None and scan.cells > MAX_CELLS:
         raise ImportFailed(
-            f"{filename}: the sheet {name[:40]!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, "
-            f"and at most {MAX_CELLS:,} are read; delete what stands far from the table"
+            say(
+                "{filename}: the sheet {name!r} reaches to the cell {corner}: {cells:,} cells, and"
+                " at most {MAX_CELLS:,} are read; delete what stands far from the table",
+                filename=filename,
+                name=name[:40],
+                corner=scan.corner,
+                cells=scan.cells,
+                MAX_CELLS=MAX_CELLS,
+            )
         )
 
 
@@ -400,7 +460,14 @@ def _scanned(data: bytes, filename: str) -> dict[str, SheetScan]:
         return {scan.name: scan for scan in scan_workbook(data) or ()}
     except WorkbookError as exc:
         fault = as_printable(exc)
-        raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {fault}; {READABLE}") from exc
+        raise ImportFailed(
+            say(
+                "{filename}: the spreadsheet cannot be read: {fault}; {READABLE}",
+                filename=filename,
+                fault=fault,
+                READABLE=READABLE,
+            )
+        ) from exc
 
 
 def _chosen(
@@ -417,12 +484,19 @@ def _chosen(
             found = [int(wanted) - 1]
         if found:
             return found[0]
-        listed = ", ".join(repr(name[:40]) for name in names[:12]) + (", …" if len(names) > 12 else "")
-        raise ImportFailed(f"{filename}: no sheet is called {wanted[:40]!r}; the workbook has {listed}")
+        listed = joined(", ", (repr(name[:40]) for name in names[:12])) + (", …" if len(names) > 12 else "")
+        raise ImportFailed(
+            say(
+                "{filename}: no sheet is called {wanted!r}; the workbook has {listed}",
+                filename=filename,
+                wanted=wanted[:40],
+                listed=listed,
+            )
+        )
     shown = [position for position, is_visible in enumerate(visible) if is_visible]
     filled = [position for position in shown if names[position] not in scans or scans[names[position]].cells]
     if not shown:
-        raise ImportFailed(f"{filename}: the workbook has no visible sheet")
+        raise ImportFailed(say("{filename}: the workbook has no visible sheet", filename=filename))
     return (filled or shown)[0]
 
 

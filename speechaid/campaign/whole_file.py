@@ -13,8 +13,12 @@ from typing import Final
 
 from speechaid.campaign.dates import DateOrder, Day
 from speechaid.campaign.kinds import Kind
+from speechaid.protocol.translation import joined, say, say_later
 
-_ORDER_NAMES: Final = {DateOrder.DAY_FIRST: "day first", DateOrder.MONTH_FIRST: "month first"}
+_ORDER_NAMES: Final = {
+    DateOrder.DAY_FIRST: say_later("day first"),
+    DateOrder.MONTH_FIRST: say_later("month first"),
+}
 _MARK_NAMES: Final = {".": "points", ",": "commas"}
 #: Lines that a sentence names.
 _MOST_NAMED: Final = 5
@@ -101,13 +105,27 @@ class DateOrders:
         return next(iter(orders)) if len(orders) == 1 else None
 
     def _doubt(self, line: int, text: str, days: tuple[date, date], title: str, key: object) -> Doubt:
-        seen = " and ".join(
-            f"{_ORDER_NAMES[order]} (line {number}: {example[:40]!r})"
-            for order, (number, example) in sorted(self._examples.items())
+        seen = joined(
+            " and ",
+            (
+                say(
+                    "{ORDER_NAMES} (line {number}: {example!r})",
+                    ORDER_NAMES=_ORDER_NAMES[order],
+                    number=number,
+                    example=example[:40],
+                )
+                for order, (number, example) in sorted(self._examples.items())
+            ),
         )
-        sentence = (
-            f"{title}: {text[:40]!r} may be {days[0].isoformat()} or {days[1].isoformat()}, and the column "
-            f"has dates {seen}: --map '{key}=due-date:dmy' or '{key}=due-date:mdy' says which is right"
+        sentence = say(
+            "{title}: {text!r} may be {days} or {days_2}, and the column has dates {seen}:"
+            " --map '{key}=due-date:dmy' or '{key}=due-date:mdy' says which is right",
+            title=title,
+            text=text[:40],
+            days=days[0].isoformat(),
+            days_2=days[1].isoformat(),
+            seen=seen,
+            key=key,
         )
         return Doubt(line=line, kind=Kind.DATE_ORDER, text=sentence)
 
@@ -117,10 +135,17 @@ class DateOrders:
         order = next(iter(others))
         line, example = self._examples[order]
         back = next(other for other in DateOrder if other is not order)
-        return (
-            f"{title}: dates are read {_ORDER_NAMES[order]}, as those are written that can be read in one "
-            f"way only, such as {example[:40]!r} on line {line}: --map '{key}=due-date:{back}' reads them "
-            f"{_ORDER_NAMES[back]}"
+        return say(
+            "{title}: dates are read {ORDER_NAMES}, as those are written that can be read in"
+            " one way only, such as {example!r} on line {line}: --map '{key}=due-date:{back}'"
+            " reads them {ORDER_NAMES_2}",
+            title=title,
+            ORDER_NAMES=_ORDER_NAMES[order],
+            example=example[:40],
+            line=line,
+            key=key,
+            back=back,
+            ORDER_NAMES_2=_ORDER_NAMES[back],
         )
 
 
@@ -150,8 +175,13 @@ class ThousandsMarks:
                 yield Doubt(
                     line=line,
                     kind=Kind.ASSUMED,
-                    text=f"{title}: {text[:40]!r} is read with {_MARK_NAMES[mark]} between thousands, and "
-                    "other cells of the column are written otherwise",
+                    text=say(
+                        "{title}: {text!r} is read with {MARK_NAMES} between thousands, and other cells of"
+                        " the column are written otherwise",
+                        title=title,
+                        text=text[:40],
+                        MARK_NAMES=_MARK_NAMES[mark],
+                    ),
                 )
 
 
@@ -190,5 +220,5 @@ class SharedLines:
 def lines_named(rows: Iterable[int]) -> str:
     """``lines 4, 8, 9``; of many the first."""
     listed = list(rows)
-    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
-    return f"lines {', '.join(map(str, listed[:_MOST_NAMED]))}{more}"
+    more = say(" and {listed} more", listed=len(listed) - _MOST_NAMED) if len(listed) > _MOST_NAMED else ""
+    return say("lines {listed}{more}", listed=joined(", ", map(str, listed[:_MOST_NAMED])), more=more)

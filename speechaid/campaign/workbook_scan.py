@@ -18,6 +18,7 @@ from typing import Final
 from xml.parsers import expat
 
 from speechaid.campaign.number_formats import BUILT_IN, NumberFormat, read_format
+from speechaid.protocol.translation import say
 
 #: Bound of a workbook's size when it is unpacked.
 MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
@@ -85,7 +86,7 @@ def scan_workbook(data: bytes) -> list[SheetScan] | None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _scan(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
-        raise WorkbookError("the file is damaged: save it again") from exc
+        raise WorkbookError(say("the file is damaged: save it again")) from exc
     except (
         LookupError,  # also an encoding that the XML names and nobody knows
         ValueError,
@@ -93,21 +94,26 @@ def scan_workbook(data: bytes) -> list[SheetScan] | None:
         NotImplementedError,
         RuntimeError,
     ) as exc:
-        raise WorkbookError(f"the archive cannot be read: {exc}") from exc
+        raise WorkbookError(say("the archive cannot be read: {exc}", exc=exc)) from exc
     except expat.ExpatError as exc:
         if exc.code == expat.errors.codes[expat.errors.XML_ERROR_NO_MEMORY]:
             raise MemoryError from exc
-        raise WorkbookError(f"its XML cannot be read: {exc}") from exc
+        raise WorkbookError(say("its XML cannot be read: {exc}", exc=exc)) from exc
 
 
 def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > MAX_UNPACKED_BYTES:
-        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
+        raise ValueError(
+            say(
+                "it unpacks to more than {MAX_UNPACKED_BYTES} MB",
+                MAX_UNPACKED_BYTES=MAX_UNPACKED_BYTES // 2**20,
+            )
+        )
     names = {name.lower(): name for name in archive.namelist()}
     if len(names) < len(archive.namelist()):
         # The reader may take another one of them than what was looked through.
-        raise ValueError("it has two parts of one name")
+        raise ValueError(say("it has two parts of one name"))
     workbook = names.get("xl/workbook.xml")
     if workbook is None:
         return None
@@ -128,7 +134,7 @@ def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
             _scan_sheet(archive, part, scan, forms)
         scans.append(scan)
     if len({scan.name for scan in scans}) < len(scans):
-        raise ValueError("two of its sheets have one name")
+        raise ValueError(say("two of its sheets have one name"))
     return scans
 
 
@@ -156,7 +162,13 @@ def _elements(archive: zipfile.ZipFile, part: str, wanted: str) -> list[dict[str
             found.append({_local(key): value for key, value in attributes.items()})
 
     if archive.getinfo(part).file_size > _MAX_INDEX_BYTES:
-        raise ValueError(f"{part} is larger than {_MAX_INDEX_BYTES // 2**20} MiB")
+        raise ValueError(
+            say(
+                "{part} is larger than {MAX_INDEX_BYTES} MiB",
+                part=part,
+                MAX_INDEX_BYTES=_MAX_INDEX_BYTES // 2**20,
+            )
+        )
     _parse(archive, part, start)
     return found
 
@@ -184,7 +196,13 @@ def _forms(archive: zipfile.ZipFile, part: str) -> dict[str, NumberFormat]:
                 forms[style] = form
 
     if archive.getinfo(part).file_size > _MAX_INDEX_BYTES:
-        raise ValueError(f"{part} is larger than {_MAX_INDEX_BYTES // 2**20} MiB")
+        raise ValueError(
+            say(
+                "{part} is larger than {MAX_INDEX_BYTES} MiB",
+                part=part,
+                MAX_INDEX_BYTES=_MAX_INDEX_BYTES // 2**20,
+            )
+        )
     _parse(archive, part, start)
     return forms
 
@@ -224,7 +242,13 @@ def _note_format(scan: SheetScan, place: tuple[int, int], form: NumberFormat) ->
         runs[-1].last_row = row
         return
     if len(runs) >= _MAX_RUNS:
-        raise ValueError(f"the number formats of column {column} change more than {_MAX_RUNS:,} times")
+        raise ValueError(
+            say(
+                "the number formats of column {column} change more than {MAX_RUNS:,} times",
+                column=column,
+                MAX_RUNS=_MAX_RUNS,
+            )
+        )
     runs.append(FormattedRun(first_row=row, last_row=row, form=form))
 
 
@@ -236,7 +260,7 @@ def _place(reference: str) -> tuple[int, int]:
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise ValueError(f"it has a cell {reference[:20]!r}, which no sheet has")
+        raise ValueError(say("it has a cell {reference!r}, which no sheet has", reference=reference[:20]))
     column = 0
     for letter in match[1].upper():
         column = column * 26 + ord(letter) - 64
@@ -245,14 +269,16 @@ def _place(reference: str) -> tuple[int, int]:
 
 def _row(number: str) -> int:
     if not number.isdecimal() or len(number) > len(str(_LAST_ROW)):
-        raise ValueError(f"it has a row {number[:20]!r}, which no sheet has")
+        raise ValueError(say("it has a row {number!r}, which no sheet has", number=number[:20]))
     return _checked(int(number), 1)[0]
 
 
 def _checked(row: int, column: int) -> tuple[int, int]:
     """The place, where a sheet reaches so far."""
     if not (1 <= row <= _LAST_ROW and 1 <= column <= _LAST_COLUMN):
-        raise ValueError(f"it has a cell in row {row}, column {column}, which no sheet has")
+        raise ValueError(
+            say("it has a cell in row {row}, column {column}, which no sheet has", row=row, column=column)
+        )
     return row, column
 
 
@@ -284,7 +310,7 @@ def _parse(archive: zipfile.ZipFile, part: str, start: Callable[[str, dict[str, 
 
 
 def _refuse_entities(*_: object) -> None:
-    raise ValueError("its XML declares entities")
+    raise ValueError(say("its XML declares entities"))
 
 
 def _local(name: str) -> str:

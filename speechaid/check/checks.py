@@ -18,6 +18,7 @@ from speechaid.commands.batch_agent import BatchChoice, faults_at_retell, own_ch
 from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
+from speechaid.protocol.translation import current_language, in_language, joined, say
 from speechaid.retell.client import open_retell
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import ItemUnknown, RetellError, RetellUnavailable
@@ -56,7 +57,9 @@ def check(*, before_start: bool = False) -> tuple[list[CheckFinding], ExitStatus
 
 def _checks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
     source = os.environ.get("SPEECHAID_ENV_FILE") or (".env" if Path(".env").exists() else "")
-    source = f"from {source} and the environment" if source else "from the environment"
+    source = (
+        say("from {source} and the environment", source=source) if source else say("from the environment")
+    )
     yield from check_findings.settings_valid(settings_warnings(), source)
     yield check_findings.check_lease(settings)
     choices: list[BatchChoice] = []
@@ -76,7 +79,7 @@ def _database(settings: Settings, choices: list[BatchChoice]) -> Iterator[CheckF
         if importlib.util.find_spec("secantus") is None:
             yield check_findings.embedded_missing()
             return
-        yield host.directory("database directory", directory)
+        yield host.directory(say("database directory"), directory)
         if read_address(directory) is None:
             yield check_findings.embedded_at_rest(str(directory))
             return
@@ -88,7 +91,7 @@ def _database(settings: Settings, choices: list[BatchChoice]) -> Iterator[CheckF
     try:
         store = connect(settings.database, uri=uri)
     except ConfigError as exc:
-        yield check_findings.database_away("; ".join(exc.faults), settings.database.shown_uri)
+        yield check_findings.database_away(joined("; ", exc.faults), settings.database.shown_uri)
         return
     yield from map(check_findings.address_remark, store.remarks)
     with closing(store):
@@ -176,12 +179,14 @@ def _batches(directory: RetellDirectory, choices: list[BatchChoice]) -> CheckFin
 
 def as_lines(findings: list[CheckFinding]) -> list[str]:
     """The report for people: one line for each finding, with its remedy below."""
-    width = max(len(finding.name) for finding in findings)
+    width = max(len(say(finding.name)) for finding in findings)
     lines = []
     for finding in findings:
-        lines.append(f"{finding.level:<4}  {finding.name:<{width}}  {finding.text}")
+        text = in_language(finding.text, current_language())
+        lines.append(f"{say(finding.level.value):<4}  {say(finding.name):<{width}}  {text}")
         if finding.remedy is not None:
-            lines.append(f"{'':{width + 6}}  -> {finding.remedy}")
+            remedy = in_language(finding.remedy, current_language())
+            lines.append(f"{'':{width + 6}}  -> {remedy}")
     return lines
 
 

@@ -16,6 +16,7 @@ from speechaid.control_sockets.relay import tcp_access
 from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
 from speechaid.protocol import messages
+from speechaid.protocol.translation import joined, say, system_fault
 from speechaid.rules import check_findings
 from speechaid.rules.check_findings import CheckFinding
 from speechaid.settings import Settings
@@ -36,8 +37,8 @@ def checks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
     try:
         tcp_access(settings)
     except ConfigError as exc:
-        yield check_findings.keys_missing("; ".join(exc.faults))
-    yield directory("state directory", settings.control.state_dir)
+        yield check_findings.keys_missing(joined("; ", exc.faults))
+    yield directory(say("state directory"), settings.control.state_dir)
     if settings.logging.file is not None:
         yield _log_file(settings.logging.file)
     yield _descriptors(settings.worker.count)
@@ -63,8 +64,8 @@ def _socket_fault(path: Path) -> str | None:
     except FileNotFoundError:
         return _directory_fault(path.parent)
     except OSError as exc:
-        return exc.strerror or str(exc)
-    return _directory_fault(path.parent) if is_socket else "exists and is not a socket"
+        return system_fault(exc)
+    return _directory_fault(path.parent) if is_socket else say("exists and is not a socket")
 
 
 def _ports(settings: Settings, *, daemon_runs: bool) -> Iterator[CheckFinding]:
@@ -92,8 +93,8 @@ def _address_fault(address: str) -> str | None:
             probe.listen(1)
     except OSError as exc:
         if exc.errno != errno.EADDRINUSE:
-            return exc.strerror or str(exc)
-        return f"is in use{_holder(int(port))}"
+            return system_fault(exc)
+        return say("is in use{holder}", holder=_holder(int(port)))
     return None
 
 
@@ -111,7 +112,8 @@ def _holder(port: int) -> str:
         with contextlib.suppress(OSError):
             if str(descriptor.readlink()) in sockets:
                 process = descriptor.parents[1]
-                return f" by {(process / 'comm').read_text().strip()} (pid {process.name})"
+                command = (process / "comm").read_text().strip()
+                return say(" by {command} (pid {pid})", command=command, pid=process.name)
     return ""
 
 
@@ -126,16 +128,16 @@ def _log_file(path: Path) -> CheckFinding:
     """Check the log file without creating it: it would belong to this user, and not to the service."""
     if (fault := file_fault(path, make=False)) is not None:
         return check_findings.log_file_unusable(log_refused(path, fault))
-    return directory("log directory", path.parent)
+    return directory(say("log directory"), path.parent)
 
 
 def _directory_fault(path: Path) -> str | None:
     """Why files cannot be created in a directory, which need not exist yet."""
     existing = _existing(path)
     if not existing.is_dir():
-        return f"{existing} is not a directory"
+        return say("{existing} is not a directory", existing=existing)
     if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
-        return f"this user may not write to {existing}"
+        return say("this user may not write to {existing}", existing=existing)
     return None
 
 

@@ -25,6 +25,7 @@ from speechaid.model.account import Account, Plan
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import SAFE_ID
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules.checks import ACTIVE
 from speechaid.rules.currencies import OF_COUNTRY
 
@@ -36,8 +37,9 @@ def create_account(context: HandlerContext, command: Invocation) -> Result:
     """Make an account; its balance is nothing until the first top-up."""
     account_id = command.args["account"]
     if not SAFE_ID.fullmatch(account_id):
-        message = (
-            f"account: {account_id!r} is no id; write letters, digits, '-', '_' and '.', as in acme-chile"
+        message = say(
+            "account: {account_id!r} is no id; write letters, digits, '-', '_' and '.', as in acme-chile",
+            account_id=account_id,
         )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     wanted = given_options(OPTIONS, command.args)
@@ -47,7 +49,9 @@ def create_account(context: HandlerContext, command: Invocation) -> Result:
         fields["currency"] = own
     _require_currency(fields)
     if not context.store.accounts.create(account_id, fields, by=command.actor):
-        message = f"there is an account {account_id!r} already: edit-account changes it"
+        message = say(
+            "there is an account {account_id!r} already: edit-account changes it", account_id=account_id
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     created = Account.read({"account_id": account_id, **fields})
     return {
@@ -66,7 +70,7 @@ def edit_account(context: HandlerContext, command: Invocation) -> Result | Conti
         OPTIONS,
         given_options(OPTIONS, command.args),
         command.args["unset"] or (),
-        example="give a setting (--daily-call-limit 400), or --unset daily-call-limit",
+        example=say("give a setting (--daily-call-limit 400), or --unset daily-call-limit"),
     )
     changes = _write(context, command, account_id, wanted)
     account = resolve_account(context.store, account_id)
@@ -99,7 +103,7 @@ def _write(context: HandlerContext, command: Invocation, account_id: str, wanted
             return []
         if context.store.accounts.write_settings(account, changes, by=command.actor):
             return change_rows(account.document, wanted, changes)
-    message = f"account {account_id} kept changing meanwhile: repeat the command"
+    message = say("account {account_id} kept changing meanwhile: repeat the command", account_id=account_id)
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
@@ -110,7 +114,7 @@ def _require_currency(document: Document, edited: frozenset[str] | set[str] = fr
     """
     account = Account.read(document)
     if account.plan is Plan.CREDIT and account.currency is None and edited & {_PLAN, "currency"}:
-        message = "a credit plan needs the currency of its sums: --currency CLP"
+        message = say("a credit plan needs the currency of its sums: --currency CLP")
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
@@ -118,9 +122,16 @@ def _warning(account: Account, given: Collection[str]) -> str | None:
     """What a credit plan without prices means, and prices that were given to another plan."""
     prices = (account.cost_per_minute, account.cost_per_call_setup)
     if account.plan is Plan.CREDIT and not any(prices):
-        return "calls of this account cost it nothing: --cost-per-minute and --cost-per-call-setup set prices"
+        return say(
+            "calls of this account cost it nothing: --cost-per-minute and --cost-per-call-setup set prices"
+        )
     idle = [f"--{name.replace('_', '-')}" for name in _PRICES if name in given]
     if account.plan is not Plan.CREDIT and idle:
-        verb = "has" if len(idle) == 1 else "have"
-        return f"{' and '.join(idle)} {verb} no effect: calls of plan {account.plan} are paid without prices"
+        return say_n(
+            "{idle} has no effect: calls of plan {plan} are paid without prices",
+            "{idle} have no effect: calls of plan {plan} are paid without prices",
+            len(idle),
+            idle=joined(say(" and "), idle),
+            plan=account.plan,
+        )
     return None

@@ -15,6 +15,7 @@ from speechaid.model import reading
 from speechaid.model.faults import read_currency
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.money import PLACES, exact_amount
+from speechaid.protocol.translation import say
 from speechaid.rules.currencies import CODES, UNITS
 
 #: Currencies that an account may have.
@@ -26,7 +27,7 @@ def currency(code: str) -> str:
     found = read_currency(code)
     if found is None or found not in CURRENCIES:
         allowed = ", ".join(sorted(CURRENCIES))
-        message = f"currency: {code!r} is not known; write one of {allowed}"
+        message = say("currency: {code!r} is not known; write one of {allowed}", code=code, allowed=allowed)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return found
 
@@ -34,7 +35,12 @@ def currency(code: str) -> str:
 def _cost(option: str) -> Any:
     def to_stored(typed: float) -> float:
         if exact_amount(typed) != Decimal(repr(typed)):
-            message = f"{option.replace('_', '-')}: {typed!r} has more than {PLACES} decimals"
+            message = say(
+                "{option}: {typed!r} has more than {PLACES} decimals",
+                option=option.replace("_", "-"),
+                typed=typed,
+                PLACES=PLACES,
+            )
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
         return float(typed)
 

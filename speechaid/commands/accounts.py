@@ -10,6 +10,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules.checks import ACTIVE
 from speechaid.store.queue import CHUNK_SIZE
 
@@ -38,9 +39,11 @@ def resume_account(context: HandlerContext, command: Invocation) -> Continue:
     """
     account = resolve_account(context.store, command.args["account"])
     if account.status not in {ACTIVE, _SUSPENDED}:
-        message = (
-            f"account {account.account_id} is {account.status}, and resume-account resumes suspended ones: "
-            f"edit-account {account.account_id} --status active makes it active"
+        message = say(
+            "account {account_id} is {status}, and resume-account resumes suspended ones:"
+            " edit-account {account_id} --status active makes it active",
+            account_id=account.account_id,
+            status=account.status,
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != ACTIVE:
@@ -63,5 +66,8 @@ def revive_jobs(command: Invocation, account: Account, result: Result) -> Contin
 def _set_status(context: HandlerContext, command: Invocation, account: Account, status: str) -> None:
     change = {"by": command.actor, "reason": command.args["reason"], "status": status}
     if not context.store.accounts.set_status(account, status, change):
-        message = f"account {account.account_id} was changed by someone else meanwhile: repeat the command"
+        message = say(
+            "account {account_id} was changed by someone else meanwhile: repeat the command",
+            account_id=account.account_id,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Final
 
 from speechaid.protocol.messages import Request
+from speechaid.protocol.translation import say
 
 #: Requests under way at most: of one client, and of all together; urgent ones are counted apart.
 PER_CLIENT: Final = 8
@@ -28,12 +29,17 @@ class Admission:
         """Take a request; the reason, for the client, where it may not be taken now."""
         of_kind = self._under_way[request.command.urgent]
         if of_kind[request.client] >= PER_CLIENT:
-            return f"{PER_CLIENT} requests of this client are under way already: wait for an answer"
+            return say(
+                "{PER_CLIENT} requests of this client are under way already: wait for an answer",
+                PER_CLIENT=PER_CLIENT,
+            )
         if of_kind.total() >= IN_ALL:
-            return f"the daemon is busy: {IN_ALL} requests are under way already; try again later"
+            return say(
+                "the daemon is busy: {IN_ALL} requests are under way already; try again later", IN_ALL=IN_ALL
+            )
         size = len(request.attachment or b"")
         if size and self._attached and self._attached + size > ATTACHED_BYTES:
-            return "the daemon is busy with other files; try again later"
+            return say("the daemon is busy with other files; try again later")
         of_kind[request.client] += 1
         self._attached += size
         return None

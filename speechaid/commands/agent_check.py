@@ -15,6 +15,7 @@ from speechaid.model.agent import Agent, Engine
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import N_, joined, say
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import ItemUnknown, RetellError, RetellUnavailable
 from speechaid.retell.variables import DERIVED, SAID_WITH_ANOTHER, own_variables, variables_in
@@ -64,12 +65,15 @@ def check_agent(context: HandlerContext, command: Invocation) -> Result | Contin
 
     def then(context: HandlerContext, answer: AgentReading | RetellError) -> Result | Continue:
         if isinstance(answer, RetellError):
-            raise retell_refusal(answer, f"Retell has no agent {agent_id!r} (speechctl agents lists them)")
+            raise retell_refusal(
+                answer,
+                say("Retell has no agent {agent_id!r} (speechctl agents lists them)", agent_id=agent_id),
+            )
         if batch is None:
             return _answer(answer, None, Sample(variables=JobVariables(), is_all=True))
         return sample_variables(context, batch, lambda _, sample: _answer(answer, batch, sample))
 
-    command.progress({"state": "asking Retell"})
+    command.progress({"state": N_("asking Retell")})
     return ask_retell(
         context,
         lambda client: read_agent(RetellDirectory(client, RETELL_SECONDS), agent_id, version),
@@ -105,14 +109,22 @@ def read_prompt_of(directory: RetellDirectory, agent: Agent) -> AgentReading:
         prompt = directory.get_prompt(agent)
         not_shown = None if prompt is not None else _why_not_shown(agent)
     except ItemUnknown:
-        prompt, not_shown = None, f"Retell does not have the {agent.engine} that the agent names"
+        prompt, not_shown = (
+            None,
+            say("Retell does not have the {engine} that the agent names", engine=agent.engine),
+        )
     return AgentReading(agent=agent, prompt=read_prompt(agent.document, prompt), not_shown=not_shown)
 
 
 def _why_not_shown(agent: Agent) -> str:
     if agent.engine == Engine.CUSTOM_LLM:
-        return "its sentences come from a program of yours (custom LLM), whose prompt Retell does not know"
-    return f"this speechaid does not know where Retell keeps the prompt of {agent.engine or 'this agent'!r}"
+        return say(
+            "its sentences come from a program of yours (custom LLM), whose prompt Retell does not know"
+        )
+    return say(
+        "this speechaid does not know where Retell keeps the prompt of {engine!r}",
+        engine=agent.engine or say("this agent"),
+    )
 
 
 def retell_refusal(fault: RetellError, unknown: str) -> CommandRefused:
@@ -120,7 +132,7 @@ def retell_refusal(fault: RetellError, unknown: str) -> CommandRefused:
     if isinstance(fault, ItemUnknown):
         return CommandRefused(ErrorCode.NOT_FOUND, unknown)
     code = ErrorCode.UNAVAILABLE if isinstance(fault, RetellUnavailable) else ErrorCode.REFUSED
-    return CommandRefused(code, f"Retell cannot be asked: {fault}")
+    return CommandRefused(code, say("Retell cannot be asked: {fault}", fault=fault))
 
 
 def sample_variables(
@@ -194,10 +206,24 @@ def lacking_sentence(found: PromptComparison, sample: Sample, batch_id: str) -> 
     if not lacking:
         return None
     jobs = sample.variables.jobs
-    of = f"of {jobs}" if sample.is_all else f"of the first {jobs}"
-    named = ", ".join(f"{{{{{each.name}}}}} ({each.jobs_without} {of} jobs)" for each in lacking[:_NAMED])
-    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-    return (
-        f"the agent's prompt names variables that have no value: {named}{more}; the agent would say the "
-        f"braces: speechctl check-agent --batch {batch_id}"
+    of = say("of {jobs}", jobs=jobs) if sample.is_all else say("of the first {jobs}", jobs=jobs)
+    named = joined(
+        ", ",
+        (
+            say(
+                "{{{{{name}}}}} ({jobs_without} {of} jobs)",
+                name=each.name,
+                jobs_without=each.jobs_without,
+                of=of,
+            )
+            for each in lacking[:_NAMED]
+        ),
+    )
+    more = say(" and {lacking} more", lacking=len(lacking) - _NAMED) if len(lacking) > _NAMED else ""
+    return say(
+        "the agent's prompt names variables that have no value: {named}{more}; the agent"
+        " would say the braces: speechctl check-agent --batch {batch_id}",
+        named=named,
+        more=more,
+        batch_id=batch_id,
     )

@@ -10,6 +10,7 @@ from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation
 from speechaid.model.batch import Batch
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 
 #: Ids that the remark about a taken name gives.
 _SHOWN: Final = 5
@@ -34,12 +35,18 @@ def copied_options(source: Batch) -> dict[str, object]:
     """
     faults = (*source.faults, *source.call_settings.faults)
     if faults:
-        message = f"the settings of batch {source.batch_id} cannot be copied: {'; '.join(faults)}"
+        message = say(
+            "the settings of batch {batch_id} cannot be copied: {faults}",
+            batch_id=source.batch_id,
+            faults=joined("; ", faults),
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     try:
         return options_of(source.document)
     except CommandRefused as exc:
-        message = f"the settings of batch {source.batch_id} cannot be copied: {exc}"
+        message = say(
+            "the settings of batch {batch_id} cannot be copied: {exc}", batch_id=source.batch_id, exc=exc
+        )
         raise CommandRefused(exc.code, message) from exc
 
 
@@ -54,7 +61,7 @@ def _left_open(command: Invocation, copied: dict[str, object]) -> dict[str, obje
 def refuse_opposites(command: Invocation) -> None:
     """Refuse ``--voicemail-counts`` together with its opposite."""
     if command.args["voicemail_counts"] and command.args["no_voicemail_counts"]:
-        message = "--voicemail-counts and --no-voicemail-counts exclude each other"
+        message = say("--voicemail-counts and --no-voicemail-counts exclude each other")
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
@@ -67,5 +74,14 @@ def same_name_remark(
     others = context.store.batches.of_same_name(batch_id, name, account_id, _SHOWN)
     if not others:
         return None
-    which = "another batch of the account has" if len(others) == 1 else "other batches of the account have"
-    return f"{which} the name {name!r} ({', '.join(others)}): give ids, or edit-batch ID --name"
+    which = (
+        say("another batch of the account has")
+        if len(others) == 1
+        else say("other batches of the account have")
+    )
+    return say(
+        "{which} the name {name!r} ({others}): give ids, or edit-batch ID --name",
+        which=which,
+        name=name,
+        others=joined(", ", others),
+    )

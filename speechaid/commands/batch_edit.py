@@ -32,7 +32,7 @@ from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules import retries
 from speechaid.rules.retries import RetryPolicy
 from speechaid.store.batches import INACTIVE
@@ -57,7 +57,7 @@ def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continu
         edited,
         options,
         lambda context, check: _edit(context, command, batch, wanted, check),
-        refused="not changed",
+        refused=say("not changed"),
     )
 
 
@@ -90,7 +90,7 @@ def apply_edit(
     """
     for _ in range(MAX_TRIES):
         batch = context.store.batches.get(batch_id)
-        refuse_cancelled(batch, "edited")
+        refuse_cancelled(batch, say("edited"))
         changes = differing_values(batch.document, wanted)
         pinned = _pin_change(batch, pin)
         if pin is not None and pinned is not None:
@@ -104,7 +104,7 @@ def apply_edit(
             rows = change_rows(batch.document, wanted, changes)
             return rows if pinned is None else [*rows, pinned]
         _check(context, context.store.batches.get(batch_id), wanted)
-    message = f"batch {batch_id} kept changing meanwhile: repeat the command"
+    message = say("batch {batch_id} kept changing meanwhile: repeat the command", batch_id=batch_id)
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
@@ -115,8 +115,10 @@ def _pin_change(batch: Batch, pin: AgentPin | None) -> Document | None:
         return None
     return {
         "option": "pinned_version",
-        "old": None if old is None else f"{old.version} of {old.agent_id}",
-        "new": f"{pin.version} of {pin.agent_id}",
+        "old": None
+        if old is None
+        else say("{version} of {agent_id}", version=old.version, agent_id=old.agent_id),
+        "new": say("{version} of {agent_id}", version=pin.version, agent_id=pin.agent_id),
     }
 
 
@@ -128,33 +130,39 @@ def _wanted(command: Invocation) -> Wanted:
         OPTIONS,
         given,
         command.args["unset"] or (),
-        example="give a setting (--hours 09:00-18:00), or --unset hours",
+        example=say("give a setting (--hours 09:00-18:00), or --unset hours"),
     )
 
 
 def _check(context: HandlerContext, batch: Batch, wanted: Wanted) -> None:
     """Refuse what would let people be called whom a rule protects, or be charged to the wrong account."""
-    refuse_cancelled(batch, "edited")
+    refuse_cancelled(batch, say("edited"))
     by_name = {option.name: value for option, value in wanted}
     if "account" in by_name and by_name["account"] != batch.account_id:
         _check_account(context, batch, by_name["account"])
     if batch.is_active and _loses_hours(context, batch, wanted):
-        message = (
-            "without hours people would be called day and night: pause-batch first, "
-            "or set SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)"
+        message = say(
+            "without hours people would be called day and night: pause-batch first, or set"
+            " SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
 
 
 def _check_account(context: HandlerContext, batch: Batch, account: object) -> None:
     if account is not None and context.store.accounts.find(str(account)) is None:
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
+        raise CommandRefused(ErrorCode.NOT_FOUND, say("there is no account {account!r}", account=account))
     jobs = sum(context.store.jobs.counts(batch.batch_id).values())
     if jobs:
-        message = (
-            f"{plural(jobs, 'job')} of batch {batch.batch_id} {'is' if jobs == 1 else 'are'} in account "
-            f"{batch.account_id or '(none)'} already, which pays for their calls: "
-            f"create-batch NAME --copy-from {batch.batch_id} --account ID makes another batch"
+        message = say_n(
+            "{count} job of batch {batch_id} is in account {account_id} already, which pays"
+            " for their calls: create-batch NAME --copy-from {batch_id} --account ID makes"
+            " another batch",
+            "{count} jobs of batch {batch_id} are in account {account_id} already, which"
+            " pays for their calls: create-batch NAME --copy-from {batch_id} --account ID makes"
+            " another batch",
+            jobs,
+            batch_id=batch.batch_id,
+            account_id=batch.account_id or say("(none)"),
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
 
@@ -240,7 +248,7 @@ def _answer(
         "active": batch.is_active,
         "changes": changes,
         "moved_retries": moved,
-        "warning": "; ".join(warnings) or None,
+        "warning": joined("; ", warnings) or None,
     }
     if not _WINDOW & {str(change["option"]) for change in changes}:
         return result

@@ -28,6 +28,7 @@ from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 from speechaid.rules.windows import Window, WindowFault, read_window
 
 #: 24:00 is the end of the day.
@@ -77,8 +78,10 @@ def options_of(document: Document) -> dict[str, object]:
             continue
         value = option.to_option(stored)
         if value is None:
-            message = (
-                f"its {option.name} {reading.shown(stored)} cannot be understood: edit-batch corrects it"
+            message = say(
+                "its {name} {shown} cannot be understood: edit-batch corrects it",
+                name=option.name,
+                shown=reading.shown(stored),
             )
             raise CommandRefused(ErrorCode.REFUSED, message)
         if option.name == "voicemail_counts" and value is False:
@@ -105,14 +108,18 @@ def allowed_hours(text: str) -> Document:
     match = _HOURS.fullmatch(text.strip())
     if match is None:
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} is not a time range; write 09:00-18:00 (24-hour clock)"
+            ErrorCode.BAD_ARGUMENT,
+            say("hours: {text!r} is not a time range; write 09:00-18:00 (24-hour clock)", text=text),
         )
     start = f"{int(match[1]):02}:{match[2]}"
     end = "24:00" if match[3] is None else f"{int(match[3]):02}:{match[4]}"
     if start == end:
         raise CommandRefused(
             ErrorCode.BAD_ARGUMENT,
-            f"hours: {text!r} begins and ends at the same time; for the whole day write 00:00-24:00",
+            say(
+                "hours: {text!r} begins and ends at the same time; for the whole day write 00:00-24:00",
+                text=text,
+            ),
         )
     return {"start": start, "end": end}
 
@@ -124,9 +131,11 @@ def night_warning(args: Mapping[str, Any]) -> str | None:
     hours = allowed_hours(args["hours"])
     if hours["start"] < hours["end"] or hours["end"] == "00:00":
         return None
-    return (
-        f"people are called from {hours['start']} through midnight until {hours['end']} the next day; "
-        f"for calls by day write --hours {hours['end']}-{hours['start']}"
+    return say(
+        "people are called from {start} through midnight until {end} the next day; for"
+        " calls by day write --hours {end}-{start}",
+        start=hours["start"],
+        end=hours["end"],
     )
 
 
@@ -135,7 +144,8 @@ def days_of_week(text: str) -> list[int]:
     compact = text.replace(" ", "")
     if not _DAYS.fullmatch(compact):
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, f"days: {text!r} are not weekdays; write 1-5 or 1,3,5 (Monday is 1)"
+            ErrorCode.BAD_ARGUMENT,
+            say("days: {text!r} are not weekdays; write 1-5 or 1,3,5 (Monday is 1)", text=text),
         )
     days: set[int] = set()
     for part in compact.split(","):
@@ -149,13 +159,13 @@ def days_text(days: list[int] | tuple[int, ...] | frozenset[int]) -> str:
     ordered = sorted(days)
     if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]}-{ordered[-1]}"
-    return ",".join(map(str, ordered))
+    return joined(",", map(str, ordered))
 
 
 def hours_text(window: Window) -> str:
     """``09:00-18:00``."""
-    return "-".join(
-        f"{at // 3600:02}:{at // 60 % 60:02}" for at in (window.start_seconds, window.end_seconds)
+    return joined(
+        "-", (f"{at // 3600:02}:{at // 60 % 60:02}" for at in (window.start_seconds, window.end_seconds))
     )
 
 
@@ -184,8 +194,9 @@ def _name(text: str) -> str:
     """A batch's name in one form, by which it is found again; the form of an id is left to ids."""
     name = batch_name(text)
     if _BATCH_ID.fullmatch(name):
-        message = (
-            f"name: {name!r} has the form of a batch's id, which would be taken for it; give another one"
+        message = say(
+            "name: {name!r} has the form of a batch's id, which would be taken for it; give another one",
+            name=name,
         )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return name
@@ -209,7 +220,9 @@ def _agent_setting(name: str, rule: agent_settings.Rule) -> Callable[[Any], obje
     def to_stored(typed: str) -> object:
         value = rule.read(typed)
         if value is None:
-            sentence = f"{name}: {reading.wrong_value(typed, rule.allowed)}"
+            sentence = say(
+                "{name}: {wrong_value}", name=name, wrong_value=reading.wrong_value(typed, rule.allowed)
+            )
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, sentence)
         return value
 

@@ -20,7 +20,7 @@ from speechaid.model.job import Contact
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, text
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import N_, joined, say, say_n
 from speechaid.rules import eligibility, phones
 from speechaid.rules.eligibility import Check, Reason
 from speechaid.rules.windows import Window
@@ -31,11 +31,15 @@ from speechaid.store.do_not_call import person_forms
 _PORTION: Final = 1000
 
 #: Reasons of the pause of a batch that waits for its start; any other pause is an operator's, for a cause.
-CREATED_PAUSED: Final = "created paused"
-IMPORTED_PAUSED: Final = "imported paused"
-IMPORT_GOES_ON: Final = "the import goes on"
-NOT_STARTED: Final = "not started"
-REDIAL_PAUSED: Final = "a redial, not started"
+_WEEKDAYS: Final = (
+    *(N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday"), N_("Friday"), N_("Saturday")),
+    N_("Sunday"),
+)
+CREATED_PAUSED: Final = N_("created paused")
+IMPORTED_PAUSED: Final = N_("imported paused")
+IMPORT_GOES_ON: Final = N_("the import goes on")
+NOT_STARTED: Final = N_("not started")
+REDIAL_PAUSED: Final = N_("a redial, not started")
 _BEFORE_START: Final = frozenset(
     {CREATED_PAUSED, IMPORTED_PAUSED, IMPORT_GOES_ON, NOT_STARTED, REDIAL_PAUSED}
 )
@@ -43,7 +47,7 @@ _BEFORE_START: Final = frozenset(
 #: What an operator does about a reason that does not pass by itself.
 _REMEDIES: Final[Mapping[Reason, str]] = MappingProxyType(
     {
-        Reason.HELD: "unhold, where an operator holds it",
+        Reason.HELD: N_("unhold, where an operator holds it"),
         Reason.ACCOUNT_UNKNOWN: "create-account {account}",
         Reason.ACCOUNT_INACTIVE: "edit-account {account} --status active",
         Reason.ACCOUNT_NOT_UNDERSTOOD: "edit-account {account}",
@@ -68,9 +72,10 @@ def require_hours(
     """
     if options.get("hours") is not None or has_hours(batch, settings):
         return
-    message = (
-        "there are no calling hours, so people would be called day and night: "
-        f"{remedy}, or set SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)"
+    message = say(
+        "there are no calling hours, so people would be called day and night: {remedy}, or"
+        " set SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)",
+        remedy=remedy,
     )
     raise CommandRefused(ErrorCode.REFUSED, message)
 
@@ -80,9 +85,14 @@ def refuse_to_start_paused(batch: Batch) -> None:
     pause = batch.pause or {}
     if batch.is_active or (pause.get("reason") in _BEFORE_START and batch.cancelled is None):
         return
-    by = f" by {pause['by']}" if pause.get("by") else ""
+    by = say(" by {by}", by=pause["by"]) if pause.get("by") else ""
     reason = f": {pause['reason']}" if pause.get("reason") else ""
-    message = f"batch {batch.batch_id} is paused{by}{reason}; leave out --start: resume-batch starts it"
+    message = say(
+        "batch {batch_id} is paused{by}{reason}; leave out --start: resume-batch starts it",
+        batch_id=batch.batch_id,
+        by=by,
+        reason=reason,
+    )
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
@@ -207,48 +217,56 @@ def _first_calls(context: HandlerContext, batch: Batch, waiting: Waiting) -> Res
         "now": False,
     }
     if fault is not None or not isinstance(window, Window):
-        return {**answer, "text": f"no calls: {fault}"}
+        return {**answer, "text": say("no calls: {fault}", fault=fault)}
     if not has_hours(batch, context.settings):
-        text = f"it has no calling hours yet; resume-batch {batch.batch_id} --hours 09:00-19:00 starts it"
+        text = say(
+            "it has no calling hours yet; resume-batch {batch_id} --hours 09:00-19:00 starts it",
+            batch_id=batch.batch_id,
+        )
         return {**answer, "text": text}
     now = context.store.now()
     holds = read_holds_only(dry_run_context(context)).holds
     start = eligibility.evaluate_start(batch, account, holds=holds, defaults=defaults, now=now)
     failed = [check for check in start.checks if not check.passed and check.name != "window"]
-    who = f"{_people(len(waiting.people))}, {plural(waiting.phones, 'phone')}"
+    phones = say_n("{count} phone", "{count} phones", waiting.phones)
+    who = joined(", ", (_people(len(waiting.people)), phones))
     if opted_out:
-        who += f" ({opted_out} more {'has' if opted_out == 1 else 'have'} opted out)"
+        who += say_n(" ({count} more has opted out)", " ({count} more have opted out)", opted_out)
     if why := [_why(check, batch) for check in failed if check.next_eligible_at is None]:
-        return {**answer, "text": f"no calls: {'; '.join(why)}; {who} wait"}
+        return {**answer, "text": say("no calls: {why}; {who} wait", why=joined("; ", why), who=who)}
     when = moment_text(start.next_eligible_at, now, window.zone, is_open=start.may_dial)
-    until = "".join(f"; {_why(check, batch)}" for check in failed)
+    until = joined("", (joined("", ("; ", _why(check, batch))) for check in failed))
     return {
         **answer,
         "at": start.next_eligible_at,
         "timezone": window.zone.key,
         "now": start.may_dial,
-        "text": f"first calls {when}, {who}{until}",
+        "text": say("first calls {when}, {who}{until}", when=when, who=who, until=until),
     }
 
 
 def _why(check: Check, batch: Batch) -> str:
     """Why no call of the batch goes out, and what an operator does about it."""
     remedy = "" if check.reason is None else _REMEDIES.get(check.reason, "")
-    shown = f" ({remedy.format(account=batch.account_id)})" if remedy else ""
-    return f"{check.name}: {mask_prose(check.value)}{shown}"
+    shown = joined("", (" (", say(remedy, account=batch.account_id), ")")) if remedy else ""
+    masked = mask_prose(check.value)
+    # A text without numbers stays translatable.
+    value = check.value if masked == check.value else masked
+    return joined("", (say(check.name), ": ", value, shown))
 
 
 def moment_text(at: datetime | None, now: datetime, zone: ZoneInfo, *, is_open: bool) -> str:
     """``now``, ``today 14:00 America/Santiago``, ``tomorrow 09:00 …``, ``on Monday 2026-12-07 09:00 …``."""
     if at is None:
-        return "never within three weeks: see the hours and days"
+        return say("never within three weeks: see the hours and days")
     if is_open:
-        return "now"
+        return say("now")
     local, today = at.astimezone(zone), now.astimezone(zone).date()
     days = (local.date() - today).days
-    day = {0: "today", 1: "tomorrow"}.get(days, f"on {local:%A %Y-%m-%d}")
-    return f"{day} {local:%H:%M} {zone.key}"
+    later = say("on {weekday} {day}", weekday=say(_WEEKDAYS[local.weekday()]), day=local.date().isoformat())
+    day = {0: say("today"), 1: say("tomorrow")}.get(days, later)
+    return joined(" ", (day, f"{local:%H:%M}", zone.key))
 
 
 def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count} people"
+    return say_n("{count} person", "{count} people", count)

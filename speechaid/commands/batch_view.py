@@ -17,6 +17,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, number
 from speechaid.model.states import Priority, counts_by_status
 from speechaid.protocol.money import exact_amount
+from speechaid.protocol.translation import say
 from speechaid.settings import Settings
 
 #: Imports and commands that the answer has, the latest.
@@ -134,8 +135,12 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         ),
         "max_attempts": _setting(worker.max_attempts, "MAX_ATTEMPTS"),
         "retry_delay_hours": _setting(
-            f"{worker.retry_delay_minutes:g} min, {call.no_answer_retry_minutes:g} min after no answer",
-            "RETRY_DELAY_MINUTES, NO_ANSWER_RETRY_MINUTES",
+            say(
+                "{retry_delay_minutes:g} min, {no_answer_retry_minutes:g} min after no answer",
+                retry_delay_minutes=worker.retry_delay_minutes,
+                no_answer_retry_minutes=call.no_answer_retry_minutes,
+            ),
+            say("RETRY_DELAY_MINUTES, NO_ANSWER_RETRY_MINUTES"),
         ),
         "ring_timeout": _Default(value=None, source="default"),
         "max_call_duration": _setting(call.max_duration_minutes * 60, "CALL_MAX_DURATION_MINUTES"),

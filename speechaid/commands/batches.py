@@ -36,6 +36,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 from speechaid.rules import eligibility
 
 #: Batches paused by one task of the emergency thread; other tasks run between two portions.
@@ -53,7 +54,7 @@ def create_batch(context: HandlerContext, command: Invocation) -> Result | Conti
         {"_id": fields["name"], **fields},
         given,
         lambda context, check: _create(context, command, fields, check),
-        refused="not created",
+        refused=say("not created"),
     )
 
 
@@ -68,14 +69,14 @@ def _create(context: HandlerContext, command: Invocation, fields: Document, chec
     sentences = (night_warning(command.args), remark, check.not_checked)
     warnings = [sentence for sentence in sentences if sentence is not None]
     created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
-    return {**created, "warning": "; ".join(warnings) or None}
+    return {**created, "warning": joined("; ", warnings) or None}
 
 
 def check_account(context: HandlerContext, command: Invocation) -> None:
     """Refuse an account that does not exist: its jobs would all be suspended."""
     account = command.args["account"]
     if account is not None and context.store.accounts.find(account) is None:
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
+        raise CommandRefused(ErrorCode.NOT_FOUND, say("there is no account {account!r}", account=account))
 
 
 def pause_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -86,7 +87,7 @@ def pause_batch(context: HandlerContext, command: Invocation) -> Result | Contin
         context,
         command,
         batch.batch_id,
-        done=f"batch {batch.batch_id} is paused",
+        done=say("batch {batch_id} is paused", batch_id=batch.batch_id),
         again="pause-batch",
         result={**_identity(batch), "was_active": batch.is_active, "pause": pause},
     )
@@ -96,13 +97,16 @@ def resume_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     """Allow calls of the batch, and start what was imported into it and waits for that."""
     batch = resolve_open_batch(context.store, command.args["batch"], "resumed")
     require_hours(
-        batch, context.settings, command.args, remedy=f"resume-batch {batch.batch_id} --hours 09:00-19:00"
+        batch,
+        context.settings,
+        command.args,
+        remedy=say("resume-batch {batch_id} --hours 09:00-19:00", batch_id=batch.batch_id),
     )
     return check_choice(
         context,
         batch,
         lambda context, check: _start(context, command, batch, check),
-        refused="not started",
+        refused=say("not started"),
     )
 
 
@@ -111,7 +115,9 @@ def _start(
 ) -> Result | Continue:
     if context.store.batches.get(batch.batch_id).pause != batch.pause:
         # It came after this command, while Retell was asked: the later one holds.
-        message = f"batch {batch.batch_id} was paused or resumed meanwhile: see speechctl batches"
+        message = say(
+            "batch {batch_id} was paused or resumed meanwhile: see speechctl batches", batch_id=batch.batch_id
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     changes = apply_edit(context, command, batch.batch_id, window_settings(command.args))
     pin_version(context, batch.batch_id, check, by=command.actor)
@@ -138,8 +144,11 @@ def _resume(context: HandlerContext, command: Invocation, batch: Batch) -> None:
     try:
         context.store.batches.resume(batch.batch_id, by=command.actor, with_hours=with_hours)
     except NotFound as exc:
-        refuse_cancelled(context.store.batches.get(batch.batch_id), "resumed")
-        message = f"batch {batch.batch_id} was edited by someone else meanwhile: repeat the command"
+        refuse_cancelled(context.store.batches.get(batch.batch_id), say("resumed"))
+        message = say(
+            "batch {batch_id} was edited by someone else meanwhile: repeat the command",
+            batch_id=batch.batch_id,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message) from exc
 
 
@@ -166,7 +175,7 @@ def _pause_portion(
         context,
         command,
         of_batches=True,
-        done="every batch is paused",
+        done=say("every batch is paused"),
         again="pause-all",
         result={"paused": paused},
     )

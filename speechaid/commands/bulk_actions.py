@@ -13,6 +13,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, counts_by_status
+from speechaid.protocol.translation import say
 from speechaid.rules import operator_requests
 from speechaid.store.operator_requests import Requested
 
@@ -114,7 +115,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
             context,
             command,
             batch.batch_id,
-            done=f"batch {batch.batch_id} is cancelled",
+            done=say("batch {batch_id} is cancelled", batch_id=batch.batch_id),
             again="cancel-batch",
             result={**result, "cancelled": cancelled + more, "when_their_calls_end": requested},
         )

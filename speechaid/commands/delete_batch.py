@@ -11,7 +11,7 @@ from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.model.batch import Batch
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import say, say_n
 
 #: Jobs deleted by one task of the database thread.
 _PORTION: Final = 500
@@ -39,10 +39,13 @@ def _refuse_called(context: HandlerContext, batch: Batch) -> None:
     calls = context.store.results.has_batch(batch.batch_id)
     if not called and not calls and not batch.open_dials:
         return
-    message = (
-        f"{plural(max(called, 1), 'contact')} of batch {batch.batch_id} {'was' if called < 2 else 'were'} "
-        "called, so it stays with its results: "
-        f"cancel-batch {batch.batch_id} ends its calls for good, pause-batch stops them"
+    message = say_n(
+        "{count} contact of batch {batch_id} was called, so it stays with its results:"
+        " cancel-batch {batch_id} ends its calls for good, pause-batch stops them",
+        "{count} contacts of batch {batch_id} were called, so it stays with its"
+        " results: cancel-batch {batch_id} ends its calls for good, pause-batch stops them",
+        max(called, 1),
+        batch_id=batch.batch_id,
     )
     raise CommandRefused(ErrorCode.REFUSED, message)
 
@@ -62,9 +65,13 @@ def _delete(context: HandlerContext, command: Invocation, batch: Batch, result: 
         _refuse_called(context, context.store.batches.get(batch.batch_id))
         waits += 1
         if waits > _MAX_WAITS:
-            message = (
-                f"a worker still has a job of batch {batch.batch_id} in hand; the batch is paused, "
-                f"{plural(deleted, 'contact')} deleted: repeat delete-batch"
+            message = say_n(
+                "a worker still has a job of batch {batch_id} in hand; the batch is paused, {count}"
+                " contact deleted: repeat delete-batch",
+                "a worker still has a job of batch {batch_id} in hand; the batch is paused, {count}"
+                " contacts deleted: repeat delete-batch",
+                deleted,
+                batch_id=batch.batch_id,
             )
             raise CommandRefused(ErrorCode.REFUSED, message)
         return Continue(after_seconds=_WAIT_SECONDS, step=step)
@@ -75,7 +82,10 @@ def _delete(context: HandlerContext, command: Invocation, batch: Batch, result: 
 def _finish(context: HandlerContext, batch: Batch, result: Result) -> Result:
     if not context.store.batches.delete(batch.batch_id):
         # Jobs without a batch are not dialled, so one that comes after this look does no harm.
-        message = f"batch {batch.batch_id} has an open dial: nothing is left to delete but that, repeat later"
+        message = say(
+            "batch {batch_id} has an open dial: nothing is left to delete but that, repeat later",
+            batch_id=batch.batch_id,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     context.store.imports.forget_batch(batch.batch_id)
     return result

@@ -34,6 +34,7 @@ from speechaid.commands.status_answers import without_people
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import REVOKED, Access, ErrorCode, Refusal, Request, Runs
+from speechaid.protocol.translation import joined, say
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
 
@@ -235,7 +236,7 @@ class Dispatcher:
                 return
         busy = self._admission.admit_request(request)
         if busy is not None:
-            message = f"{_done_before(request)}{busy}"
+            message = say("{done_before}{busy}", done_before=_done_before(request), busy=busy)
             self._conclude(request, Refusal(id=request.id, code=ErrorCode.BUSY, message=message))
             return
         self._admitted[id(request)] = request
@@ -342,7 +343,7 @@ class Dispatcher:
         except StoreError as exc:
             log.warning("command.not_recorded", command=request.command.name, text=str(exc))
             code = ErrorCode.UNAVAILABLE if isinstance(exc, StoreUnavailable) else ErrorCode.REFUSED
-            message = f"not answered, because call_logs cannot record who reads this: {exc}"
+            message = say("not answered, because call_logs cannot record who reads this: {exc}", exc=exc)
             return Refusal(id=request.id, code=code, message=message)
         return outcome
 
@@ -351,7 +352,7 @@ class Dispatcher:
         give_up = outcome.give_up
         if give_up is None or any(self._answers.is_connected(request) for request in group):
             return False
-        refusal = Refusal(id=group[0].id, code=ErrorCode.REFUSED, message="the client has left")
+        refusal = Refusal(id=group[0].id, code=ErrorCode.REFUSED, message=say("the client has left"))
         try:
             submit(lambda _context: give_up(), lambda _: self._conclude_group(group, refusal))
         except SpeechaidError:  # too much waits for the thread: it goes on, and the next step asks again
@@ -400,9 +401,9 @@ class Dispatcher:
         if isinstance(exc, StoreUnavailable):
             return _unavailable(request, str(exc))
         if isinstance(exc, ConfigError):
-            return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
+            return Refusal(id=request.id, code=ErrorCode.REFUSED, message=joined("; ", exc.faults))
         if isinstance(exc, SpeechaidError):
-            message = f"{_done_before(request)}{exc}"
+            message = say("{done_before}{exc}", done_before=_done_before(request), exc=exc)
             return Refusal(id=request.id, code=ErrorCode.REFUSED, message=message)
         # A client may repeat what meets it. ``_attempt`` has the exception in hand.
         self._faults.exception(
@@ -411,7 +412,9 @@ class Dispatcher:
             cause=request.command.name,
             command=request.command.name,
         )
-        message = f"a programming error of the daemon ({type(exc).__name__}); its log has the details"
+        message = say(
+            "a programming error of the daemon ({name}); its log has the details", name=type(exc).__name__
+        )
         return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
 
     def _note_change(self, request: Request) -> None:
@@ -435,10 +438,12 @@ class Dispatcher:
             self._answers.reply(request, result)
         elif isinstance(outcome, Refusal):
             not_saved = self._not_saved(request) if _done_before(request) else None
-            lost = f"; a restart will lose it: {not_saved}" if not_saved else ""
+            lost = say("; a restart will lose it: {not_saved}", not_saved=not_saved) if not_saved else ""
             message = outcome.message + lost
             if not request.peer.may(Access.READ) and outcome.code not in _WITHOUT_PEOPLE:
-                message = "this could not be answered; the daemon's log or a client with a read key says why"
+                message = say(
+                    "this could not be answered; the daemon's log or a client with a read key says why"
+                )
             self._answers.refuse(request, outcome.code, message)
         is_recorded = isinstance(outcome, _Done) and _is_recorded_read(request)
         if request.command.access is Access.WRITE and not is_recorded:
@@ -502,5 +507,9 @@ def _done_before(request: Request) -> str:
 
 def _unavailable(request: Request, away: str) -> Refusal:
     """The refusal of a command that needs the database; says what was done in the loop nevertheless."""
-    message = f'{_done_before(request)}{away}; try again when speechctl status shows "database: up"'
+    message = say(
+        '{done_before}{away}; try again when speechctl status shows "database: up"',
+        done_before=_done_before(request),
+        away=away,
+    )
     return Refusal(id=request.id, code=ErrorCode.UNAVAILABLE, message=message)

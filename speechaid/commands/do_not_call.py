@@ -14,6 +14,7 @@ from speechaid.importing.numbers import NumbersReading
 from speechaid.model.masking import mask_each, mask_phone
 from speechaid.model.reading import Document, instant, sequence, text
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules.numbers import is_valid, line_identity, read_cell, read_opt_out
 from speechaid.store.do_not_call import FOR_ITSELF
 
@@ -97,7 +98,7 @@ def dnc_remove(context: HandlerContext, command: Invocation) -> Result:
             if stays is None:
                 gone.append(number)
             else:
-                why = "another person" if stays.get(FOR_ITSELF) is False else "itself"
+                why = say("another person") if stays.get(FOR_ITSELF) is False else "itself"
                 kept.append({"number": mask_phone(number), "listed_for": why})
         # Last, so that a repeated command finds the rest of the numbers.
         was_listed = [listing.remove_person(entry) for entry in person]
@@ -179,10 +180,13 @@ def _numbers(context: HandlerContext, command: Invocation) -> list[str]:
     written, countries = command.args["number"], _countries(context, command)
     numbers = read_opt_out(written, countries)
     if not numbers:
-        fault = next((str(reading) for _, reading in read_cell(written, countries[0])), "there is no number")
-        message = (
-            f"that is not a phone number ({fault}): no job could be dialled with it, so nothing is changed; "
-            "write it with its country code, +56..., or give --country"
+        fault = next(
+            (say(reading) for _, reading in read_cell(written, countries[0])), say("there is no number")
+        )
+        message = say(
+            "that is not a phone number ({fault}): no job could be dialled with it, so nothing"
+            " is changed; write it with its country code, +56..., or give --country",
+            fault=fault,
         )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return [number.e164 for number in numbers]

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import ErrorCode, Request
+from speechaid.protocol.translation import say
 from speechaid.telemetry.redaction import Redactor
 
 #: Listeners at a time: each costs a message for each event.
@@ -68,7 +69,9 @@ class Subscriptions:
             CommandRefused: there are ``MAX_LISTENERS`` already.
         """
         if len(self._listeners) >= MAX_LISTENERS:
-            message = f"{MAX_LISTENERS} clients listen already: close one of them first"
+            message = say(
+                "{MAX_LISTENERS} clients listen already: close one of them first", MAX_LISTENERS=MAX_LISTENERS
+            )
             raise CommandRefused(ErrorCode.REFUSED, message)
         listener = _Listener(request=request, accepted_at=self._now, sent_at=self._now)
         if self._send(listener, {"state": "listening"}):

@@ -28,7 +28,7 @@ from speechaid.model.erasure import of_person
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import N_, Capitalised, joined, say, say_later, say_n
 from speechaid.rules import metering
 from speechaid.rules.agent_choice import AgentChoice, Source
 from speechaid.rules.checks import document_check
@@ -38,18 +38,18 @@ from speechaid.rules.retry_table import RetryCause
 
 #: Count at most this many jobs ahead in the queue.
 _MAX_AHEAD: Final = 1000
-_NO_REASON: Final = "no reason recorded"
+_NO_REASON: Final = say_later("no reason recorded")
 #: An operator's deferred request, as it will be applied when the call is settled.
 _REQUESTED: Final[Mapping[str, str]] = {
-    "hang_up": "its call is to be stopped, and the job cancelled",
-    "cancel": "the job is cancelled when its call has ended",
-    "suspend": "the job is suspended when its call has ended",
-    "reset": "the job begins anew when its call has ended",
+    "hang_up": say_later("its call is to be stopped, and the job cancelled"),
+    "cancel": say_later("the job is cancelled when its call has ended"),
+    "suspend": say_later("the job is suspended when its call has ended"),
+    "reset": say_later("the job begins anew when its call has ended"),
 }
 _ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")
 
 #: Checks that depend on other calls and workers: when they pass is unknown.
-_UNPREDICTABLE: Final = frozenset({"number free", "workers of this host"})
+_UNPREDICTABLE: Final = frozenset({N_("number free"), N_("workers of this host")})
 #: Suspensions that the daemon ends automatically.
 _AUTOMATIC: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN})
 
@@ -59,9 +59,15 @@ Check = dict[str, Any]
 #: the person's turn, on which number, and is there money and somebody to call.
 _ORDER: Final = (
     *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
-    *("do-not-call list", "number", "number free", "agent", "document"),
-    *("account", "balance", "daily limit", "account concurrency", "batch concurrency"),
-    "workers of this host",
+    *(N_("do-not-call list"), "number", N_("number free"), "agent", "document"),
+    *(
+        "account",
+        "balance",
+        N_("daily limit"),
+        N_("account concurrency"),
+        N_("batch concurrency"),
+    ),
+    N_("workers of this host"),
 )
 
 
@@ -131,8 +137,8 @@ def _requested(job: Job) -> list[Check]:
     action = (job.request or {}).get("action")
     if job.request is None or action not in _REQUESTED:
         return []
-    by = f" (by {job.request['by']})" if job.request.get("by") else ""
-    return [_check("request", False, f"{_REQUESTED[str(action)]}{by}")]
+    by = say(" (by {by})", by=job.request["by"]) if job.request.get("by") else ""
+    return [_check("request", False, say("{REQUESTED}{by}", REQUESTED=_REQUESTED[str(action)], by=by))]
 
 
 def _check(name: str, passed: bool, value: str, next_chance: datetime | None = None) -> Check:
@@ -146,38 +152,45 @@ def _status(job: Job, now: datetime) -> Check:
 
 def describe_status(job: Job, now: datetime) -> str:
     """The job's status with its reason."""
+    reason = _reason_of_status(job, now)
+    return _words(job.status) if reason is None else joined(": ", (_words(job.status), reason))
+
+
+def _reason_of_status(job: Job, now: datetime) -> str | None:
+    """Why the job has its status; None for one that waits."""
     if job.status is JobStatus.SUSPENDED:
-        return f"suspended: {_suspension(job)}"
+        return _suspension(job)
     if job.status is JobStatus.CANCELLED:
         reason = job.document.get("cancel_reason")
         # A cancellation without a reason is recorded under the name of its action.
-        return f"cancelled: {_NO_REASON if reason in {None, '', 'cancel'} else _words(reason)}"
+        return _NO_REASON if reason in {None, "", "cancel"} else _words(reason)
     if job.status is JobStatus.FAILED:
-        return f"failed: {job.document.get('last_error') or _NO_REASON}"
+        return job.document.get("last_error") or _NO_REASON
     if job.status is JobStatus.DONE:
-        return f"done: {_words(job.document.get('last_outcome') or 'its call was successful')}"
-    if job.status is JobStatus.IN_PROGRESS:
-        return f"in progress: {_progress(job, now)}"
-    return str(job.status)
+        outcome = job.document.get("last_outcome")
+        return _words(outcome) if outcome else say("its call was successful")
+    return _progress(job, now) if job.status is JobStatus.IN_PROGRESS else None
 
 
 def _suspension(job: Job) -> str:
     if job.suspend_reason == SuspendReason.NOT_STARTED:
-        return f"imported and not started: speechctl resume-batch {job.batch_id}"
+        return say("imported and not started: speechctl resume-batch {batch_id}", batch_id=job.batch_id)
     return job.suspend_reason or _NO_REASON
 
 
 def _words(reason: object) -> str:
     """A code as words: ``do not call``."""
-    return str(reason).replace("_", " ")
+    return say(str(reason).replace("_", " "))
 
 
 def _progress(job: Job, now: datetime) -> str:
     """What a worker is doing with the job, and what an operator has requested for its end."""
     request = job.request or {}
     requested = _REQUESTED.get(str(request.get("action")))
-    by = f" (by {request['by']})" if request.get("by") else ""
-    return _step(job, now) + ("" if requested is None else f"; {requested}{by}")
+    by = say(" (by {by})", by=request["by"]) if request.get("by") else ""
+    return _step(job, now) + (
+        "" if requested is None else say("; {requested}{by}", requested=requested, by=by)
+    )
 
 
 def _step(job: Job, now: datetime) -> str:
@@ -186,23 +199,25 @@ def _step(job: Job, now: datetime) -> str:
     leased = lease is not None and lease >= now
     if dial is None:
         return (
-            "a worker has just claimed it"
+            say("a worker has just claimed it")
             if leased
-            else "its worker is gone; the next free worker requeues it"
+            else say("its worker is gone; the next free worker requeues it")
         )
     if dial.verdict is not None:
-        return "its call has ended, and its result is being recorded"
+        return say("its call has ended, and its result is being recorded")
     if dial.call_id is not None:
-        parked = "; Retell does not confirm its end, so it is parked" if dial.parked_at else ""
+        parked = say("; Retell does not confirm its end, so it is parked") if dial.parked_at else ""
         if dial.parked_at and dial.unknown_at:
-            parked = "; Retell does not know it, so it is parked"
-        return f"in call {dial.call_id}{parked}" + ("" if leased else "; the next free worker follows it")
+            parked = say("; Retell does not know it, so it is parked")
+        return say("in call {call_id}{parked}", call_id=dial.call_id, parked=parked) + (
+            "" if leased else say("; the next free worker follows it")
+        )
     if dial.next_lookup_at is not None:
-        return "it is not known yet whether its dial became a call; Retell's call list is searched"
+        return say("it is not known yet whether its dial became a call; Retell's call list is searched")
     return (
-        "being dialled"
+        say("being dialled")
         if leased
-        else "its worker is gone during a dial; the next free worker looks for its call"
+        else say("its worker is gone during a dial; the next free worker looks for its call")
     )
 
 
@@ -224,15 +239,19 @@ def _in_hand(job: Job, now: datetime) -> Result | None:
 def _due(job: Job, now: datetime) -> Check:
     due = job.reserved_until
     if job.status not in {JobStatus.PENDING, JobStatus.SCHEDULED} or due is None:
-        return _check("due", True, "at once" if due is None else "not waiting for a time")
+        return _check("due", True, say("at once") if due is None else say("not waiting for a time"))
     if due <= now:
-        return _check("due", True, f"since {due.isoformat(timespec='seconds')}")
-    return _check("due", False, f"at {due.isoformat(timespec='seconds')}", due)
+        return _check("due", True, say("since {due}", due=due.isoformat(timespec="seconds")))
+    return _check("due", False, say("at {due}", due=due.isoformat(timespec="seconds")), due)
 
 
 def _attempts(worker_context: WorkerContext, job: Job, preflight: Preflight) -> Check:
     limit = worker_context.retry_policy(preflight.batch).max_attempts
-    return _check("attempts", job.attempts < limit, f"{job.attempts} of {limit} used up")
+    return _check(
+        "attempts",
+        job.attempts < limit,
+        say("{attempts} of {limit} used up", attempts=job.attempts, limit=limit),
+    )
 
 
 def _is_served(chosen: object) -> bool:
@@ -241,27 +260,47 @@ def _is_served(chosen: object) -> bool:
 
 def _served(job: Job) -> Check:
     waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
-    then = ": the next worker closes it as done, without a call" if waits else ""
-    return _check("served", passed=not waits, value=f"its call_result says that it was served{then}")
+    then = say(": the next worker closes it as done, without a call") if waits else ""
+    return _check(
+        "served", passed=not waits, value=say("its call_result says that it was served{then}", then=then)
+    )
 
 
 def _phone(job: Job, chosen: object, preflight: Preflight) -> Check:
     states = states_of_phones(job, preflight)
     counts = Counter(state for state in states.values() if state is not PhoneState.DIALLED)
-    left_out = ", ".join(f"{count} {state}" for state, count in counts.items())
+    left_out = joined(
+        ", ", (say("{number} {state}", number=count, state=_words(state)) for state, count in counts.items())
+    )
     total = len(job.contact.phones)
     erased = of_person(job.document)
     if erased is not None:
         return _check("phone", False, erased.sentence)
     if isinstance(chosen, Choice):
-        others = f"; of the others {left_out}" if left_out else ""
-        return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}{others}")
+        others = say("; of the others {left_out}", left_out=left_out) if left_out else ""
+        return _check(
+            "phone",
+            True,
+            say(
+                "{number}, {index} of {total}{others}",
+                number=mask_phone(chosen.number),
+                index=chosen.index + 1,
+                total=total,
+                others=others,
+            ),
+        )
     if preflight.is_person_listed:
         return _check(
-            "phone", False, f"none of {total} may be dialled: the person is on the do-not-call list"
+            "phone",
+            False,
+            say("none of {total} may be dialled: the person is on the do-not-call list", total=total),
         )
     cause = _words(getattr(chosen, "cause", ""))
-    return _check("phone", False, f"none of {total} may be dialled ({left_out or cause})")
+    return _check(
+        "phone",
+        False,
+        say("none of {total} may be dialled ({left_out})", total=total, left_out=left_out or cause),
+    )
 
 
 def _before_dial(evaluation: Evaluation) -> list[Check]:
@@ -273,31 +312,45 @@ def _before_dial(evaluation: Evaluation) -> list[Check]:
 def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     holder = context.store.diagnostics.holder_of(number, besides=job)
     if holder is None:
-        return _check("number free", True, "in no other live call")
+        return _check(N_("number free"), True, say("in no other live call"))
     # Who asks may see no other account: neither its jobs nor their ids.
-    is_own = holder.account_id == job.account_id
-    whose = f"of job {holder.job_id}" if is_own else "of another account's job"
-    return _check("number free", False, f"in a live call {whose}")
+    if holder.account_id == job.account_id:
+        value = say("in a live call of job {holder}", holder=holder.job_id)
+    else:
+        value = say("in a live call of another account's job")
+    return _check(N_("number free"), False, value)
 
 
 #: Where each part of a choice comes from, in words.
 _SOURCES: Final[Mapping[Source, str]] = {
-    Source.BATCH: "of the batch",
-    Source.SETTINGS: "of the settings",
-    Source.PINNED: "pinned at the start",
-    Source.RETELL: "chosen by Retell",
+    Source.BATCH: say_later("of the batch"),
+    Source.SETTINGS: say_later("of the settings"),
+    Source.PINNED: say_later("pinned at the start"),
+    Source.RETELL: say_later("chosen by Retell"),
 }
 
 
 def _agent(choice: AgentChoice) -> Check:
     """Who speaks in the next call, and which number it comes from; Retell is not asked about them here."""
-    version = f"version {choice.version} ({_SOURCES[choice.version_source]})"
+    version = say(
+        "version {version} ({SOURCES})", version=choice.version, SOURCES=_SOURCES[choice.version_source]
+    )
     if choice.version is None:
-        version = f"its version {_SOURCES[choice.version_source]}"
-    language = "" if choice.language is None else f", in {choice.language}"
-    agent = f"{choice.agent_id} ({_SOURCES[choice.agent_source]}), {version}{language}"
-    number = f"from {mask_phone(choice.from_number)} ({_SOURCES[choice.number_source]})"
-    return _check("agent", True, f"{agent}; {number}")
+        version = say("its version {SOURCES}", SOURCES=_SOURCES[choice.version_source])
+    language = "" if choice.language is None else say(", in {language}", language=choice.language)
+    agent = say(
+        "{agent_id} ({SOURCES}), {version}{language}",
+        agent_id=choice.agent_id,
+        SOURCES=_SOURCES[choice.agent_source],
+        version=version,
+        language=language,
+    )
+    number = say(
+        "from {from_number} ({SOURCES})",
+        from_number=mask_phone(choice.from_number),
+        SOURCES=_SOURCES[choice.number_source],
+    )
+    return _check("agent", True, say("{agent}; {number}", agent=agent, number=number))
 
 
 def _workers(snapshot: Mapping[str, Any], batch_id: str | None, batch: Batch | None) -> Check:
@@ -305,19 +358,33 @@ def _workers(snapshot: Mapping[str, Any], batch_id: str | None, batch: Batch | N
     supervisor, workers = snapshot.get("supervisor", {}), snapshot.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
     if reason := supervisor.get("no_space"):
-        return _check("workers of this host", False, f"held, too little disk space: {reason}")
+        return _check(
+            N_("workers of this host"), False, say("held, too little disk space: {reason}", reason=reason)
+        )
     if supervisor.get("held"):
-        return _check("workers of this host", False, "held: no new dial on this host")
+        return _check(N_("workers of this host"), False, say("held: no new dial on this host"))
     if may_mean(supervisor.get("paused_batches", ()), batch_id, None if batch is None else batch.name):
-        return _check("workers of this host", False, "paused on this host: the database could not record it")
+        return _check(
+            N_("workers of this host"), False, say("paused on this host: the database could not record it")
+        )
     if supervisor.get("draining"):
-        return _check("workers of this host", False, "draining: no worker takes a new job")
+        return _check(N_("workers of this host"), False, say("draining: no worker takes a new job"))
     if not free:
         return _check(
-            "workers of this host", False, f"none of {plural(len(workers), 'worker')} may claim a job"
+            N_("workers of this host"),
+            False,
+            say_n(
+                "none of {count} worker may claim a job",
+                "none of {count} workers may claim a job",
+                len(workers),
+            ),
         )
     busy = sum(1 for row in free if row.get("job"))
-    return _check("workers of this host", True, f"{len(free)} running, {busy} of them busy")
+    return _check(
+        N_("workers of this host"),
+        True,
+        say("{free} running, {busy} of them busy", free=len(free), busy=busy),
+    )
 
 
 def _next_chance(
@@ -333,15 +400,17 @@ def _next_chance(
 def _resumption(context: HandlerContext, job: Job) -> str:
     """How a suspended job resumes: automatically where that depends on its account alone."""
     if job.suspend_reason == SuspendReason.NOT_STARTED:
-        return "stays suspended until that, or speechctl resume-job"
+        return say("stays suspended until that, or speechctl resume-job")
     if job.account_id is None or job.suspend_reason not in _AUTOMATIC:
-        return "stays suspended until speechctl resume-job"
+        return say("stays suspended until speechctl resume-job")
     account = context.store.accounts.find(job.account_id)
     if account is None:
-        return f"resumes automatically once account {job.account_id} exists"
+        return say("resumes automatically once account {account_id} exists", account_id=job.account_id)
     if not metering.has_balance(account):
-        return f"resumes automatically once account {job.account_id} has credit"
-    return f"resumes automatically within a minute: account {job.account_id} has credit"
+        return say("resumes automatically once account {account_id} has credit", account_id=job.account_id)
+    return say(
+        "resumes automatically within a minute: account {account_id} has credit", account_id=job.account_id
+    )
 
 
 def _summary(
@@ -349,24 +418,40 @@ def _summary(
 ) -> str:
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
-        since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
-        word, _, reason = describe_status(job, now).partition(": ")
+        since = (
+            say(" since {when}", when=when.isoformat(timespec="seconds"))
+            if isinstance(when, datetime)
+            else ""
+        )
+        reason = _reason_of_status(job, now)
         erased = of_person(job.document)
-        whose = "" if erased is None else f"; whose it was is {erased.sentence}"
-        return f"The job is finished: {word}{since}, {reason}{whose}"
+        whose = "" if erased is None else say("; whose it was is {sentence}", sentence=erased.sentence)
+        return say(
+            "The job is finished: {word}{since}, {reason}{whose}",
+            word=_words(job.status),
+            since=since,
+            reason=reason,
+            whose=whose,
+        )
     if job.status is JobStatus.SUSPENDED:
-        return f"{describe_status(job, now).capitalize()}; it {_resumption(context, job)}"
+        return say(
+            "{status}; it {resumption}",
+            status=Capitalised(describe_status(job, now)),
+            resumption=_resumption(context, job),
+        )
     if job.status is JobStatus.IN_PROGRESS:
-        return f"Now: {_progress(job, now)}"
+        return say("Now: {progress}", progress=_progress(job, now))
     if not failed:
         ahead = context.store.diagnostics.ahead_of(job, _MAX_AHEAD)
         position = (
-            f"{plural(ahead, 'job of its batch comes', 'jobs of its batch come')} first"
+            say_n("{count} job of its batch comes first", "{count} jobs of its batch come first", ahead)
             if ahead
-            else "it is among the first of its batch"
+            else say("it is among the first of its batch")
         )
-        return f"Ready: it is called as soon as a worker is free; {position}"
-    reasons = "; ".join(f"{check['name']}: {check['value']}" for check in failed)
+        return say("Ready: it is called as soon as a worker is free; {position}", position=position)
+    reasons = joined(
+        "; ", (say("{name}: {value}", name=say(check["name"]), value=check["value"]) for check in failed)
+    )
     if chance is None:
-        return f"Not called until this changes: {reasons}"
-    return f"Not now: {reasons}"
+        return say("Not called until this changes: {reasons}", reasons=reasons)
+    return say("Not now: {reasons}", reasons=reasons)

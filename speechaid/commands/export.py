@@ -22,6 +22,7 @@ from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invoca
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.store.test_calls import of_campaigns
 
 
@@ -33,7 +34,7 @@ def export(context: HandlerContext, command: Invocation) -> Result:
     try:
         form = csv_form(command.args["locale"] or place.country)
     except ValueError as exc:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"locale: {exc}") from exc
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("locale: {exc}", exc=exc)) from exc
     table = {
         "jobs": context.store.jobs.table,
         "results": context.store.results.table,
@@ -44,7 +45,7 @@ def export(context: HandlerContext, command: Invocation) -> Result:
             table, query, after=command.args["after"], limit=command.args["limit"], fields=selected.fields
         )
     except ValueError as exc:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("after: {exc}", exc=exc)) from exc
     if selected.collection == "results":
         documents = _with_payloads(context, documents)
     elif selected is EXPORTS["promises"]:

@@ -13,6 +13,7 @@ from speechaid.model import agent_settings, reading
 from speechaid.model.reading import Document
 from speechaid.model.test_calls import TESTS
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules import phones
 from speechaid.rules.numbers import all_spellings
 from speechaid.store.test_calls import of_campaigns
@@ -53,7 +54,7 @@ def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: s
     given = {name for name in _FILTERS if args.get(name) is not None}
     for name in sorted(given - fields.keys()):
         option = name.replace("_", "-")
-        message = f"the do-not-call list belongs to no {option}: leave out --{option}"
+        message = say("the do-not-call list belongs to no {option}: leave out --{option}", option=option)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     query: Document = {}
     if "batch" in given:
@@ -84,7 +85,7 @@ def caller_number(typed: str) -> str:
     """
     rule = agent_settings.RULES["from_number"]
     if rule.read(typed) is None:
-        sentence = f"from-number: {reading.wrong_value(typed, rule.allowed)}"
+        sentence = say("from-number: {wrong_value}", wrong_value=reading.wrong_value(typed, rule.allowed))
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, sentence)
     return str(rule.read(typed))
 
@@ -94,7 +95,9 @@ def date_range(context: HandlerContext, args: Mapping[str, Any]) -> Document:
     zone = ZoneInfo(context.settings.dialling.default_timezone)
     first, last = _day("from", args.get("from")), _day("to", args.get("to"))
     if first is not None and last is not None and last < first:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"to: {last} is before --from {first}")
+        raise CommandRefused(
+            ErrorCode.BAD_ARGUMENT, say("to: {last} is before --from {first}", last=last, first=first)
+        )
     return {
         **({} if first is None else {"$gte": _midnight(first, zone)}),
         **({} if last is None else {"$lt": _midnight(last + timedelta(days=1), zone)}),
@@ -111,7 +114,7 @@ def _day(option: str, text: str | None) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError as exc:
-        message = f"{option}: {text!r} is not a day; write 2026-11-30"
+        message = say("{option}: {text!r} is not a day; write 2026-11-30", option=option, text=text)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message) from exc
 
 
@@ -119,6 +122,6 @@ def _spellings(context: HandlerContext, typed: str) -> list[str]:
     """A number as typed, and every spelling of its line with and without the plus, as programs store it."""
     number = phones.normalise(typed, context.settings.dialling.default_country)
     if number is None:
-        message = f"number: {typed!r} is not a phone number; write +56912345678"
+        message = say("number: {typed!r} is not a phone number; write +56912345678", typed=typed)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return sorted({typed, *(form for one in all_spellings(number) for form in (one, one.removeprefix("+")))})

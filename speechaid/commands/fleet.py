@@ -8,6 +8,7 @@ from typing import Any, Final
 from speechaid.commands.interfaces import CommandRefused, DaemonControl, Result
 from speechaid.model.batch import LONGEST_TYPED, may_mean
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 from speechaid.rules.alerts import ALERTS
 from speechaid.settings import settings_warnings
 
@@ -118,7 +119,10 @@ def pause_batch_here(daemon: DaemonControl, args: Args) -> Result:
     are held.
     """
     if len(daemon.snapshot()["supervisor"]["paused_batches"]) >= _MAX_PAUSED:
-        message = f"{_MAX_PAUSED} pauses wait for the database already; speechctl hold stops every dial"
+        message = say(
+            "{MAX_PAUSED} pauses wait for the database already; speechctl hold stops every dial",
+            MAX_PAUSED=_MAX_PAUSED,
+        )
         raise CommandRefused(ErrorCode.BUSY, message)
     daemon.pause_batches(_beginning(args), True)
     return {}
@@ -138,7 +142,9 @@ def resume_batch_here(daemon: DaemonControl, _args: Args, result: Result) -> Res
             daemon.pause_batches(beginning, False)
     if _ALL not in paused:
         return {}
-    return {"fault": "a pause-all is in force on this host that the database could not record: resume-all"}
+    return {
+        "fault": say("a pause-all is in force on this host that the database could not record: resume-all")
+    }
 
 
 def cancel_batch_here(daemon: DaemonControl, args: Args) -> Result:
@@ -184,8 +190,11 @@ def _slot(daemon: DaemonControl, name: str) -> str:
     for candidate in (name, f"worker-{name}"):
         if candidate in slots:
             return candidate
-    shown = ", ".join(slots[:8]) + (", ..." if len(slots) > 8 else "")
-    raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no worker {name!r}; there are: {shown or 'none'}")
+    shown = joined(", ", slots[:8]) + (", ..." if len(slots) > 8 else "")
+    raise CommandRefused(
+        ErrorCode.NOT_FOUND,
+        say("there is no worker {name!r}; there are: {shown}", name=name, shown=shown or say("none")),
+    )
 
 
 def _jobs_in_hand(snapshot: Result) -> int:

@@ -34,6 +34,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.reading import number
 from speechaid.model.states import Priority
 from speechaid.protocol.money import PLACES
+from speechaid.protocol.translation import say
 from speechaid.rules import metering, phones
 from speechaid.rules.checks import Reason, document_check
 from speechaid.rules.eligibility import Evaluation
@@ -223,10 +224,10 @@ class _Inputs:
         choice = next_phone(self.worker_context, job, preflight)
         if not isinstance(choice, Choice):
             is_served = choice.cause is RetryCause.SERVED
-            skipped.add(job.job_id, "already served" if is_served else _no_phone(choice))
+            skipped.add(job.job_id, say("already served") if is_served else _no_phone(choice))
             return None
         if choice.number in busy:
-            skipped.add(job.job_id, "number in a live call")
+            skipped.add(job.job_id, say("number in a live call"))
             return None
         due = max(self.now, job.reserved_until or self.now)
         evaluation = self._evaluate(job, choice.number, preflight, due)
@@ -306,8 +307,8 @@ class _Costs:
 def _no_phone(step: NextStep) -> str:
     """Why a job has no phone to dial."""
     if step.cause is RetryCause.ON_DO_NOT_CALL_LIST:
-        return "its phones are on the do-not-call list"
-    return f"no phone: {step.cause}"
+        return say("its phones are on the do-not-call list")
+    return say("no phone: {cause}", cause=step.cause)
 
 
 def _workers(worker_context: WorkerContext, snapshot: Mapping[str, Any]) -> int:

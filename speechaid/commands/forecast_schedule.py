@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from speechaid.protocol.translation import say, say_later
 from speechaid.rules import fair_share
 from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Evaluation
@@ -20,7 +21,7 @@ from speechaid.rules.fair_share import EligibleBatch
 
 #: Later dials are not scheduled: a batch with a small limit a day might take a hundred years.
 HORIZON: Final = timedelta(days=366)
-BEYOND_HORIZON: Final = "not within a year"
+BEYOND_HORIZON: Final = say_later("not within a year")
 #: Job ids given for each reason to skip.
 _EXAMPLES: Final = 5
 #: Limits of calls at a time: a dial waits for them, and is not skipped.
@@ -173,7 +174,7 @@ class Schedule:
             queue.not_before = later
         else:
             queue.dials.pop()
-            self._skipped.add(dial.job_id, f"{reason} by then")
+            self._skipped.add(dial.job_id, say("{reason} by then", reason=reason))
         if queue.dials:
             self._wait(queue)
 

@@ -18,14 +18,15 @@ from speechaid.maintenance.forgetting import begin_forgetting, erase_orphans, fo
 from speechaid.model.erasure import Erasure, What
 from speechaid.model.levels import Level
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say, say_later
 from speechaid.rules.numbers import all_spellings
 from speechaid.store.call_logs import new_record_id
 
 #: Jobs that are erased by one task of the database thread.
 _PORTION: Final = 20
-_RETELL: Final = (
-    "Retell keeps transcript and recording of each call for as long as data_storage_retention_days of its "
-    "agent says: erase them in its dashboard"
+_RETELL: Final = say_later(
+    "Retell keeps transcript and recording of each call for as long as"
+    " data_storage_retention_days of its agent says: erase them in its dashboard"
 )
 
 
@@ -50,7 +51,7 @@ def forget(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Erase a person from jobs, results and history; refuse where the text may mean several people."""
     person, _ = the_person(context, command.args["person"], account_of(context, command))
     if person is None:
-        message = "nobody of whom a job is stored is meant by that: nothing was erased"
+        message = say("nobody of whom a job is stored is meant by that: nothing was erased")
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     store, numbers = context.store, Countries(context).numbers_of(person.jobs)
     store.holds.require_level(Level.PEOPLE_AND_AGENTS, by=command.actor)

@@ -7,6 +7,7 @@ from speechaid.commands.ids import resolve_batch_id, resolve_job
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import event_row
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.store.call_logs import COMMAND, READ
 
 
@@ -15,7 +16,7 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
     job = command.args["job"]
     job_id = None if job is None else resolve_job(context.store, job).job_id
     if command.args["commands"] and command.args["reads"]:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--commands and --reads exclude each other")
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("--commands and --reads exclude each other"))
     event = COMMAND if command.args["commands"] else READ if command.args["reads"] else None
     try:
         lines, place = context.store.logs.latest(
@@ -28,6 +29,6 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
             after=command.args["after"],
         )
     except ValueError as exc:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("after: {exc}", exc=exc)) from exc
     rows = [{"id": str(line["_id"]), "job_id": line.get("job_id"), **event_row(line)} for line in lines]
     return {"lines": rows, "place": place}

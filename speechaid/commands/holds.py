@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
+from speechaid.protocol.translation import say
 
 
 def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -13,7 +14,7 @@ def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
     return wait_for_dials(
         context,
         command,
-        done="every host is held",
+        done=say("every host is held"),
         again="hold",
         result={"held": True, "was_held": before is not None, "reason": command.args["reason"]},
     )

@@ -10,9 +10,10 @@ from speechaid.errors import LoginsBusy
 from speechaid.model.identity import Role, Token, User, password_fault, read_name
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say, say_later
 from speechaid.store.table import Duplicate
 
-_NAMES: Final = "1 to 64 letters without accents, digits or ._@+-, and a letter or a digit first"
+_NAMES: Final = say_later("1 to 64 letters without accents, digits or ._@+-, and a letter or a digit first")
 
 
 def user_add(context: HandlerContext, command: Invocation) -> Result:
@@ -29,7 +30,7 @@ def user_add(context: HandlerContext, command: Invocation) -> Result:
             by=command.actor,
         )
     except Duplicate:
-        message = f"there is a user {name} already: user-edit and user-password change it"
+        message = say("there is a user {name} already: user-edit and user-password change it", name=name)
         raise CommandRefused(ErrorCode.REFUSED, message) from None
     except LoginsBusy as exc:
         raise CommandRefused(ErrorCode.BUSY, str(exc)) from exc
@@ -47,7 +48,7 @@ def user_edit(context: HandlerContext, command: Invocation) -> Result:
     args = command.args
     user = find_user(context, args["name"])
     if args["account"] is not None and args["all_accounts"]:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--account and --all-accounts exclude each other")
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("--account and --all-accounts exclude each other"))
     wanted: Document = {}
     if args["role"] is not None:
         wanted["role"] = args["role"]
@@ -55,7 +56,7 @@ def user_edit(context: HandlerContext, command: Invocation) -> Result:
         wanted["account_id"] = _account(context, command)
     if not wanted:
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, "nothing to change: give --role, --account or --all-accounts"
+            ErrorCode.BAD_ARGUMENT, say("nothing to change: give --role, --account or --all-accounts")
         )
     before = {"role": str(user.role), "account_id": user.account_id}
     context.store.identities.edit_user(user.name, wanted)
@@ -115,7 +116,9 @@ def user_logout(context: HandlerContext, command: Invocation) -> Result:
     user, key = find_user(context, command.args["name"]), command.args["session"]
     ended = context.store.identities.end_sessions(user.name, key)
     if key is not None and not ended:
-        message = f"{user.name} has no session {key!r} (speechctl user-sessions lists them)"
+        message = say(
+            "{name} has no session {key!r} (speechctl user-sessions lists them)", name=user.name, key=key
+        )
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     return {"user": user.name, "ended": ended}
 
@@ -132,7 +135,7 @@ def token_add(context: HandlerContext, command: Invocation) -> Result:
             by=command.actor,
         )
     except Duplicate:
-        message = f"there is, or was, a token {name}: records name it, so take another name"
+        message = say("there is, or was, a token {name}: records name it, so take another name", name=name)
         raise CommandRefused(ErrorCode.REFUSED, message) from None
     return {**_token_row(context, token), "token": secret}
 
@@ -158,7 +161,7 @@ def find_user(context: HandlerContext, typed: str, account_id: str | None = None
     """
     found = context.store.identities.find_user(_known_name(typed), account_id)
     if found is None:
-        message = f"there is no user {typed!r} (speechctl users lists them)"
+        message = say("there is no user {typed!r} (speechctl users lists them)", typed=typed)
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     return found
 
@@ -172,7 +175,10 @@ def _new_name(command: Invocation) -> str:
     typed: str = command.args["name"]
     name = read_name(typed)
     if name is None:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"name: {typed!r} cannot be a name; allowed: {_NAMES}")
+        raise CommandRefused(
+            ErrorCode.BAD_ARGUMENT,
+            say("name: {typed!r} cannot be a name; allowed: {NAMES}", typed=typed, NAMES=_NAMES),
+        )
     return name
 
 

@@ -11,6 +11,7 @@ from speechaid.model.batch import Batch, batch_name
 from speechaid.model.job import Job
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import SAFE_ID
+from speechaid.protocol.translation import joined, say
 from speechaid.store.connection import Store
 
 #: Matching ids that an error message shows.
@@ -42,8 +43,12 @@ def resolve_batch(store: Store, name: str, account_id: str | None = None) -> Bat
         )
     ]
     if len(named) > 1:
-        ids_shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
-        message = f"more than one batch has the name {name!r}, so give the id: {ids_shown}"
+        ids_shown = joined(", ", named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
+        message = say(
+            "more than one batch has the name {name!r}, so give the id: {ids_shown}",
+            name=name,
+            ids_shown=ids_shown,
+        )
         raise CommandRefused(ErrorCode.AMBIGUOUS_ID, message)
     return store.batches.get(
         named[0]
@@ -69,10 +74,13 @@ def refuse_cancelled(batch: Batch, verb: str) -> None:
     """Refuse what a cancelled batch does not take: it is cancelled for good."""
     if batch.cancelled is None:
         return
-    by = f" by {batch.cancelled['by']}" if batch.cancelled.get("by") else ""
-    message = (
-        f"batch {batch.batch_id} was cancelled{by}, for good, and cannot be {verb}: "
-        f"create-batch NAME --copy-from {batch.batch_id} makes a new one of the same settings"
+    by = say(" by {by}", by=batch.cancelled["by"]) if batch.cancelled.get("by") else ""
+    message = say(
+        "batch {batch_id} was cancelled{by}, for good, and cannot be {verb}: create-batch"
+        " NAME --copy-from {batch_id} makes a new one of the same settings",
+        batch_id=batch.batch_id,
+        by=by,
+        verb=verb,
     )
     raise CommandRefused(ErrorCode.REFUSED, message)
 
@@ -115,7 +123,7 @@ def resolve_account(store: Store, name: str) -> Account:
         full = _unique("account", name, store.accounts.find_by_prefix(name, _SHOWN + 1))
         found = store.accounts.find(full)
     if found is None:
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {name!r}")
+        raise CommandRefused(ErrorCode.NOT_FOUND, say("there is no account {name!r}", name=name))
     return found
 
 
@@ -147,11 +155,22 @@ def ids(context: HandlerContext, command: Invocation) -> Result:
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:
     if not matches:
         listed_by = _LISTED_BY[kind]
-        message = f"there is no {kind} {prefix!r} (speechctl {listed_by} lists them)"
+        message = say(
+            "there is no {kind} {prefix!r} (speechctl {listed_by} lists them)",
+            kind=say(kind),
+            prefix=prefix,
+            listed_by=listed_by,
+        )
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if len(matches) > 1:
-        shown = ", ".join(matches[:_SHOWN]) + (", ..." if len(matches) > _SHOWN else "")
+        shown = joined(", ", matches[:_SHOWN]) + (", ..." if len(matches) > _SHOWN else "")
         raise CommandRefused(
-            ErrorCode.AMBIGUOUS_ID, f"more than one {kind} id begins with {prefix!r}: {shown}"
+            ErrorCode.AMBIGUOUS_ID,
+            say(
+                "more than one {kind} id begins with {prefix!r}: {shown}",
+                kind=say(kind),
+                prefix=prefix,
+                shown=shown,
+            ),
         )
     return matches[0]

@@ -19,6 +19,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.retell.variables import variables_for
 
 #: Bad rows and remarks that the answer lists; of the others it has the number.
@@ -89,9 +90,13 @@ def row_preview(
     if reasons:
         return {"line": line, "bad": reasons[0]}
     if any(first <= line <= last for first, last in parsed.source.hidden_runs):
-        message = f"row: line {line} is hidden: --with-hidden-rows reads it"
+        message = say("row: line {line} is hidden: --with-hidden-rows reads it", line=line)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
-    message = f"row: line {line} has no contact; the first is on line {_first_line(parsed)}"
+    message = say(
+        "row: line {line} has no contact; the first is on line {first_line}",
+        line=line,
+        first_line=_first_line(parsed),
+    )
     raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 

@@ -11,6 +11,7 @@ from speechaid.campaign.kinds import KINDS, Kind
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.errors import ImportFailed
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 
 
 def read_choices(args: Mapping[str, Any], kept_mappings: Mapping[str, Mapping[str, str]]) -> Choices:
@@ -24,7 +25,7 @@ def read_choices(args: Mapping[str, Any], kept_mappings: Mapping[str, Mapping[st
     refused = _kinds("refuse", args["refuse"])
     both = sorted(accepted & refused)
     if both:
-        message = f"{both[0]} is both accepted and refused"
+        message = say("{both} is both accepted and refused", both=both[0])
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     if args["remarks_are_bad"]:
         refused |= {kind for kind, policy in KINDS.items() if policy.can_change} - accepted
@@ -47,7 +48,7 @@ def read_mapping(texts: Sequence[str]) -> dict[str, str]:
         title, sign, role = text.rpartition("=")
         title, role = title.strip(), role.strip()
         if not sign or not title or not role:
-            message = f"map: {text!r} is not TITLE=ROLE; write for example 'Fono Casa=phone'"
+            message = say("map: {text!r} is not TITLE=ROLE; write for example 'Fono Casa=phone'", text=text)
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
         try:
             read_meaning(role)
@@ -62,6 +63,11 @@ def _kinds(option: str, given: str | None) -> frozenset[Kind]:
     words = [word.strip() for word in (given or "").split(",") if word.strip()]
     for word in words:
         if word not in allowed:
-            message = f"{option}: {word!r} is not a kind of remark; allowed: {', '.join(allowed)}"
+            message = say(
+                "{option}: {word!r} is not a kind of remark; allowed: {allowed}",
+                option=option,
+                word=word,
+                allowed=joined(", ", allowed),
+            )
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return frozenset(Kind(word) for word in words)

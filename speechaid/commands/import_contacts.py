@@ -53,7 +53,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules.numbers import line_identity
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.do_not_call import person_forms
@@ -121,10 +121,10 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     command = with_copied_settings(context, command)
     _check_options(command)
     named = command.args["batch"]
-    batch = None if named is None else resolve_open_batch(context.store, named, "imported into")
+    batch = None if named is None else resolve_open_batch(context.store, named, say("imported into"))
     check_account(context, command)
     if command.args["start"]:
-        remedy = "add --hours 09:00-19:00" if batch is None else "give them to resume-batch"
+        remedy = say("add --hours 09:00-19:00") if batch is None else say("give them to resume-batch")
         require_hours(batch, context.settings, command.args, remedy=remedy)
         if batch is not None:
             refuse_to_start_paused(batch)
@@ -175,8 +175,12 @@ def _country(context: HandlerContext, command: Invocation, batch: Batch | None) 
     account = None if account_id is None else context.store.accounts.find(account_id)
     found = country_of(batch, account, context.settings.dialling.default_country)
     if found is None or not is_country(found):
-        owner = "batch" if batch is not None and batch.country else "account"
-        message = f"the {owner}'s country {found!r} is not a country code: give --country, such as CL"
+        owner = say("batch") if batch is not None and batch.country else say("account")
+        message = say(
+            "the {owner}'s country {found!r} is not a country code: give --country, such as CL",
+            owner=owner,
+            found=found,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found
 
@@ -185,10 +189,10 @@ def _check_options(command: Invocation) -> None:
     args = command.args
     for option in ("row", "show_values"):
         if args[option] and not args["dry_run"]:
-            message = f"--{option.replace('_', '-')} needs --dry-run"
+            message = say("--{option} needs --dry-run", option=option.replace("_", "-"))
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     if args["start"] and args["paused"]:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--start and --paused exclude each other")
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("--start and --paused exclude each other"))
     if args["batch"] is None:
         given_options(args)  # refuse before the file is read
         return
@@ -198,7 +202,7 @@ def _check_options(command: Invocation) -> None:
         if args[name] is not None and args[name] != default
     ]
     if given:
-        message = f"--batch uses the settings of that batch: leave out {', '.join(given)}"
+        message = say("--batch uses the settings of that batch: leave out {given}", given=joined(", ", given))
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
@@ -254,15 +258,34 @@ def _check_rows(parsed: Parsed, command: Invocation) -> None:
         return  # what each column was taken for shows why no row can be used
     if parsed.rows and not (bad and command.args["strict"]):
         return
-    lines = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
-    more = f"\n  and {bad - 10} more" if bad > 10 else ""
+    lines = joined(
+        "",
+        (say("\n  line {line}: {reason}", line=row.line, reason=row.reason) for row in parsed.bad_rows[:10]),
+    )
+    more = say("\n  and {bad} more", bad=bad - 10) if bad > 10 else ""
     kinds = sorted({row.kind for row in parsed.bad_rows if row.kind is not None})
-    keeps = f"\n--accept {','.join(kinds)} keeps such rows" if kinds else ""
+    keeps = say("\n--accept {kinds} keeps such rows", kinds=",".join(kinds)) if kinds else ""
     if not bad:
-        skipped = "".join(f"\n  line {remark.line}: {remark.text}" for remark in parsed.remarks[:10])
-        raise CommandRefused(ErrorCode.REFUSED, f"nothing was imported: every row is left out:{skipped}")
-    cause = "--strict was given, and the file has" if parsed.rows else "no row can be used;"
-    message = f"nothing was imported: {cause} {plural(bad, 'bad row')}:{lines}{more}{keeps}"
+        skipped = joined(
+            "",
+            (
+                say("\n  line {line}: {text}", line=remark.line, text=remark.text)
+                for remark in parsed.remarks[:10]
+            ),
+        )
+        raise CommandRefused(
+            ErrorCode.REFUSED, say("nothing was imported: every row is left out:{skipped}", skipped=skipped)
+        )
+    cause = say("--strict was given, and the file has") if parsed.rows else say("no row can be used;")
+    message = say_n(
+        "nothing was imported: {cause} {count} bad row:{lines}{more}{keeps}",
+        "nothing was imported: {cause} {count} bad rows:{lines}{more}{keeps}",
+        bad,
+        cause=cause,
+        lines=lines,
+        more=more,
+        keeps=keeps,
+    )
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
@@ -285,10 +308,13 @@ def _check_file(context: HandlerContext, command: Invocation, work: _Import) -> 
             "at": record.get("started_at"),
         }
         if command.args["duplicates"] == "leave-out" and not command.args["dry_run"]:
-            message = (
-                f"nothing was imported: the same file is in batch {batch_id} already, imported "
-                f"{record['started_at']:%Y-%m-%d %H:%M} UTC by {record.get('by')}; --batch {batch_id} "
-                "completes it, --duplicates keep imports it once more"
+            message = say(
+                "nothing was imported: the same file is in batch {batch_id} already, imported"
+                " {started_at:%Y-%m-%d %H:%M} UTC by {by}; --batch {batch_id} completes it,"
+                " --duplicates keep imports it once more",
+                batch_id=batch_id,
+                started_at=record["started_at"],
+                by=record.get("by"),
             )
             raise CommandRefused(ErrorCode.REFUSED, message)
         return
@@ -417,8 +443,10 @@ def _incomplete(command: Invocation, work: _Import) -> Iterator[None]:
     except StoreUnavailable as exc:
         if work.batch is None or command.args["dry_run"]:
             raise
-        message = (
-            f"{exc}: the import is incomplete; import the same file again with --batch {work.batch.batch_id}"
+        message = say(
+            "{exc}: the import is incomplete; import the same file again with --batch {batch_id}",
+            exc=exc,
+            batch_id=work.batch.batch_id,
         )
         raise CommandRefused(ErrorCode.UNAVAILABLE, message) from exc
 
@@ -567,8 +595,8 @@ def _cancelled_meanwhile(context: HandlerContext, command: Invocation, work: _Im
     changes = {"cancel_reason": "batch_cancelled"}
 
     def finish(context: HandlerContext, _: int) -> Result:
-        refuse_cancelled(context.store.batches.get(batch_id), "imported into")
-        raise NotFound(f"no batch {batch_id}")
+        refuse_cancelled(context.store.batches.get(batch_id), say("imported into"))
+        raise NotFound(say("no batch {batch_id}", batch_id=batch_id))
 
     return in_portions(
         command,
@@ -584,26 +612,40 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
     assert work.known is not None  # noqa: S101 - as in _finish
     context.store.batches.delete(work.batch.batch_id)
     context.store.imports.remove(work.import_id)
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(work.known.counts.items()))
+    counts = joined(", ", (f"{count} {state}" for state, count in sorted(work.known.counts.items())))
     if set(work.known.counts) <= {OPTED_OUT, SHARED} and work.known.counts[SHARED]:
-        message = (
-            f"nothing was imported: no number of the {plural(work.left_out, 'person', 'people')} may be "
-            "called: it stands under three people or more of the account, or the person is on the "
-            "do-not-call list (--accept shared keeps such numbers)"
+        message = say_n(
+            "nothing was imported: no number of the {count} person may be called: it stands"
+            " under three people or more of the account, or the person is on the do-not-call"
+            " list (--accept shared keeps such numbers)",
+            "nothing was imported: no number of the {count} people may be called: it stands"
+            " under three people or more of the account, or the person is on the do-not-call"
+            " list (--accept shared keeps such numbers)",
+            work.left_out,
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     if set(work.known.counts) == {OPTED_OUT}:
-        message = (
-            f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) has "
-            "opted out by national id (speechctl dnc ID)"
+        message = say_n(
+            "nothing was imported: everybody in the file ({count} person) has opted out by"
+            " national id (speechctl dnc ID)",
+            "nothing was imported: everybody in the file ({count} people) has opted out by"
+            " national id (speechctl dnc ID)",
+            work.left_out,
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     first = next(row for row in work.known.named if row["state"] not in {OPTED_OUT, SHARED})
-    message = (
-        f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) is in "
-        f"the account already ({counts}; "
-        f"line {first['line']}: job {first['job_id']} of batch {first['batch_id']}); "
-        "--duplicates keep imports them all the same"
+    message = say_n(
+        "nothing was imported: everybody in the file ({count} person) is in the account"
+        " already ({counts}; line {line}: job {job_id} of batch {batch_id}); --duplicates"
+        " keep imports them all the same",
+        "nothing was imported: everybody in the file ({count} people) is in the account"
+        " already ({counts}; line {line}: job {job_id} of batch {batch_id}); --duplicates"
+        " keep imports them all the same",
+        work.left_out,
+        counts=counts,
+        line=first["line"],
+        job_id=first["job_id"],
+        batch_id=first["batch_id"],
     )
     raise CommandRefused(ErrorCode.REFUSED, message)
 

@@ -9,6 +9,7 @@ from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invoca
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.store.operator_requests import Requested
 
 #: Attempts on a job that keeps changing meanwhile.
@@ -29,7 +30,10 @@ def hang_up(context: HandlerContext, command: Invocation) -> Result:
     """Request the worker that follows the job's call to stop it in Retell."""
     job = resolve_job(context.store, command.args["job"])
     if job.dial is None:
-        raise CommandRefused(ErrorCode.REFUSED, f"job {job.job_id} has no call: it is {_described(job)}")
+        raise CommandRefused(
+            ErrorCode.REFUSED,
+            say("job {job_id} has no call: it is {described}", job_id=job.job_id, described=_described(job)),
+        )
     return _ask(context, command, "hang_up", command.args["reason"]) | {"call_id": job.dial.call_id}
 
 
@@ -40,12 +44,16 @@ def resume_job(context: HandlerContext, command: Invocation) -> Result:
         _refuse_of_cancelled_batch(context, job)
         if (job.request or {}).get("action") == "suspend" and job.dial is not None:
             if context.store.operator_actions.drop_request(job):
-                return _answer(job, job.status, "taken back")
+                return _answer(job, job.status, say("taken back"))
         elif job.status is JobStatus.SUSPENDED:
             if context.store.operator_actions.resume(job):
                 return _answer(job, JobStatus.PENDING, Requested.DONE)
         else:
-            message = f"job {job.job_id} is not suspended: it is {_described(job)}"
+            message = say(
+                "job {job_id} is not suspended: it is {described}",
+                job_id=job.job_id,
+                described=_described(job),
+            )
             raise CommandRefused(ErrorCode.REFUSED, message)
     raise _contended(command)
 
@@ -54,7 +62,7 @@ def _refuse_of_cancelled_batch(context: HandlerContext, job: Job) -> None:
     """A job of a cancelled batch is not called again."""
     batch = None if job.batch_id is None else context.store.batches.find(job.batch_id)
     if batch is not None:
-        refuse_cancelled(batch, "called again")
+        refuse_cancelled(batch, say("called again"))
 
 
 def _ask(context: HandlerContext, command: Invocation, action: str, reason: str | None) -> Result:
@@ -63,7 +71,13 @@ def _ask(context: HandlerContext, command: Invocation, action: str, reason: str 
     job = context.store.jobs.get(before.job_id)
     if answer is Requested.REFUSED:
         raise CommandRefused(
-            ErrorCode.REFUSED, f"job {job.job_id} is {_described(job)}{_remedy(job, action)}"
+            ErrorCode.REFUSED,
+            say(
+                "job {job_id} is {described}{remedy}",
+                job_id=job.job_id,
+                described=_described(job),
+                remedy=_remedy(job, action),
+            ),
         )
     return _answer(job, job.status, answer) | {"was": before.status, "reason": reason}
 
@@ -80,15 +94,15 @@ def _answer(job: Job, status: JobStatus, how: str) -> Result:
 def _described(job: Job) -> str:
     reason = job.suspend_reason if job.status is JobStatus.SUSPENDED else job.document.get("cancel_reason")
     shown = reason if job.status in {JobStatus.SUSPENDED, JobStatus.CANCELLED} else None
-    return f"{job.status} ({shown})" if shown else str(job.status)
+    return say("{status} ({shown})", status=job.status, shown=shown) if shown else str(job.status)
 
 
 def _remedy(job: Job, action: str) -> str:
     if job.status in {JobStatus.DONE, JobStatus.FAILED}:
-        return f": there is nothing to {action.replace('_', ' ')}"
-    return " already"
+        return say(": there is nothing to {action}", action=action.replace("_", " "))
+    return say(" already")
 
 
 def _contended(command: Invocation) -> CommandRefused:
-    message = f"job {command.args['job']} kept changing meanwhile: repeat the command"
+    message = say("job {job} kept changing meanwhile: repeat the command", job=command.args["job"])
     return CommandRefused(ErrorCode.REFUSED, message)

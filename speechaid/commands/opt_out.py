@@ -19,6 +19,7 @@ from speechaid.commands.person import account_of
 from speechaid.model.levels import Level
 from speechaid.model.masking import mask_each
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules.retry_table import ALL_LISTED
 from speechaid.store.do_not_call import ANY_ACCOUNT
 
@@ -115,7 +116,7 @@ def _list_unknown(context: HandlerContext, command: Invocation, found: Found, ac
     """List an id or a number of which there is no job; a name alone names nobody."""
     chosen = _chosen(found.readings)
     if not chosen:
-        message = "no job is of a person of that name: give the national id or the number"
+        message = say("no job is of a person of that name: give the national id or the number")
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     numbers = [number for way in chosen for number in way.numbers]
     was_listed = True

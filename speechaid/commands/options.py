@@ -16,6 +16,7 @@ from speechaid.model.levels import Level
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, mapping
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules.phones import is_country
 
 #: Attempts on a document that others edit at the same time.
@@ -74,11 +75,11 @@ def with_unset(options: Sequence[Option], given: Wanted, unset: Iterable[str], *
     removed = {name.replace("-", "_") for name in unset}
     both = sorted(removed & {option.name for option, _ in given})
     if both:
-        message = f"--{both[0].replace('_', '-')} and --unset {both[0].replace('_', '-')} exclude each other"
+        message = say("--{both} and --unset {both} exclude each other", both=both[0].replace("_", "-"))
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     wanted = [*given, *((option, None) for option in options if option.name in removed)]
     if not wanted:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"nothing to change: {example}")
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("nothing to change: {example}", example=example))
     return wanted
 
 
@@ -143,7 +144,7 @@ def country(code: str | None) -> str | None:
     if code is not None and not is_country(code):
         raise CommandRefused(
             ErrorCode.BAD_ARGUMENT,
-            f"country: {code!r} is not a country code; write two letters, such as CL or MX",
+            say("country: {code!r} is not a country code; write two letters, such as CL or MX", code=code),
         )
     return None if code is None else code.strip().upper()
 
@@ -153,7 +154,7 @@ def zone_name(name: str) -> str:
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError) as exc:
-        message = f"timezone: {name!r} is unknown; write an IANA name such as America/Santiago"
+        message = say("timezone: {name!r} is unknown; write an IANA name such as America/Santiago", name=name)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message) from exc
     return name
 

@@ -27,6 +27,7 @@ from speechaid.model.reading import Document, mapping, number, text
 from speechaid.model.states import JobStatus
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.money import exact_amount
+from speechaid.protocol.translation import joined, say
 from speechaid.store.operator_requests import Requested
 from speechaid.store.people import People
 
@@ -66,7 +67,7 @@ def paid(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Record the payment of one person, or of each person of a file."""
     args = command.args
     if (args["person"] is None) == (args["file"] is None):
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "give either a person or --file FILE")
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("give either a person or --file FILE"))
     note = args["note"]
     work = _Work(
         account=account_of(context, command),
@@ -76,12 +77,12 @@ def paid(context: HandlerContext, command: Invocation) -> Result | Continue:
         correct=args["correct"],
     )
     if work.correct and args["amount"] is None and args["amount_column"] is None:
-        message = "correct: give the right amount with --amount, or with --amount-column of a file"
+        message = say("correct: give the right amount with --amount, or with --amount-column of a file")
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     if args["person"] is not None:
         return _one(context, command, work)
     if args["amount"] is not None:
-        message = "amount: of the people of a file it stands in a column of it: --amount-column TITLE"
+        message = say("amount: of the people of a file it stands in a column of it: --amount-column TITLE")
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     reading = IdsReading(
         context.readers,
@@ -102,11 +103,14 @@ def paid(context: HandlerContext, command: Invocation) -> Result | Continue:
 def _one(context: HandlerContext, command: Invocation, work: _Work) -> Result:
     person, _ = the_person(context, command.args["person"], work.account)
     if person is None:
-        message = "no job is of such a person, so there is nothing to record (speechctl person shows more)"
+        message = say(
+            "no job is of such a person, so there is nothing to record (speechctl person shows more)"
+        )
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if len(_accounts(person.jobs)) > 1:
-        message = (
-            f"that person has jobs of several accounts, so give --account: {_named_accounts(person.jobs)}"
+        message = say(
+            "that person has jobs of several accounts, so give --account: {named_accounts}",
+            named_accounts=_named_accounts(person.jobs),
         )
         raise CommandRefused(ErrorCode.AMBIGUOUS_ID, message)
     _record_person(context, work, person.jobs, command.args["amount"])
@@ -120,7 +124,10 @@ def _record_file(
     for one in ids[position : position + _PORTION]:
         jobs = _jobs_of_id(context.store.people, one.dni, work.account)
         if len(_accounts(jobs)) > 1:
-            reason = f"this person has jobs of several accounts, so give --account: {_named_accounts(jobs)}"
+            reason = say(
+                "this person has jobs of several accounts, so give --account: {named_accounts}",
+                named_accounts=_named_accounts(jobs),
+            )
             work.bad.append((one.line, reason))
             continue
         if jobs:
@@ -152,7 +159,7 @@ def _accounts(jobs: list[Job]) -> list[str]:
 
 
 def _named_accounts(jobs: list[Job]) -> str:
-    return ", ".join(_accounts(jobs))
+    return joined(", ", _accounts(jobs))
 
 
 def _record_person(

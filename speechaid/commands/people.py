@@ -24,6 +24,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document, text
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 from speechaid.rules import phones
 from speechaid.store.people import People
 
@@ -144,7 +145,7 @@ def find_people(context: HandlerContext, typed: str, account: str | None = None)
     """
     ways = readings_of(typed, countries_in_use(context))
     if not ways:
-        message = f"{mask_phone(typed)!r} is no national id, no phone and no name"
+        message = say("{typed!r} is no national id, no phone and no name", typed=mask_phone(typed))
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     search = _Search(context=context, countries=Countries(context), account=account)
     found = Found(readings=ways)
@@ -169,9 +170,13 @@ def the_person(
     """
     found = find_people(context, typed, account)
     if len(found.people) > 1:
-        named = "; ".join(describe(person) for person in found.people[:MAX_NAMED])
+        named = joined("; ", (describe(person) for person in found.people[:MAX_NAMED]))
         more = ", ..." if len(found.people) > MAX_NAMED or found.has_more else ""
-        message = f"that may be one of several people, so give the national id or the number: {named}{more}"
+        message = say(
+            "that may be one of several people, so give the national id or the number: {named}{more}",
+            named=named,
+            more=more,
+        )
         raise CommandRefused(ErrorCode.AMBIGUOUS_ID, message)
     return (found.people[0] if found.people else None), found
 
@@ -179,8 +184,8 @@ def the_person(
 def describe(person: Person) -> str:
     """A person in a list of candidates: name, id, and the masked phones."""
     shown = sorted({mask_phone(phone) for job in person.jobs for phone in job.contact.phones})
-    parts = [person.name or "without a name", person.dni or "without an id", *shown[:3]]
-    return ", ".join(parts)
+    parts = [person.name or say("without a name"), person.dni or say("without an id"), *shown[:3]]
+    return joined(", ", parts)
 
 
 def _queries_of(people: People, way: Reading, account: str | None) -> list[Document]:

@@ -14,6 +14,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_each, mask_phone, mask_phones, mask_prose
 from speechaid.model.reading import Document, instant, mapping, text
 from speechaid.model.states import JobStatus
+from speechaid.protocol.translation import say, say_later
 from speechaid.rules import phones
 from speechaid.rules.numbers import line_identity
 from speechaid.store.do_not_call import ANY_ACCOUNT
@@ -23,9 +24,9 @@ _MAX_EVALUATED: Final = 10
 _WAITS: Final = frozenset(
     {JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.IN_PROGRESS}
 )
-_NOT_FOUND_SO: Final = (
-    "jobs that another program wrote are found by an id or a number in its usual spellings only, "
-    "and by the beginning of a name as it is written there"
+_NOT_FOUND_SO: Final = say_later(
+    "jobs that another program wrote are found by an id or a number in its usual"
+    " spellings only, and by the beginning of a name as it is written there"
 )
 
 
@@ -101,7 +102,7 @@ def _job_row(job: Job, names: dict[str, str | None], shown: dict[str, str], now:
         "batch_name": names.get(job.batch_id or ""),
         "account_id": job.account_id,
         "status": job.status,
-        "why": mask_phones(describe_status(job, now)),
+        "why": _masked(describe_status(job, now)),
         "attempts": job.attempts,
         "phones": [shown[phone] for phone in job.contact.phones],
         "paid": paid_fields(job),
@@ -167,8 +168,8 @@ def _opt_outs_of_typed(context: HandlerContext, found: Found, account: str | Non
 def _what(entry: Document) -> str:
     account = text(entry.get("account_id"))
     if account == ANY_ACCOUNT:
-        return "the person, in all accounts"
-    return "the person" if account is None else f"the person, in account {account}"
+        return say("the person, in all accounts")
+    return say("the person") if account is None else say("the person, in account {account}", account=account)
 
 
 def opt_out_row(what: str, entry: Document) -> Result:
@@ -194,7 +195,7 @@ def _next_dial(
         "job_id": first["job_id"],
         "batch_id": first["batch_id"],
         "batch_name": names.get(first["batch_id"] or ""),
-        "sentence": mask_phones(first["sentence"]),
+        "sentence": _masked(first["sentence"]),
         "at": first["next_chance"],
         "phone": first["phone"],
         "waiting_jobs": len(waiting),
@@ -208,3 +209,9 @@ def _soonest(row: Result) -> tuple[int, Any]:
         return 0, 0.0
     chance = row["next_chance"]
     return (2, 0.0) if chance is None else (1, chance.timestamp())
+
+
+def _masked(text: str) -> str:
+    """The text with phone numbers masked; one without any stays translatable."""
+    masked = mask_phones(text)
+    return text if masked == text else masked

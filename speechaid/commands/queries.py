@@ -24,6 +24,7 @@ from speechaid.commands.reading import await_reader
 from speechaid.importing.process import Reader, ReaderPool, Work
 from speechaid.model.masking import fingerprint
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say, say_later
 from speechaid.settings import Settings
 
 #: What the process carries out.
@@ -33,8 +34,8 @@ HANDLERS: Final[Mapping[str, BackgroundHandler]] = {
     "export": export.export,
     "promises": export.promises,
 }
-_SMALLER: Final = "ask for one batch with --batch"
-_OTHER: Final = "ask again; speechctl doctor names documents that cannot be read"
+_SMALLER: Final = say_later("ask for one batch with --batch")
+_OTHER: Final = say_later("ask again; speechctl doctor names documents that cannot be read")
 
 
 class Query:
@@ -55,7 +56,7 @@ class Query:
                     "snapshot": _needed_of(command.snapshot),
                     "fingerprint": fingerprint(settings.retell.api_key.get_secret_value()),
                 },
-                subject=f"the answer to {name}",
+                subject=say("the answer to {name}", name=name),
                 smaller=_SMALLER,
                 other=_OTHER,
                 connects_to_database=True,
@@ -97,7 +98,7 @@ class Query:
         if is_refusal:
             ErrorCode(refused["code"])
         elif not isinstance(answer.get("result"), dict):
-            raise ValueError("no answer")
+            raise ValueError(say("no answer"))
         self.answer = answer
 
 

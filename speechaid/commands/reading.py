@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.importing.process import Reader
+from speechaid.protocol.translation import N_
 
 #: Between two looks at a process that had nothing to say.
 _POLL_SECONDS: Final = 0.02
@@ -68,5 +69,5 @@ def _delay(reader: Reader, received_before: int) -> float:
 
 def _progress(reader: Reader) -> dict[str, Any]:
     if reader.is_waiting:
-        return {"state": "waiting for other files and reports"}
+        return {"state": N_("waiting for other files and reports")}
     return {"state": "reading", **({"done": reader.done} if reader.done else {})}

@@ -26,7 +26,7 @@ from speechaid.model.job import Job
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules import phones
 from speechaid.rules.redial import NOT_REACHED, LeftOut, left_out, left_out_of_batch
 from speechaid.store.jobs import read_job
@@ -76,7 +76,7 @@ class _Redial:
 def redial_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Make the new batch, or complete the one that an interrupted command has begun."""
     outcomes = _outcomes(command.args["outcomes"])
-    source = resolve_open_batch(context.store, command.args["batch"], "called again")
+    source = resolve_open_batch(context.store, command.args["batch"], say("called again"))
     account = None if source.account_id is None else context.store.accounts.find(source.account_id)
     earlier = context.store.batches.redials_of(source.batch_id)
     begun = _unfinished(earlier, outcomes)
@@ -101,7 +101,11 @@ def _outcomes(text: str) -> list[Outcome]:
     for word in (part.strip() for part in text.split(",")):
         name = word.lower().replace("-", "_")
         if name not in set(NOT_REACHED):
-            message = f"outcomes: {word!r} is none after which a person is called again; there are: {allowed}"
+            message = say(
+                "outcomes: {word!r} is none after which a person is called again; there are: {allowed}",
+                word=word,
+                allowed=allowed,
+            )
             raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
         found.append(Outcome(name))
     return sorted(set(found))
@@ -116,9 +120,11 @@ def _unfinished(earlier: Iterable[Batch], outcomes: list[Outcome]) -> Batch | No
         if record.get("outcomes") == [str(outcome) for outcome in outcomes]:
             return batch
         words = ",".join(str(word).replace("_", "-") for word in record.get("outcomes") or ())
-        message = (
-            f"an earlier redial-batch was interrupted: complete {batch.batch_id} by repeating it with "
-            f"--outcomes {words}, or cancel-batch {batch.batch_id}"
+        message = say(
+            "an earlier redial-batch was interrupted: complete {batch_id} by repeating it with"
+            " --outcomes {words}, or cancel-batch {batch_id}",
+            batch_id=batch.batch_id,
+            words=words,
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return None
@@ -208,7 +214,7 @@ def _new_batch(context: HandlerContext, command: Invocation, work: _Redial) -> B
     except Duplicate as exc:
         begun = _unfinished(context.store.batches.redials_of(source.batch_id), work.outcomes)
         if begun is None:
-            message = "another redial-batch of this batch has just ended: see speechctl batches"
+            message = say("another redial-batch of this batch has just ended: see speechctl batches")
             raise CommandRefused(ErrorCode.REFUSED, message) from exc
         return begun
 
@@ -319,8 +325,14 @@ def _finish(context: HandlerContext, command: Invocation, work: _Redial) -> Resu
     batch = context.store.batches.get(work.batch.batch_id)
     if work.added == 0 and not context.store.jobs.counts(batch.batch_id):
         context.store.batches.delete(batch.batch_id)
-        why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
-        message = f"nobody is left to be called again{f': {why}' if why else ''}; no batch was made"
+        why = joined(
+            ", ",
+            (joined(" ", (str(count), say(reason.replace("_", " ")))) for reason, count in counts.items()),
+        )
+        message = say(
+            "nobody is left to be called again{why}; no batch was made",
+            why=joined("", (": ", why)) if why else "",
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     if batch.cancelled is not None:
         # What was added after the cancellation must not wait for ever.
@@ -329,8 +341,10 @@ def _finish(context: HandlerContext, command: Invocation, work: _Redial) -> Resu
             pass
         refuse_cancelled(batch, "completed")
     context.store.batches.end_redial(batch.batch_id, added=work.added, left_out=counts)
-    people = plural(work.added, "person", "people")
-    text = f"{people}; speechctl resume-batch {batch.batch_id} starts it"
+    people = say_n("{count} person", "{count} people", work.added)
+    text = say(
+        "{people}; speechctl resume-batch {batch_id} starts it", people=people, batch_id=batch.batch_id
+    )
     return {
         **result,
         "batch_id": batch.batch_id,

@@ -43,6 +43,7 @@ from speechaid.commands import (
 from speechaid.commands.doctor import doctor
 from speechaid.commands.interfaces import BackgroundHandler, LoopHandler, Result, ResultHandler
 from speechaid.commands.queries import in_process
+from speechaid.protocol.translation import say_later
 
 #: From the arguments and the answer of a command.
 DocumentCount = Callable[[Mapping[str, Any], Result], int]
@@ -101,7 +102,7 @@ def _ids_of_jobs(args: Mapping[str, Any], result: Result) -> int:
 
 
 #: What a pause has achieved where the database does not have it.
-_PAUSED_HERE: Final = "this host places no call of it, the others may: "
+_PAUSED_HERE: Final = say_later("this host places no call of it, the others may: ")
 
 REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "status": LoopCommand(run=fleet.status, shows_counts=True),
@@ -181,7 +182,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         run=holds.hold,
         is_persisted=True,
         before=fleet.hold_here,
-        done_before="this host is held, the others are not: ",
+        done_before=say_later("this host is held, the others are not: "),
         first=True,
     ),
     "unhold": BackgroundCommand(run=holds.unhold, is_persisted=True, after=fleet.unhold_here),

@@ -18,6 +18,7 @@ from speechaid.commands.people import Countries, all_listed
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, spellings_of
+from speechaid.protocol.translation import say
 from speechaid.rules.redial import LeftOut, left_out_of_reset
 
 #: Jobs read, or changed, by one task of the database thread.
@@ -43,7 +44,9 @@ class _Reset:
 def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Choose who may be called again, then requeue their jobs without their attempts."""
     named, hours = command.args["batch"], command.args["max_age_hours"]
-    batch_id = None if named is None else resolve_open_batch(context.store, named, "called again").batch_id
+    batch_id = (
+        None if named is None else resolve_open_batch(context.store, named, say("called again")).batch_id
+    )
     actions = context.store.operator_actions
     query = actions.resettable(
         spellings_of(JobStatus(command.args["status"])),

@@ -8,6 +8,7 @@ from speechaid.commands.agent_check import retell_refusal
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.retell_questions import ask_retell
 from speechaid.model.agent import Agent, BoundAgent, ListedAgent, PhoneNumber
+from speechaid.protocol.translation import N_
 from speechaid.retell.client import RetellClient
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import ItemUnknown, RetellError, RetellUnavailable
@@ -38,7 +39,7 @@ def agents(context: HandlerContext, command: Invocation) -> Result | Continue:
             "in_use": used,
         }
 
-    command.progress({"state": "asking Retell"})
+    command.progress({"state": N_("asking Retell")})
     return ask_retell(context, question, then, within_seconds=RETELL_SECONDS)
 
 
@@ -78,7 +79,7 @@ def numbers(context: HandlerContext, command: Invocation) -> Result | Continue:
             "in_use": used,
         }
 
-    command.progress({"state": "asking Retell"})
+    command.progress({"state": N_("asking Retell")})
     limit = command.args["limit"]
     return ask_retell(
         context,

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from speechaid.commands.dry_run import retell_client
 from speechaid.commands.interfaces import Continue, HandlerContext, Result
+from speechaid.protocol.translation import say
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError, RetellUnavailable
 
@@ -67,13 +68,13 @@ class _Question(Generic[T]):
     def begin(self, context: HandlerContext) -> Result | Continue:
         """Ask as soon as there is a place."""
         if not _places.acquire(blocking=False):
-            late = f"{AT_ONCE} other questions have no answer of Retell yet"
+            late = say("{AT_ONCE} other questions have no answer of Retell yet", AT_ONCE=AT_ONCE)
             return self._again(context, self.begin, late)
         try:
             threading.Thread(target=self._run, args=(context,), name="retell-question", daemon=True).start()
         except RuntimeError:  # the system allows no more threads
             _places.release()
-            return self._then(context, RetellUnavailable("this host allows no more threads"))
+            return self._then(context, RetellUnavailable(say("this host allows no more threads")))
         return self._wait(context)
 
     def _run(self, context: HandlerContext) -> None:
@@ -88,7 +89,9 @@ class _Question(Generic[T]):
 
     def _wait(self, context: HandlerContext) -> Result | Continue:
         if not self._answer.done():
-            late = f"no answer from Retell within {self._within_seconds:g} s"
+            late = say(
+                "no answer from Retell within {within_seconds:g} s", within_seconds=self._within_seconds
+            )
             return self._again(context, self._wait, late)
         fault = self._answer.exception()
         if fault is None:

@@ -19,6 +19,7 @@ from speechaid.commands.people import find_people
 from speechaid.errors import NotFound
 from speechaid.model.reading import text
 from speechaid.protocol.messages import ErrorCode, Request
+from speechaid.protocol.translation import say, say_later
 from speechaid.store.connection import Store
 
 Args = dict[str, Any]
@@ -64,7 +65,7 @@ def _check_import(context: HandlerContext, args: Args, account_id: str) -> None:
     try:
         args["import"] = resolve_batch(context.store, name, account_id).batch_id
     except (NotFound, CommandRefused) as exc:
-        message = f"there is no import {name!r}, and no batch: speechctl imports lists them"
+        message = say("there is no import {name!r}, and no batch: speechctl imports lists them", name=name)
         raise CommandRefused(ErrorCode.NOT_FOUND, message) from exc
 
 
@@ -77,13 +78,13 @@ def _check_new_batch(_context: HandlerContext, args: Args, account_id: str) -> N
 def _check_stays(_context: HandlerContext, args: Args, _account_id: str) -> None:
     """A batch without an account would be paid by none, and seen by those of all alone."""
     if "account" in (args["unset"] or ()):
-        raise CommandRefused(ErrorCode.FORBIDDEN, "users of one account take no batch out of it")
+        raise CommandRefused(ErrorCode.FORBIDDEN, say("users of one account take no batch out of it"))
 
 
 def _check_is_known(context: HandlerContext, args: Args, account_id: str) -> None:
     """A number on the do-not-call list is called for no account: only people of one's own are put there."""
     if not find_people(context, args["person"], account_id).people:
-        message = "no job of the account is of such a person: nothing was changed"
+        message = say("no job of the account is of such a person: nothing was changed")
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
 
 
@@ -91,13 +92,15 @@ def _check_user(context: HandlerContext, args: Args, account_id: str) -> None:
     """Of users those of the account are there alone."""
     args["name"] = find_user(context, args["name"], account_id).name
     if args.get("all_accounts"):
-        raise CommandRefused(ErrorCode.FORBIDDEN, "users of one account bind nobody to all accounts")
+        raise CommandRefused(ErrorCode.FORBIDDEN, say("users of one account bind nobody to all accounts"))
 
 
 def _check_token(context: HandlerContext, args: Args, account_id: str) -> None:
     own = {token.name for token in context.store.identities.find_tokens(account_id)}
     if args["name"].strip().lower() not in own:
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no token {args['name'].strip().lower()!r}")
+        raise CommandRefused(
+            ErrorCode.NOT_FOUND, say("there is no token {name!r}", name=args["name"].strip().lower())
+        )
 
 
 def _without_foreign_opt_outs(result: Result) -> Result:
@@ -110,10 +113,10 @@ _BATCH: Final = Scope(batches=("batch",))
 _JOB: Final = Scope(jobs=("job",))
 _ONE_BATCH: Final = Scope(batches=("batch",), needs=("batch",))
 _OWN_ACCOUNT: Final = Scope(account=OfAccount.FORCED)
-_WHOLE: Final = Scope(refused="it concerns every account")
-_LISTS_ALL: Final = Scope(refused="it lists those of every account")
-_ONE_LIST: Final = Scope(refused="the do-not-call list is one for all accounts")
-_OPERATORS: Final = Scope(refused="it is done by those who serve all accounts")
+_WHOLE: Final = Scope(refused=say_later("it concerns every account"))
+_LISTS_ALL: Final = Scope(refused=say_later("it lists those of every account"))
+_ONE_LIST: Final = Scope(refused=say_later("the do-not-call list is one for all accounts"))
+_OPERATORS: Final = Scope(refused=say_later("it is done by those who serve all accounts"))
 
 #: Each command that a role may give (``rules.roles``).
 SCOPES: Final[Mapping[str, Scope]] = {
@@ -168,13 +171,15 @@ def refuse_unscoped(request: Request) -> None:
     scope = SCOPES.get(request.command.name)
     name = request.command.name
     if scope is None or scope.refused is not None:
-        why = "it has no scope" if scope is None else scope.refused
-        message = f"{name} is not for users of one account: {why}"
+        why = say("it has no scope") if scope is None else scope.refused
+        message = say("{name} is not for users of one account: {why}", name=name, why=why)
         raise CommandRefused(ErrorCode.FORBIDDEN, message)
     if scope.needs and all(request.args[each] is None for each in scope.needs):
         options = " or ".join(scope.needs)
-        message = (
-            f"{name} is not for users of one account without a {options}: it would be about every account"
+        message = say(
+            "{name} is not for users of one account without a {options}: it would be about every account",
+            name=name,
+            options=options,
         )
         raise CommandRefused(ErrorCode.FORBIDDEN, message)
 
@@ -215,6 +220,6 @@ def _own_job(store: Store, name: str, account_id: str) -> str:
     except NotFound:
         job = None
     if job is None or job.account_id != account_id:
-        message = f"there is no job {name!r} (speechctl jobs lists them)"
+        message = say("there is no job {name!r} (speechctl jobs lists them)", name=name)
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     return job.job_id

@@ -23,6 +23,7 @@ from speechaid.dialer.context import agent_choice
 from speechaid.model.agent import Agent
 from speechaid.model.agent_settings import AgentPin
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say, say_later
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import ItemUnknown, RetellError
 from speechaid.retell.variables import DERIVED
@@ -58,13 +59,23 @@ class StartCheck:
     def version_remark(self, batch_id: str) -> str | None:
         """A sentence about the version where an operator may not expect it; None: there is nothing to say."""
         choice, current = self.choice, None if self.current is None else self.current.version
-        take_it = f"edit-batch {batch_id} --agent {choice.agent_id}"
+        take_it = say("edit-batch {batch_id} --agent {agent_id}", batch_id=batch_id, agent_id=choice.agent_id)
         if choice.version_source is Source.RETELL and current is None:
-            return f"the agent's version is not pinned, so Retell chooses it at each call: {take_it} pins it"
+            return say(
+                "the agent's version is not pinned, so Retell chooses it at each call: {take_it} pins it",
+                take_it=take_it,
+            )
         if choice.version_source is Source.PINNED and current is not None and current != choice.version:
-            return f"the batch keeps version {choice.version} of its agent; Retell has {current}: {take_it}"
+            return say(
+                "the batch keeps version {version} of its agent; Retell has {current}: {take_it}",
+                version=choice.version,
+                current=current,
+                take_it=take_it,
+            )
         if choice.version is None and self.current is not None and self.current.is_published is False:
-            return f"no version of the agent is published: its draft {current} is called with"
+            return say(
+                "no version of the agent is published: its draft {current} is called with", current=current
+            )
         return None
 
 
@@ -87,7 +98,7 @@ def check_before_start(
     country: str | None,
     then: Then,
     *,
-    refused: str = "not started",
+    refused: str = say_later("not started"),
 ) -> Result | Continue:
     """Refuse agent, version or number that Retell does not have: it would refuse each call.
 
@@ -101,14 +112,20 @@ def check_before_start(
 
     def checked(context: HandlerContext, answer: _Answers | RetellError) -> Result | Continue:
         if isinstance(answer, RetellError):
-            why = f"agent, number and variables were not checked: {answer}"
+            why = say("agent, number and variables were not checked: {answer}", answer=answer)
             return then(context, StartCheck(choice=choice, reading=None, not_checked=why))
         fault = fault_at_retell(choice, answer.found, country)
         if fault is not None:
-            message = f"{refused}, for Retell would refuse each call: {fault}"
+            message = say(
+                "{refused}, for Retell would refuse each call: {fault}", refused=refused, fault=fault
+            )
             raise CommandRefused(ErrorCode.REFUSED, message)
         not_shown = None if answer.reading is None else answer.reading.not_shown
-        text = None if not_shown is None else f"the variables were not checked: {not_shown}"
+        text = (
+            None
+            if not_shown is None
+            else say("the variables were not checked: {not_shown}", not_shown=not_shown)
+        )
         check = StartCheck(choice=choice, reading=answer.reading, not_checked=text, current=answer.current)
         return then(context, check)
 
@@ -155,7 +172,7 @@ def describe_choice(choice: AgentChoice) -> Result:
 
 
 def _joined(*sentences: str | None) -> str | None:
-    return "; ".join(sentence for sentence in sentences if sentence is not None) or None
+    return joined("; ", (sentence for sentence in sentences if sentence is not None)) or None
 
 
 def _ask(directory: RetellDirectory, choice: AgentChoice) -> _Answers:

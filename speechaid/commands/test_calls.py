@@ -26,6 +26,7 @@ from speechaid.model.reading import Document, mapping, text
 from speechaid.model.states import JobStatus
 from speechaid.model.test_calls import TESTS, BatchTest
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import joined, say
 from speechaid.retell.requests_body import VARIABLES
 from speechaid.rules import phones
 from speechaid.rules.numbers import Number
@@ -47,7 +48,11 @@ def test_call(context: HandlerContext, command: Invocation) -> Result:
     number = typed_number(context, command, command.args["to"])
     row = _row(context, batch, command)
     if (erased := of_person(row.document)) is not None:
-        message = f"whose row {row.job_id} was is {erased.sentence}: choose another with --row"
+        message = say(
+            "whose row {job_id} was is {sentence}: choose another with --row",
+            job_id=row.job_id,
+            sentence=erased.sentence,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     account_id = row.account_id or batch.account_id
     registered = _registered(context, number, account_id)
@@ -64,7 +69,9 @@ def test_call(context: HandlerContext, command: Invocation) -> Result:
     running = context.store.test_calls.find_open(registered)
     if running is not None or not context.store.test_calls.create(registered, document, mark.until):
         which = "" if running is None else f" {running.job_id}"
-        message = f"a test call to this number is not over yet:{which or ' it has just begun'}"
+        message = say(
+            "a test call to this number is not over yet:{which}", which=which or say(" it has just begun")
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return {
         "test": document["job_id"],
@@ -112,15 +119,20 @@ def _row(context: HandlerContext, batch: Batch, command: Invocation) -> Job:
     position, name = command.args["row"], command.args["job"]
     if name is not None:
         if position is not None:
-            raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--row and --job exclude each other")
+            raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("--row and --job exclude each other"))
         job = resolve_job(context.store, name)
         if job.batch_id != batch.batch_id:
-            raise CommandRefused(ErrorCode.NOT_FOUND, f"{job.job_id} is no job of batch {batch.batch_id}")
+            raise CommandRefused(
+                ErrorCode.NOT_FOUND,
+                say("{job_id} is no job of batch {batch_id}", job_id=job.job_id, batch_id=batch.batch_id),
+            )
         return job
     found = context.store.test_calls.find_row(batch.batch_id, position)
     if found is None:
-        which = "row with a phone" if position is None else f"row {position}"
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"batch {batch.batch_id} has no {which}")
+        which = say("row with a phone") if position is None else say("row {position}", position=position)
+        raise CommandRefused(
+            ErrorCode.NOT_FOUND, say("batch {batch_id} has no {which}", batch_id=batch.batch_id, which=which)
+        )
     return found
 
 
@@ -128,9 +140,10 @@ def _registered(context: HandlerContext, number: Number, account_id: str | None)
     found = context.store.test_calls.find_number(number.e164)
     if found is None or not found.may_serve(account_id):
         # In the same words: a user of one account must not learn what another has registered.
-        message = (
-            f"{mask_phone(number.e164)} is not registered for test calls of this batch's account: "
-            "speechctl test-number-add NUMBER; test-numbers lists them"
+        message = say(
+            "{e164} is not registered for test calls of this batch's account: speechctl"
+            " test-number-add NUMBER; test-numbers lists them",
+            e164=mask_phone(number.e164),
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found
@@ -141,16 +154,25 @@ def _remarks(context: HandlerContext, command: Invocation, batch: Batch, number:
     account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
     country = phones.country_of(batch, account, context.settings.dialling.default_country)
     if country is not None and number.country is not None and country.upper() != number.country:
-        remarks.append(f"the number is of {number.country}, the batch's people are of {country.upper()}")
+        remarks.append(
+            say(
+                "the number is of {country}, the batch's people are of {country_2}",
+                country=number.country,
+                country_2=country.upper(),
+            )
+        )
     workers = [row for row in command.snapshot.get("workers", []) if row.get("pid")]
     free = [row for row in workers if not (row.get("job") or row.get("paused") or row.get("leaving"))]
     supervisor = command.snapshot.get("supervisor", {})
     if supervisor.get("held") or supervisor.get("draining") or supervisor.get("no_space"):
-        remarks.append("this host takes no jobs now; another host's worker may place the call")
+        remarks.append(say("this host takes no jobs now; another host's worker may place the call"))
     elif not free:
         minutes = WAIT_SECONDS / 60
         remarks.append(
-            f"no worker of this host is free: the first that is takes it, within {minutes:g} minutes"
+            say(
+                "no worker of this host is free: the first that is takes it, within {minutes:g} minutes",
+                minutes=minutes,
+            )
         )
     return remarks
 
@@ -165,14 +187,20 @@ def _forbid_or_describe(context: HandlerContext, job: Job, remarks: list[str]) -
     preflight = read_preflight(worker_context, job)
     choice = next_phone(worker_context, job, preflight)
     if not isinstance(choice, Choice):
-        message = "the number is on the do-not-call list: dnc-remove allows calls to it again"
+        message = say("the number is on the do-not-call list: dnc-remove allows calls to it again")
         raise CommandRefused(ErrorCode.REFUSED, message)
     evaluation = evaluate(worker_context, job, choice.number, preflight)
     failed = [check for check in evaluation.checks if not check.passed]
     if any(check.reason not in NO_CAPACITY for check in failed):
-        reasons = "; ".join(f"{check.name}: {check.value}" for check in failed)
-        raise CommandRefused(ErrorCode.REFUSED, f"a test call is not placed now: {reasons}")
-    remarks += [f"it waits for a place: {check.name}: {check.value}" for check in failed]
+        reasons = joined(
+            "; ", (say("{name}: {value}", name=check.name, value=check.value) for check in failed)
+        )
+        raise CommandRefused(
+            ErrorCode.REFUSED, say("a test call is not placed now: {reasons}", reasons=reasons)
+        )
+    remarks += [
+        say("it waits for a place: {name}: {value}", name=check.name, value=check.value) for check in failed
+    ]
     # The request that a worker would send now.
     body = mapping(json.loads(new_dial(worker_context, job, choice, preflight).body))
     return {
@@ -189,7 +217,9 @@ def test_result(context: HandlerContext, command: Invocation) -> Result:
     """How far a test call is; when it is over, what was said, and the variables sent and collected."""
     job = resolve_test(context.store, command.args["test"])
     if job.test is None:
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"{job.job_id} is no test call: speechctl job shows it")
+        raise CommandRefused(
+            ErrorCode.NOT_FOUND, say("{job_id} is no test call: speechctl job shows it", job_id=job.job_id)
+        )
     state, since = _state(job)
     results = context.store.results.of_job(job.job_id)
     return {

@@ -8,6 +8,7 @@ from speechaid.commands.ids import resolve_account
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model.masking import mask_each, mask_phone, mask_prose
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules.numbers import Fault, Number, read
 
 #: More are no telephones of colleagues.
@@ -43,7 +44,10 @@ def test_number_add(context: HandlerContext, command: Invocation) -> Result:
     tests = context.store.test_calls
     known = tests.find_number(number.e164)
     if known is None and len(tests.find_numbers()) >= MAX_NUMBERS:
-        message = f"{MAX_NUMBERS} numbers are registered, the most: test-number-remove makes room"
+        message = say(
+            "{MAX_NUMBERS} numbers are registered, the most: test-number-remove makes room",
+            MAX_NUMBERS=MAX_NUMBERS,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     note = None if note is None else mask_prose(note)
     if known is not None:
@@ -76,6 +80,9 @@ def typed_number(context: HandlerContext, command: Invocation, typed: str) -> Nu
     found = read(typed, country)
     if isinstance(found, Number) and found.is_valid:
         return found
-    why = str(found) if isinstance(found, Fault) else "its country's numbering plan does not have it"
-    message = f"that is not a phone number ({why}): write it with its country code, +56..., or give --country"
+    why = say(found) if isinstance(found, Fault) else say("its country's numbering plan does not have it")
+    message = say(
+        "that is not a phone number ({why}): write it with its country code, +56..., or give --country",
+        why=why,
+    )
     raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)

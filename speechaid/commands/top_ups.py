@@ -23,6 +23,7 @@ from speechaid.model.reading import Document, mapping, number
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.money import exact_amount, minor_digits
 from speechaid.protocol.text import SAFE_ID
+from speechaid.protocol.translation import say
 from speechaid.rules import metering
 from speechaid.store.transactions import made_at
 
@@ -39,7 +40,9 @@ def top_up(context: HandlerContext, command: Invocation) -> Result:
     """Add minutes or credit to the balance, once under its key."""
     key = command.args["idempotency_key"]
     if key is None or not SAFE_ID.fullmatch(key):
-        message = "idempotency_key: give each top-up one of its own, of letters, digits, '-', '_' and '.'"
+        message = say(
+            "idempotency_key: give each top-up one of its own, of letters, digits, '-', '_' and '.'"
+        )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     account_id = resolve_account(context.store, command.args["account"]).account_id
     for _ in range(MAX_TRIES):
@@ -55,7 +58,10 @@ def top_up(context: HandlerContext, command: Invocation) -> Result:
             record = context.store.transactions.find(account_id, key)
             assert record is not None  # noqa: S101
             return _answer(context, account_id, record, repeated=False)
-    message = f"account {account_id} kept changing meanwhile: repeat the command with the same key"
+    message = say(
+        "account {account_id} kept changing meanwhile: repeat the command with the same key",
+        account_id=account_id,
+    )
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
@@ -69,16 +75,24 @@ def _evaluate(account: Account, command: Invocation, key: str, now: datetime) ->
     name = {"minutes": "minutes_purchased", "credit": "credit_balance"}[unit]
     stored = account.document.get(name)
     if stored is not None and number(stored) is None:
-        message = reading.not_understood(name, stored, "correct it in the database first")
+        message = reading.not_understood(name, stored, say("correct it in the database first"))
         raise CommandRefused(ErrorCode.REFUSED, message)
     before = exact_amount(number(stored) or 0.0)
     after = before + amount
     if after < 0 or after > _MOST:
-        message = f"{unit}: with {amount:f} more, {after:f} would be bought in all: 0 to {_MOST} are allowed"
+        message = say(
+            "{unit}: with {amount:f} more, {after:f} would be bought in all: 0 to {MOST} are allowed",
+            unit=unit,
+            amount=amount,
+            after=after,
+            MOST=_MOST,
+        )
         raise CommandRefused(ErrorCode.REFUSED, message)
     note = command.args["note"]
     if amount < 0 and note is None:
-        message = f"--{unit} {amount:f} takes back what was added: say why with --note"
+        message = say(
+            "--{unit} {amount:f} takes back what was added: say why with --note", unit=unit, amount=amount
+        )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return TopUp(
         key=key,
@@ -97,18 +111,32 @@ def _amount(command: Invocation, account: Account) -> tuple[Decimal, str]:
     """The amount and its unit, ``minutes`` or ``credit``."""
     given = [unit for unit in ("minutes", "credit") if command.args[unit] is not None]
     if len(given) != 1:
-        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "give --minutes or --credit, one of them")
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("give --minutes or --credit, one of them"))
     unit = given[0]
     wanted = {Plan.MINUTES: "minutes", Plan.CREDIT: "credit"}.get(account.plan or Plan.UNLIMITED)
     if unit != wanted:
-        plan = account.plan or "a plan that is not understood"
-        remedy = f"--{wanted} adds to it" if wanted else "nothing is added to it"
-        raise CommandRefused(ErrorCode.REFUSED, f"account {account.account_id} is {plan}: {remedy}")
+        plan = account.plan or say("a plan that is not understood")
+        remedy = say("--{wanted} adds to it", wanted=wanted) if wanted else say("nothing is added to it")
+        raise CommandRefused(
+            ErrorCode.REFUSED,
+            say(
+                "account {account_id} is {plan}: {remedy}",
+                account_id=account.account_id,
+                plan=plan,
+                remedy=remedy,
+            ),
+        )
     amount = Decimal(repr(command.args[unit]))
     digits = minor_digits(account.currency) if unit == "credit" else 2
     if amount == 0 or amount != round(amount, digits):
         what = account.currency or unit
-        message = f"{unit}: {amount:f} cannot be added: above or below 0, {digits} decimals of {what} at most"
+        message = say(
+            "{unit}: {amount:f} cannot be added: above or below 0, {digits} decimals of {what} at most",
+            unit=unit,
+            amount=amount,
+            digits=digits,
+            what=what,
+        )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return amount, unit
 
@@ -122,7 +150,9 @@ def _same(command: Invocation, recorded: Document) -> Document:
     for unit, field in (("minutes", "minutes"), ("credit", "credits")):
         given, known = command.args[unit], number(recorded.get(field))
         if (given is None) != (known is None) or (given is not None and float(given) != known):
-            message = f"the key {recorded.get('key')!r} was used for another top-up of this account"
+            message = say(
+                "the key {key!r} was used for another top-up of this account", key=recorded.get("key")
+            )
             raise CommandRefused(ErrorCode.REFUSED, message)
     return recorded
 
@@ -189,7 +219,7 @@ def _position(after: str | None) -> tuple[datetime | None, tuple[int, int]]:
         return None, (0, 0)
     match = _POSITION.fullmatch(after)
     if match is None:
-        message = f"after: {after!r} is not a position of an earlier page"
+        message = say("after: {after!r} is not a position of an earlier page", after=after)
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return _EPOCH + timedelta(milliseconds=int(match[1])), (int(match[2]), int(match[3]))
 

@@ -11,7 +11,7 @@ from speechaid.commands.jobs import erased_fields
 from speechaid.errors import NotFound
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import say, say_n
 
 #: Jobs deleted by one task of the database thread.
 _PORTION: Final = 100
@@ -23,9 +23,14 @@ def undo_import(context: HandlerContext, command: Invocation) -> Result | Contin
     import_id, batch_id = str(record["_id"]), str(record["batch_id"])
     begun = context.store.imports.count_begun(import_id)
     if begun:
-        message = (
-            f"{plural(begun, 'contact')} of the import {import_id} {'was' if begun == 1 else 'were'} called, "
-            f"or changed since: nothing was taken back; cancel-batch {batch_id} ends the calls of its batch"
+        message = say_n(
+            "{count} contact of the import {import_id} was called, or changed since:"
+            " nothing was taken back; cancel-batch {batch_id} ends the calls of its batch",
+            "{count} contacts of the import {import_id} were called, or changed since:"
+            " nothing was taken back; cancel-batch {batch_id} ends the calls of its batch",
+            begun,
+            import_id=import_id,
+            batch_id=batch_id,
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     result: Result = {
@@ -47,14 +52,21 @@ def _record(context: HandlerContext, name: str) -> Document:
         try:
             batch = resolve_batch(context.store, name)
         except (NotFound, CommandRefused) as exc:
-            message = f"there is no import {name!r}, and no batch: speechctl imports lists them"
+            message = say(
+                "there is no import {name!r}, and no batch: speechctl imports lists them", name=name
+            )
             raise CommandRefused(ErrorCode.NOT_FOUND, message) from exc
         found = context.store.imports.latest_of_batch(batch.batch_id)
         if found is None:
-            message = f"no import into the batch {batch.batch_id} is recorded that could be taken back"
+            message = say(
+                "no import into the batch {batch_id} is recorded that could be taken back",
+                batch_id=batch.batch_id,
+            )
             raise CommandRefused(ErrorCode.REFUSED, message)
     if found.get("undone") is not None:
-        raise CommandRefused(ErrorCode.REFUSED, f"the import {name} has been taken back already")
+        raise CommandRefused(
+            ErrorCode.REFUSED, say("the import {name} has been taken back already", name=name)
+        )
     return found
 
 

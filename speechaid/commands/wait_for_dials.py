@@ -12,7 +12,7 @@ from typing import Final
 
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import say_n
 from speechaid.store.jobs import OpenDials
 
 #: Interval between two counts of dials in flight.
@@ -70,9 +70,12 @@ class DialWait:
         self, context: HandlerContext, command: Invocation, on_their_way: int, waited_for: int, reported: int
     ) -> Continue:
         if context.store.now().timestamp() > self.deadline:
-            message = (
-                f"{self.done}, but {plural(on_their_way, 'earlier dial')} may still become a call; "
-                f"repeat {self.again} to wait again"
+            message = say_n(
+                "{done}, but {count} earlier dial may still become a call; repeat {again} to wait again",
+                "{done}, but {count} earlier dials may still become a call; repeat {again} to wait again",
+                on_their_way,
+                done=self.done,
+                again=self.again,
             )
             raise CommandRefused(ErrorCode.TIMEOUT, message)
         if on_their_way != reported:

@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 from speechaid.errors import ConfigError, ControlError
 from speechaid.protocol import keys
 from speechaid.protocol.keys import AllowedClient, KeyPair, KeyringError
+from speechaid.protocol.translation import say
 from speechaid.settings import Settings
 from speechaid.settings.child_environment import child_environment
 from speechaid.telemetry.logs import get_logger
@@ -65,7 +66,11 @@ def tcp_access(settings: Settings) -> TcpAccess | None:
     try:
         pair, clients = keys.server_pair(directory), keys.allowed_clients(directory)
     except KeyringError as exc:
-        fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
+        fault = say(
+            "SPEECHAID_CONTROL_TCP={tcp}: without keys there is no control over TCP: {exc}",
+            tcp=control.tcp,
+            exc=exc,
+        )
         raise ConfigError([fault]) from exc
     return TcpAccess(
         address=control.tcp,

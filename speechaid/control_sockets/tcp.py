@@ -37,6 +37,7 @@ from zmq.utils.monitor import parse_monitor_message
 from speechaid.errors import ControlError, ExitStatus
 from speechaid.protocol import messages
 from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request
+from speechaid.protocol.translation import ENGLISH
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
@@ -263,8 +264,13 @@ class TcpEnd:
     def _refuse_as_busy(self, route: bytes, key: str, frame: bytes, fault: str) -> None:
         name = self._clients.get(key, {}).get("name", key)
         self._log_refusal("busy", f"key {name}", f"a request was not taken: {fault}")
-        request_id = messages.decode_request(frame).id if len(frame) <= _SHORT_BYTES else None
-        refusal = Refusal(id=request_id, code=ErrorCode.BUSY, message=fault)
+        decoded = messages.decode_request(frame) if len(frame) <= _SHORT_BYTES else None
+        refusal = Refusal(
+            id=None if decoded is None else decoded.id,
+            code=ErrorCode.BUSY,
+            message=fault,
+            language=ENGLISH if decoded is None else decoded.language,
+        )
         try:
             self.router.send_multipart((route, messages.encode_refusal(refusal)), zmq.NOBLOCK)
         except zmq.ZMQError:  # it does not read its answers, or has left

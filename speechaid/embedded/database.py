@@ -16,6 +16,7 @@ from urllib.parse import quote
 from speechaid.embedded import files
 from speechaid.embedded.process import ServerProcess, spawn
 from speechaid.errors import FleetError
+from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
 
 #: A start may have to replay a long journal, a stop to flush the cache.
@@ -58,7 +59,7 @@ class EmbeddedDatabase:
         """
         if importlib.util.find_spec("secantus") is None:
             raise FleetError(
-                "the embedded database is not installed: pip install '.[embedded]' in the checkout"
+                say("the embedded database is not installed: pip install '.[embedded]' in the checkout")
             )
         files.prepare(self.directory)
         self._lock = self._lock_directory()
@@ -67,7 +68,7 @@ class EmbeddedDatabase:
             if self._server is None:
                 self._server = self._spawn(port=0)
                 self._finish_start(
-                    self._server.report(START_SECONDS) or {"error": "it did not start in time"}
+                    self._server.report(START_SECONDS) or {"error": say("it did not start in time")}
                 )
         except BaseException:
             self.stop()
@@ -82,7 +83,7 @@ class EmbeddedDatabase:
             FleetError: no server has been started.
         """
         if self._address is None:
-            raise FleetError(f"no database runs in {self.directory}")
+            raise FleetError(say("no database runs in {directory}", directory=self.directory))
         return _uri(self.directory, self._address)
 
     @property
@@ -105,7 +106,9 @@ class EmbeddedDatabase:
         elif self._server.is_starting:
             self._check_start(self._server)
         elif not self._server.is_alive():
-            self._reap(self._server, f"the embedded database in {self.directory} died")
+            self._reap(
+                self._server, say("the embedded database in {directory} died", directory=self.directory)
+            )
         elif self._failures and now - self._server.since > STEADY_SECONDS:
             self._failures = 0
 
@@ -127,7 +130,13 @@ class EmbeddedDatabase:
             # An orphaned server that is exiting holds this lock until its end: wait for it.
             holder = files.lock_holder(path)
             if holder != files.lock_holder(self.directory / "server.lock") or time.monotonic() > deadline:
-                raise FleetError(f"the database in {self.directory} is in use by process {holder}")
+                raise FleetError(
+                    say(
+                        "the database in {directory} is in use by process {holder}",
+                        directory=self.directory,
+                        holder=holder,
+                    )
+                )
             time.sleep(0.1)
         return lock
 
@@ -141,7 +150,13 @@ class EmbeddedDatabase:
             if server is not None:
                 return server
             if time.monotonic() > deadline:
-                raise FleetError(f"process {files.lock_holder(path)} holds {path} and publishes no address")
+                raise FleetError(
+                    say(
+                        "process {lock_holder} holds {path} and publishes no address",
+                        lock_holder=files.lock_holder(path),
+                        path=path,
+                    )
+                )
             time.sleep(0.1)
         os.close(lock)
         return None
@@ -177,7 +192,7 @@ class EmbeddedDatabase:
         report = server.report()
         if report is None and time.monotonic() - server.since > START_SECONDS:
             server.kill()
-            report = {"error": "it did not start in time"}
+            report = {"error": say("it did not start in time")}
         if report is None:
             return
         try:
@@ -189,17 +204,30 @@ class EmbeddedDatabase:
     def _finish_start(self, report: dict[str, object]) -> None:
         """Take the report of a starting server: it listens, or the error."""
         if "error" in report:
-            raise FleetError(f"the embedded database in {self.directory} did not start: {report['error']}")
+            raise FleetError(
+                say(
+                    "the embedded database in {directory} did not start: {error}",
+                    directory=self.directory,
+                    error=report["error"],
+                )
+            )
         address = files.read_address(self.directory)
         if address is None:
-            raise FleetError(f"the embedded database in {self.directory} died right after its start")
+            raise FleetError(
+                say(
+                    "the embedded database in {directory} died right after its start",
+                    directory=self.directory,
+                )
+            )
         self._address = address
 
     def _reap(self, server: ServerProcess, reason: str) -> None:
         server.kill()
         status = server.release()
         self._server = None
-        self._back_off(reason if status is None else f"{reason} (exit status {status})")
+        self._back_off(
+            reason if status is None else say("{reason} (exit status {status})", reason=reason, status=status)
+        )
 
     def _back_off(self, reason: str) -> None:
         delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]

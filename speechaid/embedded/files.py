@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from speechaid.errors import FleetError
+from speechaid.protocol.translation import say, system_fault
 
 _PRIVATE = 0o600
 #: The files with user and password: of the daemon, and of the web process.
@@ -56,7 +57,9 @@ def prepare(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.geteuid():
-            raise FleetError(f"the database directory {directory} belongs to another user")
+            raise FleetError(
+                say("the database directory {directory} belongs to another user", directory=directory)
+            )
         directory.chmod(0o700)
         # One MiB, as the server begins by writing logs of that size.
         write_private(directory / ".space", "\0" * 2**20)
@@ -64,7 +67,13 @@ def prepare(directory: Path) -> None:
     except OSError as exc:
         with contextlib.suppress(OSError):
             (directory / ".space").unlink(missing_ok=True)
-        raise FleetError(f"the database directory {directory} cannot be used: {exc.strerror or exc}") from exc
+        raise FleetError(
+            say(
+                "the database directory {directory} cannot be used: {strerror}",
+                directory=directory,
+                strerror=system_fault(exc),
+            )
+        ) from exc
 
 
 def write_private(path: Path, text: str) -> None:
@@ -98,7 +107,9 @@ def read_credentials(directory: Path, name: str = CREDENTIALS) -> Credentials:
             values = json.load(file)
         return Credentials(user=str(values["user"]), password=str(values["password"]))
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise FleetError(f"the database's credentials in {path} cannot be read: {exc}") from exc
+        raise FleetError(
+            say("the database's credentials in {path} cannot be read: {exc}", path=path, exc=exc)
+        ) from exc
 
 
 def read_address(directory: Path) -> Address | None:

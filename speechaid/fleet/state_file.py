@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from speechaid.errors import FleetError
+from speechaid.protocol.translation import say, system_fault
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -61,13 +62,19 @@ class StateDirectory:
             path.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = os.open(path / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
         except OSError as exc:
-            raise FleetError(f"the state directory cannot be used: {exc}") from exc
+            raise FleetError(say("the state directory cannot be used: {exc}", exc=exc)) from exc
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._lock)
-            raise FleetError(f"another speechaid (pid {holder}) uses the state directory {path}") from exc
+            raise FleetError(
+                say(
+                    "another speechaid (pid {holder}) uses the state directory {path}",
+                    holder=holder,
+                    path=path,
+                )
+            ) from exc
         # The pid is for people; on a full disk it is missing, and the lock holds all the same.
         with contextlib.suppress(OSError):
             os.ftruncate(self._lock, 0)
@@ -106,7 +113,9 @@ class StateDirectory:
             fresh.write_text(state.text() + "\n")
             fresh.replace(self._path)
         except OSError as exc:
-            raise FleetError(f"{self._path} cannot be written: {exc.strerror}") from exc
+            raise FleetError(
+                say("{path} cannot be written: {strerror}", path=self._path, strerror=system_fault(exc))
+            ) from exc
 
     def close(self) -> None:
         """Release the lock; its file stays, or two processes could lock two files of one name."""

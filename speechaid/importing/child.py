@@ -21,6 +21,7 @@ from speechaid.importing.frames import Kind
 from speechaid.importing.limits import Limits, confine_process
 from speechaid.importing.output import Output
 from speechaid.importing.tasks import REFUSALS
+from speechaid.protocol.translation import wire_text
 
 _STDOUT: Final = 1
 
@@ -60,7 +61,7 @@ def _carry_out(run: Run, output: Output) -> None:
         raise
     except tuple(REFUSALS.values()) as exc:
         name = next(name for name, kind in REFUSALS.items() if isinstance(exc, kind))
-        output.send(Kind.REFUSAL, json.dumps({"kind": name, "text": str(exc)}).encode())
+        output.send(Kind.REFUSAL, json.dumps({"kind": name, "text": wire_text(str(exc))}).encode())
     except BaseException as exc:  # noqa: BLE001 - a panic of the workbook's reader is no Exception
         output.send(Kind.FAULT, json.dumps(_named(exc)).encode())
     else:

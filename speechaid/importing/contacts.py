@@ -7,7 +7,8 @@ about rows that were sent before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
@@ -22,12 +23,15 @@ from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import read_wire_text, wire_text
 
 #: Rows of one slice at most, and characters from which on a slice has no further row.
 SLICE_ROWS: Final = 500
 _SLICE_CHARACTERS: Final = 1_000_000
 #: Of a list in one slice; a row may have many remarks.
 _SLICE_ITEMS: Final = 100 * SLICE_ROWS
+#: The sentences of what is listed, by the list.
+_TEXTS: Final = {"bad_rows": "reason", "remarks": "text"}
 _E164: Final = re.compile(r"\+[1-9][0-9]{3,17}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -93,7 +97,7 @@ def read_messages(reader: ContactsReader) -> Iterator[tuple[bytes, int]]:
     """
     parsed = reader.parsed
     head = _Head(
-        columns=parsed.columns,
+        columns=_with_sentences(parsed.columns, wire_text),
         source=parsed.source,
         titles_key=parsed.titles_key,
         kept_mapping=dict(parsed.kept_mapping),
@@ -113,7 +117,25 @@ def _messages(piece: Slice) -> Iterator[bytes]:
     """A slice in as many messages as its size needs."""
     for name in ("rows", "bad_rows", "remarks", "corrected", "removed", "due_dates"):
         for items in _portions(getattr(piece, name)):
-            yield _SLICE.dump_json(_Slice(**{name: items}))
+            sent = _with_texts(items, wire_text) if name in _TEXTS else items
+            yield _SLICE.dump_json(_Slice(**{name: sent}))
+
+
+def _with_texts(items: Sequence[Any], change: Callable[[str], str]) -> list[Any]:
+    """Bad rows or remarks whose sentences are packed for the way, or unpacked after it."""
+    return [
+        replace(item, **{name: change(getattr(item, name))})
+        for item in items
+        for name in (_TEXTS["bad_rows"] if isinstance(item, BadRow) else _TEXTS["remarks"],)
+    ]
+
+
+def _with_sentences(columns: Columns, change: Callable[[str], str]) -> Columns:
+    return replace(
+        columns,
+        columns=tuple(replace(column, why=change(column.why)) for column in columns.columns),
+        remarks=tuple(map(change, columns.remarks)),
+    )
 
 
 def _portions(items: Sequence[Any]) -> Iterator[list[Any]]:
@@ -159,12 +181,14 @@ class ContactsReceiver:
             head = _Head.model_validate_json(message)
             if len(head.columns.columns) > MAX_COLUMNS:
                 raise ValueError("too many columns")
-            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **dict(head))
+            columns = _with_sentences(head.columns, read_wire_text)
+            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **{**dict(head), "columns": columns})
             return
         piece = _SLICE.validate_json(message)
         for row in (*piece.rows, *piece.corrected):
             check_row(row)
-        self._parsed.add(Slice(rows=piece.rows, bad_rows=piece.bad_rows, remarks=piece.remarks))
+        bad_rows, remarks = (_with_texts(items, read_wire_text) for items in (piece.bad_rows, piece.remarks))
+        self._parsed.add(Slice(rows=piece.rows, bad_rows=bad_rows, remarks=remarks))
         self._corrected += piece.corrected
         self._removed.update(piece.removed)
         self._due_dates.update(piece.due_dates)

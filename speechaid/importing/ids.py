@@ -13,6 +13,7 @@ from speechaid.importing.lists import ListReading, ListSlice, send_slices
 from speechaid.importing.output import Output
 from speechaid.importing.process import ReaderPool
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import read_wire_text
 
 
 class _ListedId(BaseModel):
@@ -65,4 +66,4 @@ class IdsReading(ListReading):
         """Check one message, and keep its ids."""
         piece = _SLICE.model_validate_json(message)
         self.ids.good.extend(ListedId(**one.model_dump()) for one in piece.good)
-        self.ids.bad.extend(piece.bad)
+        self.ids.bad.extend((line, read_wire_text(why)) for line, why in piece.bad)

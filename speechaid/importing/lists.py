@@ -16,6 +16,7 @@ from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import wire_text
 
 #: Lines of one message, of each kind.
 _SLICE: Final = 5_000
@@ -36,7 +37,8 @@ def send_slices(good: Sequence[Any], bad: Sequence[tuple[int, str]], output: Out
     """Send what was read, as values of JSON, and what was not."""
     for begin in range(0, max(len(good), len(bad)), _SLICE):
         end = begin + _SLICE
-        output.send_part(json.dumps({"good": good[begin:end], "bad": bad[begin:end]}).encode())
+        unread = [(line, wire_text(why)) for line, why in bad[begin:end]]
+        output.send_part(json.dumps({"good": good[begin:end], "bad": unread}).encode())
 
 
 class ListReading(ABC):

@@ -12,6 +12,7 @@ from speechaid.importing.lists import ListReading, ListSlice, send_slices
 from speechaid.importing.output import Output
 from speechaid.importing.process import ReaderPool
 from speechaid.importing.tasks import FileTask
+from speechaid.protocol.translation import read_wire_text
 
 _SLICE: Final = ListSlice[Annotated[str, StringConstraints(pattern=r"^\+[0-9]{1,20}$")]]
 
@@ -38,4 +39,4 @@ class NumbersReading(ListReading):
         """Check one message, and keep its numbers."""
         piece = _SLICE.model_validate_json(message)
         self.numbers.good.extend(piece.good)
-        self.numbers.bad.extend(piece.bad)
+        self.numbers.bad.extend((line, read_wire_text(why)) for line, why in piece.bad)

@@ -23,6 +23,7 @@ from speechaid.importing import frames
 from speechaid.importing.frames import FrameDecoder, FrameError, Kind
 from speechaid.importing.limits import Limits
 from speechaid.importing.tasks import REFUSALS
+from speechaid.protocol.translation import N_, read_wire_text, say
 from speechaid.settings.child_environment import child_environment
 from speechaid.telemetry.logs import get_logger
 
@@ -59,13 +60,13 @@ class Cause(StrEnum):
 
 #: What is said of each: a sentence of the task's subject and of the limits, then what can be done.
 SENTENCES: Final[Mapping[Cause, str]] = {
-    Cause.NOT_STARTED: "the system starts no process to read {subject}; {later}",
-    Cause.MEMORY: "{subject} needs more than {memory} MiB of memory; {smaller}",
-    Cause.CPU: "{subject} needs more than {cpu} seconds of the processor; {smaller}",
-    Cause.WALL: "{subject} takes longer than {wall} seconds; {smaller}",
-    Cause.SIZE: "what stands in {subject} is more than {result} MiB; {smaller}",
-    Cause.KILLED: "the process that read {subject} was killed, and not by speechaid: {later}",
-    Cause.FAULT: "the process that read {subject} failed ({fault}); {other}",
+    Cause.NOT_STARTED: N_("the system starts no process to read {subject}; {later}"),
+    Cause.MEMORY: N_("{subject} needs more than {memory} MiB of memory; {smaller}"),
+    Cause.CPU: N_("{subject} needs more than {cpu} seconds of the processor; {smaller}"),
+    Cause.WALL: N_("{subject} takes longer than {wall} seconds; {smaller}"),
+    Cause.SIZE: N_("what stands in {subject} is more than {result} MiB; {smaller}"),
+    Cause.KILLED: N_("the process that read {subject} was killed, and not by speechaid: {later}"),
+    Cause.FAULT: N_("the process that read {subject} failed ({fault}); {other}"),
 }
 
 
@@ -271,7 +272,7 @@ class Reader:
         try:
             take(*arguments)
         except (ValueError, TypeError, RecursionError) as exc:
-            failure = self._failure(Cause.FAULT, "what it sent is not understood")
+            failure = self._failure(Cause.FAULT, say("what it sent is not understood"))
             self.close()
             raise failure from exc
 
@@ -372,7 +373,7 @@ class Reader:
                 else:
                     raise self._explained(kind, body)
         except (FrameError, ValueError, KeyError, TypeError) as exc:
-            raise self._failure(Cause.FAULT, "what it sent is not understood") from exc
+            raise self._failure(Cause.FAULT, say("what it sent is not understood")) from exc
         return parts
 
     def _explained(self, kind: Kind, body: bytes) -> SpeechaidError:
@@ -382,7 +383,8 @@ class Reader:
         found = json.loads(body)
         if kind is Kind.REFUSAL:
             self._finish()
-            return REFUSALS[found["kind"]](str(found["text"])[:_TEXT])
+            text = read_wire_text(str(found["text"]))
+            return REFUSALS[found["kind"]](text if len(text) <= _TEXT else text[:_TEXT])
         if kind is Kind.FAULT:
             return self._failure(Cause.FAULT, f"{found['type']!s:.60} at {found['place']!s:.60}")
         raise FrameError(f"a frame of kind {kind.name}")
@@ -393,7 +395,11 @@ class Reader:
         status = self._started.process.poll()
         if status is None:
             return
-        by = signal.Signals(-status).name if -status in set(signal.Signals) else f"status {status}"
+        by = (
+            signal.Signals(-status).name
+            if -status in set(signal.Signals)
+            else say("status {status}", status=status)
+        )
         raise self._failure(_CAUSES.get(by, Cause.FAULT), by)
 
     def _failure(self, cause: Cause, fault: str = "") -> ReaderFailed:
@@ -407,11 +413,12 @@ class Reader:
             bytes=len(work.file),
             seconds=round(time.monotonic() - self._began_at, 1) if self._began_at else None,
         )
-        text = SENTENCES[cause].format(
+        text = say(
+            SENTENCES[cause],
             subject=work.subject,
             smaller=work.smaller,
             other=work.other,
-            later="try again later; if it happens again, the machine is short of memory",
+            later=say("try again later; if it happens again, the machine is short of memory"),
             fault=fault,
             memory=limits.memory_bytes // 2**20,
             cpu=limits.cpu_seconds,

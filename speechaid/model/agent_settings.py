@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
+from speechaid.protocol.translation import say_later
 
 #: Versions that Retell resolves at each call.
 FLOATING_VERSIONS: Final = ("latest", "latest_published")
@@ -95,17 +96,23 @@ class Rule:
 
 #: By field of ``call_settings``.
 RULES: Final[Mapping[str, Rule]] = {
-    "agent_id": Rule(read=read_agent_id, allowed="an agent's id, such as speechctl agents lists"),
+    "agent_id": Rule(read=read_agent_id, allowed=say_later("an agent's id, such as speechctl agents lists")),
     "agent_version": Rule(
-        read=read_version, allowed="a version's number, a tag, latest or latest_published, such as 3"
+        read=read_version,
+        allowed=say_later("a version's number, a tag, latest or latest_published, such as 3"),
     ),
-    "from_number": Rule(read=read_caller_number, allowed="a number in E.164, such as +56223456789"),
-    "language": Rule(read=read_language, allowed="a language of Retell's, such as es-419"),
+    "from_number": Rule(
+        read=read_caller_number, allowed=say_later("a number in E.164, such as +56223456789")
+    ),
+    "language": Rule(read=read_language, allowed=say_later("a language of Retell's, such as es-419")),
     "voicemail_option": Rule(
         read=read_voicemail,
-        allowed=f"agent, hangup, or leave and a text of {LONGEST_MESSAGE} characters at most",
+        allowed=say_later(
+            "agent, hangup, or leave and a text of {LONGEST_MESSAGE} characters at most",
+            LONGEST_MESSAGE=LONGEST_MESSAGE,
+        ),
     ),
-    "dnc_detection": Rule(read=reading.yes_or_no, allowed="true or false"),
+    "dnc_detection": Rule(read=reading.yes_or_no, allowed=say_later("true or false")),
 }
 
 

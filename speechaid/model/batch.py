@@ -14,6 +14,7 @@ from speechaid.model.faults import FieldFault
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
+from speechaid.protocol.translation import say
 
 #: Characters of a typed name or id that a host remembers of a batch whose dials it holds itself.
 LONGEST_TYPED: Final = 256
@@ -220,22 +221,22 @@ def _faults(document: object) -> tuple[str, ...]:
     if document is None:
         return ()
     if not isinstance(document, Mapping):
-        return (reading.not_understood("call_settings", document, "they must be a document"),)
+        return (reading.not_understood("call_settings", document, say("they must be a document")),)
     set_ = {name: value for name, value in document.items() if value is not None}
     allowed = {
         **{
-            name: f"a whole number from {least} on"
+            name: say("a whole number from {least} on", least=least)
             for name, least in _LIMITS.items()
             if name in set_ and not _at_least(set_[name], least)
         },
         **{
-            name: f"a number from 0 to {most}"
+            name: say("a number from 0 to {most}", most=most)
             for name, most in _SPANS.items()
             if name in set_ and _span(set_, name) is None
         },
     }
     if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
-        allowed["voicemail_counts"] = "true or false"
+        allowed["voicemail_counts"] = say("true or false")
     sentences = (reading.not_understood(name, set_[name], words) for name, words in allowed.items())
     return (*sentences, *agent_settings.faults(set_))
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from speechaid.model.reading import Document, instant, mapping, text
+from speechaid.protocol.translation import say
 
 #: The field.
 ERASED: Final = "erased"
@@ -57,7 +58,7 @@ class Erasure:
     @property
     def sentence(self) -> str:
         """For people, in place of what is gone."""
-        return f"not stored any more (erased {self.at:%Y-%m-%d} by {self.by})"
+        return say("not stored any more (erased {at:%Y-%m-%d} by {by})", at=self.at, by=self.by)
 
 
 def of_person(document: Document) -> Erasure | None:

@@ -16,6 +16,7 @@ from speechaid.model import reading
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus
+from speechaid.protocol.translation import joined, say, say_later
 
 #: Faults of one document that are named at most.
 MAX_FAULTS: Final = 10
@@ -48,7 +49,7 @@ class FieldFault:
     @property
     def sentence(self) -> str:
         """The field and what is wrong with it."""
-        return f"{self.field} {self.what}"
+        return joined(" ", (self.field, self.what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,30 +153,32 @@ _SPOKEN: Final = ("contact", "payload", "nombre", "rut", "to_number")
 _PERSONAL: Final = (*_SPOKEN, "dead_phones", "request")
 
 _JOB: Final[Mapping[str, _Rule]] = {
-    "job_id": _Rule(is_readable=_is_name, wanted="a text of printable characters, 200 at most"),
-    "status": _Rule(is_readable=_is_status, wanted="a known status", forbids=True),
-    "account_id": _Rule(is_readable=_is_id, wanted="a text without blanks around it", forbids=True),
-    "batch_id": _Rule(is_readable=_is_id, wanted="a text without blanks around it", forbids=True),
-    "contact": _Rule(is_readable=_is_mapping, wanted="a document"),
-    "contact.phones": _Rule(is_readable=_are_texts, wanted="a list of texts"),
-    "contact.next_phone_index": _Rule(is_readable=_is_count, wanted="a whole number"),
-    "attempts": _Rule(is_readable=_is_count, wanted="a whole number", forbids=True),
-    "tries": _Rule(is_readable=_is_count, wanted="a whole number", forbids=True),
-    "max_attempts": _Rule(is_readable=_is_number, wanted="a whole number"),
-    "reserved_until": _Rule(is_readable=_is_due_time, wanted="a time", forbids=True),
-    "reserved_amount": _Rule(is_readable=_is_number, wanted="a number"),
-    "revision": _Rule(is_readable=_is_number, wanted="a whole number"),
-    "dead_phones": _Rule(is_readable=_are_texts, wanted="a list of texts", forbids=True),
-    "crashes": _Rule(is_readable=_is_count, wanted="a whole number"),
-    "request": _Rule(is_readable=_is_mapping, wanted="a document", forbids=True),
+    "job_id": _Rule(is_readable=_is_name, wanted=say_later("a text of printable characters, 200 at most")),
+    "status": _Rule(is_readable=_is_status, wanted=say_later("a known status"), forbids=True),
+    "account_id": _Rule(
+        is_readable=_is_id, wanted=say_later("a text without blanks around it"), forbids=True
+    ),
+    "batch_id": _Rule(is_readable=_is_id, wanted=say_later("a text without blanks around it"), forbids=True),
+    "contact": _Rule(is_readable=_is_mapping, wanted=say_later("a document")),
+    "contact.phones": _Rule(is_readable=_are_texts, wanted=say_later("a list of texts")),
+    "contact.next_phone_index": _Rule(is_readable=_is_count, wanted=say_later("a whole number")),
+    "attempts": _Rule(is_readable=_is_count, wanted=say_later("a whole number"), forbids=True),
+    "tries": _Rule(is_readable=_is_count, wanted=say_later("a whole number"), forbids=True),
+    "max_attempts": _Rule(is_readable=_is_number, wanted=say_later("a whole number")),
+    "reserved_until": _Rule(is_readable=_is_due_time, wanted=say_later("a time"), forbids=True),
+    "reserved_amount": _Rule(is_readable=_is_number, wanted=say_later("a number")),
+    "revision": _Rule(is_readable=_is_number, wanted=say_later("a whole number")),
+    "dead_phones": _Rule(is_readable=_are_texts, wanted=say_later("a list of texts"), forbids=True),
+    "crashes": _Rule(is_readable=_is_count, wanted=say_later("a whole number")),
+    "request": _Rule(is_readable=_is_mapping, wanted=say_later("a document"), forbids=True),
 }
 _BATCH: Final[Mapping[str, _Rule]] = {
-    "is_active": _Rule(is_readable=_is_switch, wanted="true or false", forbids=True),
-    "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
-    "accept_unassigned": _Rule(is_readable=_is_yes_or_no, wanted="true or false", forbids=True),
-    "account_id": _Rule(is_readable=_is_text, wanted="a text"),
-    "priority": _Rule(is_readable=_is_number, wanted="1, 2 or 3"),
-    "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
+    "is_active": _Rule(is_readable=_is_switch, wanted=say_later("true or false"), forbids=True),
+    "country": _Rule(is_readable=_is_text, wanted=say_later("a country code"), forbids=True),
+    "accept_unassigned": _Rule(is_readable=_is_yes_or_no, wanted=say_later("true or false"), forbids=True),
+    "account_id": _Rule(is_readable=_is_text, wanted=say_later("a text")),
+    "priority": _Rule(is_readable=_is_number, wanted=say_later("1, 2 or 3")),
+    "open_dials": _Rule(is_readable=_is_list, wanted=say_later("a list")),
 }
 _AMOUNTS: Final = (
     *("minutes_purchased", "minutes_used", "minutes_reserved", "credit_balance", "credit_used"),
@@ -185,23 +188,25 @@ _AMOUNTS: Final = (
 _ACCOUNT: Final[Mapping[str, _Rule]] = {
     "status": _Rule(
         is_readable=_is_account_status,
-        wanted="active, suspended, expired or pending_activation",
+        wanted=say_later("active, suspended, expired or pending_activation"),
         forbids=True,
     ),
     "plan_type": _Rule(
         is_readable=lambda value: value in ("minutes_based", "credit_based", "unlimited"),
-        wanted="minutes_based, credit_based or unlimited",
+        wanted=say_later("minutes_based, credit_based or unlimited"),
         forbids=True,
     ),
-    "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
+    "country": _Rule(is_readable=_is_text, wanted=say_later("a country code"), forbids=True),
     # Also where a batch has a zone of its own: the daily limit counts days of this one.
-    "timezone": _Rule(is_readable=_is_zone, wanted="a time zone such as America/Santiago", forbids=True),
-    **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted="a number", forbids=True)),
-    "currency": _Rule(is_readable=_is_currency, wanted="an ISO 4217 code such as CLP"),
+    "timezone": _Rule(
+        is_readable=_is_zone, wanted=say_later("a time zone such as America/Santiago"), forbids=True
+    ),
+    **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted=say_later("a number"), forbids=True)),
+    "currency": _Rule(is_readable=_is_currency, wanted=say_later("an ISO 4217 code such as CLP")),
     "calls_today_date": _Rule(is_readable=_is_day, wanted="YYYY-MM-DD", forbids=True),
-    "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),
-    "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
-    "top_ups": _Rule(is_readable=_is_list, wanted="a list"),
+    "ledger_revision": _Rule(is_readable=_is_number, wanted=say_later("a whole number")),
+    "open_dials": _Rule(is_readable=_is_list, wanted=say_later("a list")),
+    "top_ups": _Rule(is_readable=_is_list, wanted=say_later("a list")),
 }
 
 
@@ -228,7 +233,7 @@ def of_account(document: Document) -> tuple[FieldFault, ...]:
 
 
 def _replaced(name: str, value: object) -> FieldFault:
-    what = reading.wrong_value(value, f"correct {name}, and remove not_understood.{name}")
+    what = reading.wrong_value(value, say("correct {name}, and remove not_understood.{name}", name=name))
     return FieldFault(field=name, what=what, forbids=True)
 
 
@@ -254,7 +259,7 @@ def read_leniently(read: Callable[[Document], T], document: Document) -> tuple[T
         try:
             read({"_id": 0, name: value})
         except Exception as fault:  # noqa: BLE001
-            what = f"cannot be read ({type(fault).__name__})"
+            what = say("cannot be read ({name})", name=type(fault).__name__)
             broken.append(FieldFault(field=mask_prose(name), what=what, forbids=True))
         else:
             readable[name] = value
@@ -264,7 +269,9 @@ def read_leniently(read: Callable[[Document], T], document: Document) -> tuple[T
 def _job_fault(path: str, value: object, wanted: str) -> str:
     """What is wrong with a field of a job: what is the person's is not quoted."""
     if path.partition(".")[0] in _PERSONAL:
-        return f"{reading.type_name(value)} cannot be understood: {wanted}"
+        return say(
+            "{type_name} cannot be understood: {wanted}", type_name=reading.type_name(value), wanted=wanted
+        )
     return reading.wrong_value_of_person(value, wanted)
 
 
@@ -295,8 +302,8 @@ def _faults(
     return tuple(sorted(found, key=lambda fault: not fault.forbids)[:MAX_FAULTS])
 
 
-NOT_UTF8: Final = "holds text that is not UTF-8"
-DATE_OUT_OF_RANGE: Final = "holds a date outside of the years 1 to 9999"
+NOT_UTF8: Final = say_later("holds text that is not UTF-8")
+DATE_OUT_OF_RANGE: Final = say_later("holds a date outside of the years 1 to 9999")
 
 
 def _undecoded(document: Document) -> Iterator[tuple[str, str]]:

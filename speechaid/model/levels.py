@@ -11,6 +11,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
+from speechaid.protocol.translation import say, say_later
+
 
 class Level(IntEnum):
     """What a daemon heeds; each level includes those below."""
@@ -26,8 +28,8 @@ OWN: Final = max(Level)
 #: What each level added; stored with it, so that a daemon below it can say so.
 ADDED: Final[Mapping[Level, str]] = MappingProxyType(
     {
-        Level.FIRST: "dialling as versions up to 0.2.0 do it",
-        Level.PEOPLE_AND_AGENTS: "opt-outs of a person, and agents and numbers of a batch",
+        Level.FIRST: say_later("dialling as versions up to 0.2.0 do it"),
+        Level.PEOPLE_AND_AGENTS: say_later("opt-outs of a person, and agents and numbers of a batch"),
     }
 )
 
@@ -41,8 +43,13 @@ def reason_too_old(needed: int | None, why: str | None = None, *, own: int = OWN
         own: the daemon's.
     """
     if needed is None:
-        return "the level that the database requires of a daemon cannot be read"
+        return say("the level that the database requires of a daemon cannot be read")
     if needed <= own:
         return None
-    of_it = "" if why is None else f" ({why})"
-    return f"the database requires level {needed}{of_it}, and this daemon has level {own}: upgrade this host"
+    of_it = "" if why is None else say(" ({why})", why=why)
+    return say(
+        "the database requires level {needed}{of_it}, and this daemon has level {own}: upgrade this host",
+        needed=needed,
+        of_it=of_it,
+        own=own,
+    )

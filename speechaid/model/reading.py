@@ -13,6 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from speechaid.model.masking import mask_prose
+from speechaid.protocol.translation import say
 
 Document = dict[str, Any]
 
@@ -193,7 +194,7 @@ def sequence(value: object) -> list[Any]:
 
 def not_understood(name: str, value: object, allowed: str) -> str:
     """The sentence for an operator about a field that cannot be understood."""
-    return f"{name} {wrong_value(value, allowed)}"
+    return say("{name} {wrong_value}", name=name, wrong_value=wrong_value(value, allowed))
 
 
 def wrong_value(value: object, allowed: str) -> str:
@@ -211,14 +212,19 @@ def wrong_value_of_person(value: object, allowed: str) -> str:
 def type_name(value: object) -> str:
     """The type of a stored value in words, such as ``a text``; nothing of the value itself."""
     if isinstance(value, bool):
-        return "a boolean"
-    names = ((str, "a text"), (int | float, "a number"), (Mapping, "a document"), (list, "a list"))
+        return say("a boolean")
+    names = (
+        (str, say("a text")),
+        (int | float, say("a number")),
+        (Mapping, say("a document")),
+        (list, say("a list")),
+    )
     found = next((name for kind, name in names if isinstance(value, kind)), None)
-    return found or f"a value of type {type(value).__name__}"
+    return found or say("a value of type {name}", name=type(value).__name__)
 
 
 def _wrong(found: str, allowed: str) -> str:
-    return f"{found} cannot be understood: {allowed}"
+    return say("{found} cannot be understood: {allowed}", found=found, allowed=allowed)
 
 
 def shown(value: object) -> str:

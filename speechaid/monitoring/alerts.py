@@ -14,6 +14,7 @@ from typing import Any
 from speechaid import __version__
 from speechaid.clock import Clock
 from speechaid.fleet.messages import CountKey, Counts
+from speechaid.protocol.translation import say
 from speechaid.rules.alerting import (
     AlertChange,
     AlertFacts,
@@ -211,7 +212,12 @@ class AlertMonitor:
             batches_paused=tuple(unexpected),
             batches_not_understood=tuple(not_understood),
             unreadable=tuple(
-                f"{row['collection']} {row['name']} ({row['field']})"
+                say(
+                    "{collection} {name} ({field})",
+                    collection=row["collection"],
+                    name=row["name"],
+                    field=row["field"],
+                )
                 for row in stats.get("unreadable", {"named": []})["named"]
             ),
             failing=failing_sentences(snapshot.workers, stats.get("failing", {})),
@@ -232,16 +238,23 @@ def _hold_sentences(snapshot: Snapshot) -> tuple[str, ...]:
     sentences = []
     if held["fleet"]:
         hold = snapshot.stats.get("fleet_hold") or {}
-        why = f": {hold['reason']}" if hold.get("reason") else ""
-        sentences.append(f"held on all hosts by {hold.get('by')}{why}")
+        why = say(": {reason}", reason=hold["reason"]) if hold.get("reason") else ""
+        sentences.append(say("held on all hosts by {by}{why}", by=hold.get("by"), why=why))
     elif snapshot.supervisor["held"]:
-        sentences.append("held on this host by an operator")
+        sentences.append(say("held on this host by an operator"))
     if snapshot.supervisor["no_space"]:
-        sentences.append(f"held on this host, too little disk space: {snapshot.supervisor['no_space']}")
+        sentences.append(
+            say(
+                "held on this host, too little disk space: {no_space}",
+                no_space=snapshot.supervisor["no_space"],
+            )
+        )
     if too_old := snapshot.stats.get("too_old"):
-        sentences.append(f"held on this host: {too_old}")
+        sentences.append(say("held on this host: {too_old}", too_old=too_old))
     if held["key"]:
-        sentences.append(f"the circuit breaker is open: {snapshot.stats.get('key_reason')}")
+        sentences.append(
+            say("the circuit breaker is open: {key_reason}", key_reason=snapshot.stats.get("key_reason"))
+        )
     return tuple(sentences)
 
 

@@ -20,6 +20,7 @@ import zmq
 from speechaid.protocol import messages
 from speechaid.protocol.connection_faults import timeout_reason, unreachable_reason
 from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf
+from speechaid.protocol.translation import ENGLISH, current_language, say
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
@@ -122,7 +123,7 @@ class Client:
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args, **self._envelope})
+        header = self._encoded(request_id, command, args)
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         accepted = False
         while (left_ms := _milliseconds_until(deadline)) > 0:
@@ -140,8 +141,16 @@ class Client:
         self._disconnect()  # so that a late answer is not taken for that of the next request
         fault = self._unreachable_reason()
         if fault is not None:
-            raise Unreachable(f"the daemon went away before it answered: {fault}")
+            raise Unreachable(say("the daemon went away before it answered: {fault}", fault=fault))
         raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
+
+    def _encoded(self, request_id: str, command: str, args: Mapping[str, Any]) -> bytes:
+        """A request; a daemon that knows English alone ignores the language."""
+        language = current_language()
+        asked = {} if language == ENGLISH else {"language": language}
+        return messages.encode(
+            {"id": request_id, "command": command, "args": args, **asked, **self._envelope}
+        )
 
     def stream(
         self,
@@ -166,7 +175,7 @@ class Client:
         accepted = False
         dealer = self._connected()
         request_id = _new_id()
-        header = messages.encode({"id": request_id, "command": command, "args": args, **self._envelope})
+        header = self._encoded(request_id, command, args)
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS if accepted else _milliseconds_until(deadline)):
             reply = _decoded(dealer.recv_multipart())
@@ -181,8 +190,8 @@ class Client:
         fault = self._unreachable_reason()
         if fault is None and not accepted:
             raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
-        fault = fault or "it sends nothing any more: it is stopped or stuck"
-        raise Unreachable(f"the daemon went away: {fault}")
+        fault = fault or say("it sends nothing any more: it is stopped or stuck")
+        raise Unreachable(say("the daemon went away: {fault}", fault=fault))
 
     def _poll(self, dealer: zmq.Socket[bytes], timeout_ms: int) -> bool:
         """Wait for a reply; a failed handshake ends the wait at once.
@@ -200,10 +209,15 @@ class Client:
 
                 event = recv_monitor_message(self._monitor)["event"]
                 if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
-                    raise Unreachable(f"the daemon at {self.target} does not accept this key")
+                    raise Unreachable(
+                        say("the daemon at {target} does not accept this key", target=self.target)
+                    )
                 if event != zmq.Event.CONNECTED:
                     raise Unreachable(
-                        f"the server at {self.target} does not prove that it is the daemon of this key file"
+                        say(
+                            "the server at {target} does not prove that it is the daemon of this key file",
+                            target=self.target,
+                        )
                     )
         return False
 
@@ -214,13 +228,17 @@ class Client:
         if isinstance(self.target, Path):
             return timeout_reason(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
         if accepted:
-            return (
-                f"{self.target} accepted the request, but did not answer within {timeout_seconds:g} s;"
-                " it continues"
+            return say(
+                "{target} accepted the request, but did not answer within {timeout_seconds:g} s; it"
+                " continues",
+                target=self.target,
+                timeout_seconds=timeout_seconds,
             )
-        return (
-            f"no answer from {self.target} within {timeout_seconds:g} s: the daemon is stopped or stuck, no "
-            "daemon listens there (SPEECHAID_CONTROL_TCP), or a firewall is between"
+        return say(
+            "no answer from {target} within {timeout_seconds:g} s: the daemon is stopped or"
+            " stuck, no daemon listens there (SPEECHAID_CONTROL_TCP), or a firewall is between",
+            target=self.target,
+            timeout_seconds=timeout_seconds,
         )
 
     def _connected(self) -> zmq.Socket[bytes]:
@@ -294,5 +312,5 @@ def _result(reply: Mapping[str, Any]) -> dict[str, Any]:
         return dict(reply["result"])
     error = reply.get("error")
     if not isinstance(error, dict):
-        raise Refused("internal", "the daemon's answer cannot be read: it runs another version")
+        raise Refused("internal", say("the daemon's answer cannot be read: it runs another version"))
     raise Refused(str(error.get("code")), str(error.get("message")))

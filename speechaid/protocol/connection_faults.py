@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from speechaid.protocol import messages
+from speechaid.protocol.translation import say, system_fault
 
 #: Where the service listens, and where its unit may be.
 SERVICE_SOCKET: Final = Path("/run/speechaid/control.sock")
@@ -35,7 +36,7 @@ def unreachable_reason(path: Path, runtime_directories: Path = RUNTIME_DIRECTORI
     try:
         mode = path.stat().st_mode
         if not stat.S_ISSOCK(mode):
-            return f"{path} is not a socket{_elsewhere(path)}"
+            return say("{path} is not a socket{elsewhere}", path=path, elsewhere=_elsewhere(path))
         trusted = _trusted_users(path, runtime_directories)
         fault = _fault_of_files(path, trusted)
         if fault is not None:
@@ -50,7 +51,11 @@ def unreachable_reason(path: Path, runtime_directories: Path = RUNTIME_DIRECTORI
     except OSError as exc:
         return _connect_fault(path, exc)
     pid, uid, _ = _UCRED.unpack(credentials)
-    return None if uid in trusted else _stranger(f"the process that listens at {path} (pid {pid})", uid)
+    return (
+        None
+        if uid in trusted
+        else _stranger(say("the process that listens at {path} (pid {pid})", path=path, pid=pid), uid)
+    )
 
 
 def _trusted_users(path: Path, runtime_directories: Path) -> frozenset[int]:
@@ -76,14 +81,21 @@ def _fault_of_files(path: Path, trusted: frozenset[int]) -> str | None:
                 return _stranger(str(place), status.st_uid)
     mode = path.parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        return f"every user may write in {path.parent} and replace the daemon's socket: nothing was sent"
+        return say(
+            "every user may write in {parent} and replace the daemon's socket: nothing was sent",
+            parent=path.parent,
+        )
     return None
 
 
 def _stranger(what: str, uid: int) -> str:
-    return (
-        f"{what} belongs to {_user_name(uid)}, not to you, root or the service, and may only pretend to be"
-        f" the daemon: nothing was sent; if the daemon does run as that user: sudo -u '#{uid}' speechctl ..."
+    return say(
+        "{what} belongs to {user_name}, not to you, root or the service, and may only"
+        " pretend to be the daemon: nothing was sent; if the daemon does run as that user:"
+        " sudo -u '#{uid}' speechctl ...",
+        what=what,
+        user_name=_user_name(uid),
+        uid=uid,
     )
 
 
@@ -96,25 +108,44 @@ def timeout_reason(path: Path, *, accepted: bool, timeout_seconds: float) -> str
         timeout_seconds: how long the client waited.
     """
     holder = _lock_holder(path)
-    who = f"the daemon (pid {holder})" if holder else "the daemon"
-    within = f"within {timeout_seconds:g} s"
+    who = say("the daemon (pid {holder})", holder=holder) if holder else say("the daemon")
+    within = say("within {timeout_seconds:g} s", timeout_seconds=timeout_seconds)
     if accepted:
-        return (
-            f"{who} accepted the request, but did not finish it {within}; it continues: speechctl status "
-            f"shows whether the database is away; --timeout waits longer"
+        return say(
+            "{who} accepted the request, but did not finish it {within}; it continues:"
+            " speechctl status shows whether the database is away; --timeout waits longer",
+            who=who,
+            within=within,
         )
-    return f"{who} did not answer {within}: it is stopped or stuck (see its log); --timeout waits longer"
+    return say(
+        "{who} did not answer {within}: it is stopped or stuck (see its log); --timeout waits longer",
+        who=who,
+        within=within,
+    )
 
 
 def _connect_fault(path: Path, exc: OSError) -> str:
     if isinstance(exc, FileNotFoundError):
-        return f"no daemon listens at {path}: it is not running, or uses another socket{_elsewhere(path)}"
+        return say(
+            "no daemon listens at {path}: it is not running, or uses another socket{elsewhere}",
+            path=path,
+            elsewhere=_elsewhere(path),
+        )
     if isinstance(exc, PermissionError):
         user = _user_name(os.geteuid())
-        return f"{user} may not use {path}: join the group that owns it{_group(path)}, or ask with sudo"
+        return say(
+            "{user} may not use {path}: join the group that owns it{group}, or ask with sudo",
+            user=user,
+            path=path,
+            group=_group(path),
+        )
     if isinstance(exc, ConnectionRefusedError):
-        return f"{path} is left over from a daemon that is gone: start it again with: {start_command(path)}"
-    return f"{path} cannot be reached: {exc.strerror}"
+        return say(
+            "{path} is left over from a daemon that is gone: start it again with: {start_command}",
+            path=path,
+            start_command=start_command(path),
+        )
+    return say("{path} cannot be reached: {strerror}", path=path, strerror=system_fault(exc))
 
 
 def _lock_holder(path: Path) -> int | None:
@@ -130,8 +161,11 @@ def _elsewhere(path: Path) -> str:
     """Where else the daemon may listen."""
     default = messages.client_socket()
     if path == default:
-        return f" (start it with: {start_command(path)}; --socket or SPEECHAID_SOCKET names another socket)"
-    return f" (without --socket it would be {default})"
+        return say(
+            " (start it with: {start_command}; --socket or SPEECHAID_SOCKET names another socket)",
+            start_command=start_command(path),
+        )
+    return say(" (without --socket it would be {default})", default=default)
 
 
 def start_command(path: Path, units: Iterable[Path] = UNITS) -> str:

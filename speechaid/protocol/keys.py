@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.protocol.commands import Access
+from speechaid.protocol.translation import say, system_fault
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY: Final = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -65,7 +66,9 @@ def check_name(name: object) -> str:
         KeyringError: it is not.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise KeyringError(f"{name!r} is not a valid client name: up to 64 letters, digits or ._-")
+        raise KeyringError(
+            say("{name!r} is not a valid client name: up to 64 letters, digits or ._-", name=name)
+        )
     return name
 
 
@@ -77,7 +80,13 @@ def server_pair(directory: Path) -> KeyPair:
     """
     path = directory / "server.json"
     if not path.exists():
-        raise KeyringError(f"{path} does not exist: create it with: speechctl keys server --dir {directory}")
+        raise KeyringError(
+            say(
+                "{path} does not exist: create it with: speechctl keys server --dir {directory}",
+                path=path,
+                directory=directory,
+            )
+        )
     fields = _read(path, private=True)
     return KeyPair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
 
@@ -93,7 +102,9 @@ def allowed_clients(directory: Path) -> dict[str, AllowedClient]:
         fields = _read(path, private=False)
         access = fields.get("access")
         if access not in ACCESSES:
-            raise KeyringError(f"{path}: access must be one of {', '.join(ACCESSES)}")
+            raise KeyringError(
+                say("{path}: access must be one of {ACCESSES}", path=path, ACCESSES=", ".join(ACCESSES))
+            )
         name = check_name(fields.get("name"))
         public = _key(path, fields, "public")
         found[public] = AllowedClient(name=name, access=str(access), public=public)
@@ -150,22 +161,26 @@ def _read(path: Path, *, private: bool) -> Mapping[str, Any]:
         mode = path.stat().st_mode
         fields = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise KeyringError(f"{path}: {exc.strerror}") from exc
+        raise KeyringError(say("{path}: {system_fault}", path=path, system_fault=system_fault(exc))) from exc
     except ValueError as exc:
-        raise KeyringError(f"{path} is not a key file") from exc
+        raise KeyringError(say("{path} is not a key file", path=path)) from exc
     if mode & (stat.S_IRWXG | stat.S_IRWXO if private else stat.S_IWOTH):
         raise KeyringError(
-            f"{path} is readable by others: chmod 600 {path}, and create new keys if others may have read it"
+            say(
+                "{path} is readable by others: chmod 600 {path}, and create new keys if others may"
+                " have read it",
+                path=path,
+            )
         )
     if not isinstance(fields, dict):
-        raise KeyringError(f"{path} is not a key file")
+        raise KeyringError(say("{path} is not a key file", path=path))
     return fields
 
 
 def _key(path: Path, fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not _KEY.fullmatch(value):
-        raise KeyringError(f"{path}: {name} is not a key")
+        raise KeyringError(say("{path}: {name} is not a key", path=path, name=name))
     return value
 
 
@@ -173,7 +188,9 @@ def _prepare(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise KeyringError(f"{directory}: {exc.strerror}") from exc
+        raise KeyringError(
+            say("{directory}: {system_fault}", directory=directory, system_fault=system_fault(exc))
+        ) from exc
 
 
 def _write(path: Path, fields: Mapping[str, str]) -> None:
@@ -181,9 +198,9 @@ def _write(path: Path, fields: Mapping[str, str]) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError as exc:
-        raise KeyringError(f"{path} exists already and is not overwritten") from exc
+        raise KeyringError(say("{path} exists already and is not overwritten", path=path)) from exc
     except OSError as exc:
-        raise KeyringError(f"{path}: {exc.strerror}") from exc
+        raise KeyringError(say("{path}: {system_fault}", path=path, system_fault=system_fault(exc))) from exc
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(fields, file, indent=1)
         file.write("\n")

@@ -3,6 +3,7 @@
 Wire format: ZeroMQ, ROUTER in the daemon, DEALER in the client, JSON in UTF-8::
 
     request   frame 1   {"v": 1, "id": "7f3a", "command": "pause-batch", "args": {"batch": "batch-2026"}}
+                        with "language": "es", sentences of the replies are in Spanish; else in English
               frame 2   the file's bytes; for commands that take a file, and only for these
     replies   any       {"v": 1, "id": "7f3a", "progress": {...}}      none or more, while the work goes on
               last      {"v": 1, "id": "7f3a", "ok": true, "result": {...}}
@@ -26,13 +27,14 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
 from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf, read_on_behalf
 from speechaid.protocol.text import UNPRINTABLE, encode_json, printable_name
+from speechaid.protocol.translation import ENGLISH, in_language, language_of, say, say_later
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +72,7 @@ __all__ = [
 
 PROTOCOL_VERSION: Final = 1
 #: For a client on TCP, in answer to whatever it has sent.
-REVOKED: Final = "this client's key was revoked, or gives other access now"
+REVOKED: Final = say_later("this client's key was revoked, or gives other access now")
 #: Limit of a request's JSON, in bytes.
 JSON_LIMIT: Final = 1024 * 1024
 #: Limit of an attached file, in bytes.
@@ -179,6 +181,8 @@ class Request:
     #: The socket's routing id of the client, and whether it is connected over TCP.
     route: bytes = b""
     remote: bool = False
+    #: Of the sentences in its answers.
+    language: str = ENGLISH
 
     @property
     def account_id(self) -> str | None:
@@ -202,6 +206,8 @@ class Refusal:
     code: ErrorCode
     message: str
     id: str | None = None
+    #: Of its client, as far as it could be read.
+    language: str = ENGLISH
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
@@ -217,37 +223,46 @@ def encode(message: Mapping[str, Any]) -> bytes:
 def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
     """Decode and validate a request; returns a refusal where it is invalid, and never raises."""
     if len(frame) > JSON_LIMIT:
-        return _too_large("the request", len(frame), JSON_LIMIT)
+        return _too_large(say("the request"), len(frame), JSON_LIMIT)
     if attachment is not None and len(attachment) > ATTACHMENT_LIMIT:
-        return _too_large("the attached file", len(attachment), ATTACHMENT_LIMIT)
+        return _too_large(say("the attached file"), len(attachment), ATTACHMENT_LIMIT)
     try:
         header = _DECODER.decode(frame.decode("utf-8"))
     except RecursionError:
-        return Refusal(code=ErrorCode.BAD_JSON, message="the request is nested too deeply")
+        return Refusal(code=ErrorCode.BAD_JSON, message=say("the request is nested too deeply"))
     except ValueError as exc:
-        return Refusal(code=ErrorCode.BAD_JSON, message=f"the request is not JSON in UTF-8: {exc}")
+        return Refusal(
+            code=ErrorCode.BAD_JSON, message=say("the request is not JSON in UTF-8: {exc}", exc=exc)
+        )
     return validate(header, attachment)
 
 
 def encode_refusal(refusal: Refusal) -> bytes:
     """The answer of a request that was not done."""
-    return encode(
-        {"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": refusal.message}}
-    )
+    message = in_language(refusal.message, refusal.language)
+    return encode({"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": message}})
 
 
 def validate(header: object, attachment: bytes | None = None) -> Request | Refusal:
     """Validate a decoded request; returns a refusal that names the fault where it is invalid."""
+    language = language_of(header.get("language", ENGLISH)) if isinstance(header, dict) else ENGLISH
+    return replace(_validated(header, attachment), language=language)
+
+
+def _validated(header: object, attachment: bytes | None) -> Request | Refusal:
     if not isinstance(header, dict):
         return Refusal(
             code=ErrorCode.BAD_REQUEST,
-            message=f"a request is a JSON object with v, id, command and args, not {_type_name(header)}",
+            message=say(
+                "a request is a JSON object with v, id, command and args, not {type_name}",
+                type_name=_type_name(header),
+            ),
         )
     request_id = header.get("id")
     if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
         return Refusal(
             code=ErrorCode.BAD_REQUEST,
-            message="id: 1 to 64 letters, digits or .:_- are required, chosen by the client",
+            message=say("id: 1 to 64 letters, digits or .:_- are required, chosen by the client"),
         )
     fault = _fault_of_header(header)
     if fault is not None:
@@ -255,11 +270,19 @@ def validate(header: object, attachment: bytes | None = None) -> Request | Refus
     on_behalf = _on_behalf(header)
     spec = COMMANDS[header["command"]]
     if (spec.needs_file and attachment is None) or (attachment is not None and not spec.takes_file):
-        wanted = "needs a file in a second frame" if spec.takes_file else "takes no attached file"
-        return Refusal(id=request_id, code=ErrorCode.BAD_REQUEST, message=f"{spec.name} {wanted}")
+        wanted = say("needs a file in a second frame") if spec.takes_file else say("takes no attached file")
+        return Refusal(
+            id=request_id,
+            code=ErrorCode.BAD_REQUEST,
+            message=say("{name} {wanted}", name=spec.name, wanted=wanted),
+        )
     checked = _check_arguments(spec, header.get("args", {}))
     if isinstance(checked, str):
-        return Refusal(id=request_id, code=ErrorCode.BAD_ARGUMENT, message=f"{spec.name}: {checked}")
+        return Refusal(
+            id=request_id,
+            code=ErrorCode.BAD_ARGUMENT,
+            message=say("{name}: {checked}", name=spec.name, checked=checked),
+        )
     return Request(
         id=request_id, command=spec, args=checked, attachment=attachment, peer=Peer(on_behalf=on_behalf)
     )
@@ -316,14 +339,19 @@ def path_fault(socket_path: Path) -> str | None:
     """Why this path cannot be used for a unix socket, or None."""
     if UNPRINTABLE.search(str(socket_path)):
         # ZeroMQ's binding encodes an address as UTF-8 alone.
-        shown = f"{printable_name(socket_path)} (set SPEECHAID_SOCKET to another one)"
-        return f"the socket path is not UTF-8, or has control characters: {shown}"
+        shown = say(
+            "{socket_path} (set SPEECHAID_SOCKET to another one)", socket_path=printable_name(socket_path)
+        )
+        return say("the socket path is not UTF-8, or has control characters: {shown}", shown=shown)
     length = len(os.fsencode(socket_path))
     if length <= SOCKET_PATH_LIMIT:
         return None
-    return (
-        f"the socket path has {length} bytes, the system allows {SOCKET_PATH_LIMIT}: "
-        f"{socket_path} (set SPEECHAID_SOCKET to a shorter one)"
+    return say(
+        "the socket path has {length} bytes, the system allows {SOCKET_PATH_LIMIT}:"
+        " {socket_path} (set SPEECHAID_SOCKET to a shorter one)",
+        length=length,
+        SOCKET_PATH_LIMIT=SOCKET_PATH_LIMIT,
+        socket_path=socket_path,
     )
 
 
@@ -335,7 +363,9 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a duration with its unit: write 90s, 5m, 1.5h or 2d")
+        raise ValueError(
+            say("{text!r} is not a duration with its unit: write 90s, 5m, 1.5h or 2d", text=text)
+        )
     return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
@@ -348,16 +378,24 @@ def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
     version = header.get("v")
     wanted = PROTOCOL_VERSION if header.get("on_behalf") is None else ON_BEHALF_VERSION
     if isinstance(version, bool) or version != wanted:
-        message = (
-            f"the daemon speaks version {wanted} of the protocol, the request says v = "
-            f"{_shown(version)}: use the speechctl of the daemon's installation"
+        message = say(
+            "the daemon speaks version {wanted} of the protocol, the request says v ="
+            " {version}: use the speechctl of the daemon's installation",
+            wanted=wanted,
+            version=_shown(version),
         )
         return ErrorCode.BAD_VERSION, message
     command = header.get("command")
     if not isinstance(command, str):
-        return ErrorCode.BAD_REQUEST, f"command: a text is required, not {_type_name(command)}"
+        return ErrorCode.BAD_REQUEST, say(
+            "command: a text is required, not {type_name}", type_name=_type_name(command)
+        )
     if command not in COMMANDS or COMMANDS[command].runs is Runs.CLIENT:
-        message = f"there is no command {_shown(command)}{_did_you_mean(command, COMMANDS)}"
+        message = say(
+            "there is no command {command}{did_you_mean}",
+            command=_shown(command),
+            did_you_mean=_did_you_mean(command, COMMANDS),
+        )
         return ErrorCode.UNKNOWN_COMMAND, message
     if header.get("on_behalf") is not None and isinstance(text := read_on_behalf(header["on_behalf"]), str):
         return ErrorCode.BAD_REQUEST, f"on_behalf: {text}"
@@ -373,23 +411,28 @@ def _on_behalf(header: Mapping[str, Any]) -> OnBehalf | None:
 def _check_arguments(spec: CommandSpec, given: object) -> dict[str, Any] | str:
     """All arguments with defaults, or the first fault."""
     if not isinstance(given, dict):
-        return f"args: a JSON object is required, not {_type_name(given)}"
+        return say("args: a JSON object is required, not {type_name}", type_name=_type_name(given))
     known = {argument.name: argument for argument in spec.wire_arguments}
     for name in given:
         if name not in known:
-            allowed = ", ".join(known) or "none"
-            return f"no argument {_shown(name)}{_did_you_mean(name, known)}; allowed: {allowed}"
+            allowed = ", ".join(known) or say("none")
+            return say(
+                "no argument {name}{did_you_mean}; allowed: {allowed}",
+                name=_shown(name),
+                did_you_mean=_did_you_mean(name, known),
+                allowed=allowed,
+            )
     checked: dict[str, Any] = {}
     for name, argument in known.items():
         value = given.get(name)
         if value is None:
             if argument.required:
-                return f"{name} is missing: {argument.help}"
+                return say("{name} is missing: {help}", name=name, help=say(argument.help))
             checked[name] = False if argument.kind is Kind.FLAG else argument.default
             continue
         fault = _fault_of_value(argument, value)
         if fault is not None:
-            return f"{name}: {fault}"
+            return say("{name}: {fault}", name=name, fault=fault)
         checked[name] = value
     return checked
 
@@ -398,42 +441,59 @@ def _fault_of_value(argument: Argument, value: object) -> str | None:
     if not argument.repeatable:
         return _fault_of_one(argument, value)
     if not isinstance(value, list) or len(value) > REPEAT_LIMIT:
-        return f"a list of at most {REPEAT_LIMIT} texts is required"
+        return say("a list of at most {REPEAT_LIMIT} texts is required", REPEAT_LIMIT=REPEAT_LIMIT)
     return next(filter(None, (_fault_of_one(argument, part) for part in value)), None)
 
 
 def _fault_of_one(argument: Argument, value: object) -> str | None:
     if argument.kind is Kind.FLAG:
-        return None if isinstance(value, bool) else f"true or false is required, not {_type_name(value)}"
+        return (
+            None
+            if isinstance(value, bool)
+            else say("true or false is required, not {type_name}", type_name=_type_name(value))
+        )
     if argument.kind in {Kind.TEXT, Kind.FILE}:
         return _fault_of_text(argument, value)
     whole = argument.kind is Kind.INTEGER
     wanted = (
-        "a whole number" if whole else "a number of seconds" if argument.kind is Kind.DURATION else "a number"
+        say("a whole number")
+        if whole
+        else say("a number of seconds")
+        if argument.kind is Kind.DURATION
+        else say("a number")
     )
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        return f"{wanted} is required, not {_type_name(value)}"
+        return say("{wanted} is required, not {type_name}", wanted=wanted, type_name=_type_name(value))
     low, high = argument.minimum, argument.maximum
     if (low is not None and value < low) or (high is not None and value > high):
-        allowed = f"allowed are {_number(low)} to {_number(high)}"
-        return f"{_shown(value)} is out of range: {allowed}" + (
-            f" ({argument.help})" if argument.help else ""
+        allowed = say("allowed are {low} to {high}", low=_number(low), high=_number(high))
+        return say("{value} is out of range: {allowed}", value=_shown(value), allowed=allowed) + (
+            say(" ({help})", help=say(argument.help)) if argument.help else ""
         )
     return None
 
 
 def _fault_of_text(argument: Argument, value: object) -> str | None:
     if not isinstance(value, str):
-        return f"a text is required, not {_type_name(value)}"
+        return say("a text is required, not {type_name}", type_name=_type_name(value))
     if not value.strip():
-        return "the text is empty"
+        return say("the text is empty")
     if len(value) > TEXT_LIMIT:
-        return f"{len(value)} characters are too many: at most {TEXT_LIMIT} are allowed"
+        return say(
+            "{value} characters are too many: at most {TEXT_LIMIT} are allowed",
+            value=len(value),
+            TEXT_LIMIT=TEXT_LIMIT,
+        )
     if UNPRINTABLE.search(value):
-        return "the text has control characters, or is not UTF-8"
+        return say("the text has control characters, or is not UTF-8")
     if argument.choices and value not in argument.choices:
         hint = _did_you_mean(value, argument.choices)
-        return f"{_shown(value)} is not allowed{hint}; allowed: {', '.join(argument.choices)}"
+        return say(
+            "{value} is not allowed{hint}; allowed: {choices}",
+            value=_shown(value),
+            hint=hint,
+            choices=", ".join(argument.choices),
+        )
     return None
 
 
@@ -441,19 +501,30 @@ def _did_you_mean(word: object, known: Mapping[str, Any] | tuple[str, ...]) -> s
     import difflib  # noqa: PLC0415 - only after a mistake
 
     close = difflib.get_close_matches(str(word)[:64], list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return say(" (did you mean {close}?)", close=close[0]) if close else ""
 
 
 def _too_large(what: str, size: int, limit: int) -> Refusal:
-    return Refusal(code=ErrorCode.TOO_LARGE, message=f"{what} has {size} bytes; at most {limit} are allowed")
+    return Refusal(
+        code=ErrorCode.TOO_LARGE,
+        message=say(
+            "{what} has {size} bytes; at most {limit} are allowed", what=what, size=size, limit=limit
+        ),
+    )
 
 
 def _type_name(value: object) -> str:
     """The JSON name of a value's type."""
     if value is None:
         return "null"
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
-    return names.get(type(value), "an object")
+    names = {
+        bool: say("true or false"),
+        int: say("a number"),
+        float: say("a number"),
+        str: say("a text"),
+        list: say("a list"),
+    }
+    return names.get(type(value), say("an object"))
 
 
 def _shown(value: object) -> str:
@@ -485,7 +556,7 @@ def _finite(value: object) -> object:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(say("{name} is not JSON", name=name))
 
 
 _ENCODING: Final[Mapping[str, Any]] = {"default": _jsonable, "allow_nan": False, "separators": (",", ":")}

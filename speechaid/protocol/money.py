@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
+from speechaid.protocol.translation import joined, say
+
 #: Decimals to which every sum is kept: a millionth of a currency unit, or of a minute.
 PLACES: Final = 6
 #: The currency in which Retell states the cost of a call.
@@ -35,7 +37,10 @@ def minor_digits(currency: str | None) -> int:
 
 
 def money(amount: float | Decimal, currency: str | None) -> str:
-    """A sum, rounded to the currency's minor unit: ``1,234.50 USD``, ``12,000 CLP``, ``3.00`` without one."""
+    """A sum, rounded to the currency's minor unit: ``1,234.50 USD``, ``12,000 CLP``, ``3.00`` without one.
+
+    In Spanish ``1.234,50 USD``.
+    """
     return _with_currency(_rounded(exact_amount(amount), minor_digits(currency)), currency)
 
 
@@ -54,7 +59,7 @@ def plain_amount(amount: float | Decimal) -> str:
 
 def sums_by_currency(rows: Iterable[Mapping[str, Any]], name: str = "credit") -> str:
     """``12.50 USD, 9,000 CLP``: of rows with a ``currency`` and a sum under this name; empty without any."""
-    return ", ".join(money(row[name], row["currency"]) for row in rows)
+    return joined(", ", (money(row[name], row["currency"]) for row in rows))
 
 
 def _rounded(value: Decimal, places: int) -> str:
@@ -62,8 +67,8 @@ def _rounded(value: Decimal, places: int) -> str:
         return f"{value:.3e}"
     rounded = value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     # No sum is minus zero.
-    return f"{rounded or abs(rounded):,f}"
+    return say("{amount:,f}", amount=rounded or abs(rounded))
 
 
 def _with_currency(amount: str, currency: str | None) -> str:
-    return f"{amount} {currency}" if currency else amount
+    return say("{amount} {currency}", amount=amount, currency=currency) if currency else amount

@@ -8,8 +8,10 @@ import os
 import sys
 from typing import Final
 
+from speechaid.protocol.translation import N_, joined, say, system_fault
+
 #: The error of an answer that was printed to a closed stream.
-CLOSED: Final = OSError(errno.EBADF, "it is closed")
+CLOSED: Final = OSError(errno.EBADF, N_("it is closed"))
 
 
 def make_ready() -> bool:
@@ -35,4 +37,5 @@ def give_up_output() -> None:
 
 def unwritten(exc: OSError) -> str:
     """Why an answer could not be written; an error with a file name concerns that file."""
-    return f"{exc.filename or 'the answer cannot be written to standard output'}: {exc.strerror or exc}"
+    what = exc.filename or say("the answer cannot be written to standard output")
+    return joined("", (what, ": ", system_fault(exc)))

@@ -21,6 +21,7 @@ from speechaid.model import reading
 from speechaid.model.call import Call, ListedCall, ReportedCall
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import Document
+from speechaid.protocol.translation import say
 from speechaid.retell import answers, transport
 from speechaid.retell.faults import (
     Ambiguous,
@@ -129,8 +130,12 @@ class RetellClient:
             answer = self._request("POST", "/v2/create-phone-call", body=body)
         except transport.ExchangeFailed as exc:
             if exc.sent:
-                raise Ambiguous(f"the request to Retell got no whole answer ({exc.word})") from exc
-            raise NotSent(f"the request could not be sent to Retell: {exc.reason}") from exc
+                raise Ambiguous(
+                    say("the request to Retell got no whole answer ({word})", word=exc.word)
+                ) from exc
+            raise NotSent(
+                say("the request could not be sent to Retell: {reason}", reason=exc.reason)
+            ) from exc
         document = self._parse(answer)
         if not 200 <= answer.status < 300:
             raise create_fault_for(
@@ -143,9 +148,9 @@ class RetellClient:
         try:
             call = _read_call(ReportedCall, document)
         except ValueError as exc:
-            raise Ambiguous("Retell's answer to the create names no call", status=answer.status) from exc
+            raise Ambiguous(say("Retell's answer to the create names no call"), status=answer.status) from exc
         if contradicts_create(call, body):
-            raise WrongCall("Retell answered the create with another call", status=answer.status)
+            raise WrongCall(say("Retell answered the create with another call"), status=answer.status)
         return call
 
     def get_call(self, call_id: str) -> Call:
@@ -161,9 +166,9 @@ class RetellClient:
         try:
             call = _read_call(Call, document)
         except ValueError as exc:
-            raise AnswerUnreadable("Retell's answer is not a call") from exc
+            raise AnswerUnreadable(say("Retell's answer is not a call")) from exc
         if call.call_id != call_id:
-            raise AnswerUnreadable("Retell answered with another call")
+            raise AnswerUnreadable(say("Retell answered with another call"))
         return call
 
     def find_calls(
@@ -214,7 +219,7 @@ class RetellClient:
         try:
             return Concurrency.read(self._ask("GET", "/get-concurrency"))
         except ValueError as exc:
-            raise RetellUnavailable("Retell's answer holds no concurrency figures") from exc
+            raise RetellUnavailable(say("Retell's answer holds no concurrency figures")) from exc
 
     def ask(
         self,
@@ -284,20 +289,20 @@ class RetellClient:
         while True:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise RetellUnavailable("Retell's call list took too long")
+                raise RetellUnavailable(say("Retell's call list took too long"))
             page = self._ask("POST", "/v3/list-calls", body=body, seconds=remaining)
             items = page.get("items")
             if not isinstance(items, list):
-                raise RetellUnavailable("Retell's answer is not a list of calls")
+                raise RetellUnavailable(say("Retell's answer is not a list of calls"))
             try:
                 yield from [_read_call(ListedCall, item) for item in items]
             except ValueError as exc:
-                raise RetellUnavailable("Retell's list holds something that is not a call") from exc
+                raise RetellUnavailable(say("Retell's list holds something that is not a call")) from exc
             if not page.get("has_more"):
                 return
             key = reading.text(page.get("pagination_key"))
             if key is None or key in seen:
-                raise RetellUnavailable("Retell's call list does not say how to go on")
+                raise RetellUnavailable(say("Retell's call list does not say how to go on"))
             seen.add(key)
             body = {**body, "pagination_key": key}
 
@@ -319,12 +324,12 @@ class RetellClient:
             answer = self._request(method, path, body=body, seconds=seconds)
         except transport.ExchangeFailed as exc:
             kind = fault if exc.word == transport.UNREADABLE else RetellUnavailable
-            raise kind(f"no whole answer from Retell ({exc.word})") from exc
+            raise kind(say("no whole answer from Retell ({word})", word=exc.word)) from exc
         document = self._parse(answer)
         if not 200 <= answer.status < 300:
             raise other_fault_for(answer.status, document, headers=answer.headers, now=datetime.now(UTC))
         if expect_document and not isinstance(document, dict):
-            raise fault("Retell's answer cannot be read", status=answer.status)
+            raise fault(say("Retell's answer cannot be read"), status=answer.status)
         return _document(document)
 
     def _request(
@@ -408,7 +413,7 @@ def _endpoint(path: str) -> str:
 
 def _call_path(prefix: str, call_id: str) -> str:
     if call_id in {"", ".", ".."}:  # would climb to another path
-        raise CallUnknown("this cannot be the id of a call")
+        raise CallUnknown(say("this cannot be the id of a call"))
     return f"{prefix}/{quote(call_id, safe='')}"
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from speechaid.model import reading
 from speechaid.model.agent import Agent, Engine, ListedAgent, PhoneNumber
 from speechaid.model.reading import Document
+from speechaid.protocol.translation import say
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import ItemUnknown, RetellUnavailable
 from speechaid.rules.agent_choice import AgentChoice, AtRetell
@@ -62,7 +63,7 @@ class RetellDirectory:
         query = None if version is None else {"version": version}
         agent = self._get(Agent.read, "/get-agent", agent_id, query=query)
         if agent.agent_id != agent_id:
-            raise RetellUnavailable("Retell answered with another agent")
+            raise RetellUnavailable(say("Retell answered with another agent"))
         return agent
 
     def get_current_agent(self, agent_id: str) -> Agent:
@@ -116,7 +117,7 @@ class RetellDirectory:
         """
         found = self._get(PhoneNumber.read, "/get-phone-number", number)
         if found.number != number:
-            raise RetellUnavailable("Retell answered with another number")
+            raise RetellUnavailable(say("Retell answered with another number"))
         return found
 
     def find_choice(self, choice: AgentChoice) -> AtRetell:
@@ -157,7 +158,7 @@ class RetellDirectory:
         try:
             return read(document)
         except ValueError as exc:
-            raise RetellUnavailable(f"Retell's answer cannot be read: {exc}") from exc
+            raise RetellUnavailable(say("Retell's answer cannot be read: {exc}", exc=exc)) from exc
 
     def _ask(
         self,
@@ -169,7 +170,7 @@ class RetellDirectory:
     ) -> Document:
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            raise RetellUnavailable("Retell took too long")
+            raise RetellUnavailable(say("Retell took too long"))
         seconds = min(remaining, self._client.timeout_seconds)
         return self._client.ask(method, path, query=query, body=body, seconds=seconds)
 
@@ -180,16 +181,16 @@ class RetellDirectory:
             page = self._ask(method, path, query=query, body=None if method == "GET" else {})
             items = page.get("items")
             if not isinstance(items, list):
-                raise RetellUnavailable("Retell's answer is not a list")
+                raise RetellUnavailable(say("Retell's answer is not a list"))
             yield from (dict(reading.mapping(item)) for item in items)
             if not page.get("has_more"):
                 return
             key = reading.text(page.get("pagination_key"))
             if key is None or key in seen:
-                raise RetellUnavailable("Retell's list does not say how to go on")
+                raise RetellUnavailable(say("Retell's list does not say how to go on"))
             seen.add(key)
             query = {**query, "pagination_key": key}
-        raise RetellUnavailable("Retell's list does not end")
+        raise RetellUnavailable(say("Retell's list does not end"))
 
 
 def _is_known(get: Callable[[], object]) -> bool:
@@ -215,5 +216,5 @@ def _first(documents: Iterator[Document], read: Callable[[Document], T], limit: 
 
 def _item_path(prefix: str, name: str) -> str:
     if name in {"", ".", ".."}:  # would climb to another path
-        raise ItemUnknown("this cannot be a name at Retell")
+        raise ItemUnknown(say("this cannot be a name at Retell"))
     return f"{prefix}/{quote(name, safe='')}"

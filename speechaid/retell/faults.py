@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from speechaid.errors import SpeechaidError
+from speechaid.protocol.translation import say
 from speechaid.retell import answers
 from speechaid.rules import refusals
 from speechaid.rules.refusals import Blame
@@ -204,7 +205,7 @@ def _fault(
     kind: type[RetellError], status: int, body: object, headers: Mapping[str, str], now: datetime | None
 ) -> RetellError:
     text = answers.message(body)
-    message = f"Retell answered {status}" + (f": {text}" if text else "")
+    message = say("Retell answered {status}", status=status) + (f": {text}" if text else "")
     retry_after = answers.retry_after_seconds(headers, now=now)
     if kind is Unexplained:
         wording = f"{status} {refusals.mask_wording(answers.refusal_text(body))}".strip()

@@ -9,6 +9,7 @@ from typing import Final
 from speechaid.model.agent import PhoneNumber
 from speechaid.model.batch import Batch
 from speechaid.model.masking import mask_phone
+from speechaid.protocol.translation import joined, say
 from speechaid.rules.refusals import wording_of
 
 
@@ -118,17 +119,24 @@ def fault_at_retell(choice: AgentChoice, found: AtRetell, country: str | None) -
         agent = f"RETELL_AGENT_ID={agent}"
     number = "RETELL_FROM_NUMBER"
     if choice.number_source is Source.BATCH:
-        number = f"the batch's number {mask_phone(choice.from_number)}"
+        number = say("the batch's number {from_number}", from_number=mask_phone(choice.from_number))
     if not found.has_agent:
-        return f"Retell has no agent {agent} (speechctl agents lists those that it has)"
+        return say("Retell has no agent {agent} (speechctl agents lists those that it has)", agent=agent)
     if not found.has_version:
-        return f"the agent {agent} has no version {choice.version} at Retell (edit-batch --agent-version)"
+        return say(
+            "the agent {agent} has no version {version} at Retell (edit-batch --agent-version)",
+            agent=agent,
+            version=choice.version,
+        )
     if found.number is None:
-        return f"Retell does not have {number} (speechctl numbers lists those that it has)"
+        return say("Retell does not have {number} (speechctl numbers lists those that it has)", number=number)
     if country is not None and not found.number.may_call(country):
-        countries = ", ".join(found.number.outbound_countries)
-        return (
-            f"{number} may call {countries} alone, not {country}, the batch's country: "
-            "change that in Retell's dashboard, or take another number"
+        countries = joined(", ", found.number.outbound_countries)
+        return say(
+            "{number} may call {countries} alone, not {country}, the batch's country: change"
+            " that in Retell's dashboard, or take another number",
+            number=number,
+            countries=countries,
+            country=country,
         )
     return None

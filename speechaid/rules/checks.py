@@ -18,6 +18,7 @@ from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import shown
 from speechaid.protocol.money import money, plain_amount, price
+from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules import metering, windows
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
@@ -86,13 +87,13 @@ class Case:
 def _hold(case: Case) -> Check:
     holds = [hold for hold in case.holds if not hold.batches_only or case.job.batch_id is not None]
     if not holds:
-        return _passed("hold", "none")
+        return _passed("hold", say("none"))
     until = [hold.until for hold in holds]
     known = [moment for moment in until if moment is not None]
     return _failed(
         "hold",
         Reason.HELD,
-        "; ".join(f"{hold.scope}: {hold.reason}" for hold in holds),
+        joined("; ", (say("{scope}: {reason}", scope=hold.scope, reason=hold.reason) for hold in holds)),
         next_eligible_at=max(known) if len(known) == len(until) else None,
     )
 
@@ -100,10 +101,10 @@ def _hold(case: Case) -> Check:
 def document_check(job: Job) -> Check:
     """Whether every field of the job can be read that may forbid its call, or that the person would hear."""
     if job.faults:
-        return _failed("document", Reason.JOB_UNREADABLE, "; ".join(job.faults))
+        return _failed("document", Reason.JOB_UNREADABLE, joined("; ", job.faults))
     if FORGETTING in job.document:
-        return _failed("document", Reason.JOB_UNREADABLE, "its person is being forgotten")
-    return _passed("document", "readable")
+        return _failed("document", Reason.JOB_UNREADABLE, say("its person is being forgotten"))
+    return _passed("document", say("readable"))
 
 
 def _document(case: Case) -> Check:
@@ -113,76 +114,110 @@ def _document(case: Case) -> Check:
 def _batch(case: Case) -> Check:
     batch_id = case.job.settings_batch_id
     if batch_id is None:
-        return _passed("batch", "none")
+        return _passed("batch", say("none"))
     if case.batch is None:
-        return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {batch_id}")
+        return _failed("batch", Reason.BATCH_MISSING, say("there is no batch {batch_id}", batch_id=batch_id))
     if case.batch.faults:
-        return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, "; ".join(case.batch.faults))
+        return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, joined("; ", case.batch.faults))
     if case.batch.cancelled is not None:
-        return _failed("batch", Reason.BATCH_CANCELLED, f"{case.batch.batch_id} is cancelled, for good")
+        return _failed(
+            "batch",
+            Reason.BATCH_CANCELLED,
+            say("{batch_id} is cancelled, for good", batch_id=case.batch.batch_id),
+        )
     if not case.batch.is_active:
-        return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is paused")
-    return _passed("batch", f"{case.batch.batch_id} is active")
+        return _failed(
+            "batch", Reason.BATCH_PAUSED, say("{batch_id} is paused", batch_id=case.batch.batch_id)
+        )
+    return _passed("batch", say("{batch_id} is active", batch_id=case.batch.batch_id))
 
 
 def _test(case: Case) -> Check:
     """Of a test call alone: whether it is still waited for, and goes to a number registered for tests."""
     test = case.job.test
     if test is not None and case.now >= test.until:
-        return _failed("test", Reason.TEST_EXPIRED, f"it was to be placed by {test.until:%H:%M:%S} UTC")
+        return _failed(
+            "test", Reason.TEST_EXPIRED, say("it was to be placed by {until:%H:%M:%S} UTC", until=test.until)
+        )
     if not case.is_registered:
-        return _failed("test", Reason.TEST_NUMBER_UNREGISTERED, "the number is not registered for tests")
-    return _passed("test", "registered number")
+        return _failed("test", Reason.TEST_NUMBER_UNREGISTERED, say("the number is not registered for tests"))
+    return _passed("test", say("registered number"))
 
 
 def _window(case: Case) -> Check:
     if isinstance(case.window, WindowFault):
         return _failed("window", Reason.WINDOW_FAULT, case.window.sentence)
     if windows.is_open(case.window, case.now):
-        return _passed("window", "always open" if case.window.is_always else f"{case.window}, open")
+        return _passed(
+            "window",
+            say("always open") if case.window.is_always else say("{window}, open", window=str(case.window)),
+        )
     return _failed(
         "window",
         Reason.OUTSIDE_WINDOW,
-        f"{case.window}, closed",
+        say("{window}, closed", window=str(case.window)),
         next_eligible_at=windows.next_opening(case.window, case.now),
     )
 
 
 def _account(case: Case) -> Check:
     if case.job.account_id is None:
-        return _passed("account", "none: not metered")
+        return _passed("account", say("none: not metered"))
     if case.account is None:
-        return _failed("account", Reason.ACCOUNT_UNKNOWN, f"there is no account {case.job.account_id}")
+        return _failed(
+            "account",
+            Reason.ACCOUNT_UNKNOWN,
+            say("there is no account {account_id}", account_id=case.job.account_id),
+        )
     if case.account.plan is None:
         plan = case.account.document.get("plan_type")
-        return _failed("account", Reason.PLAN_UNKNOWN, f"plan_type {shown(plan)} is not a known plan")
+        return _failed(
+            "account", Reason.PLAN_UNKNOWN, say("plan_type {plan} is not a known plan", plan=shown(plan))
+        )
     if case.account.faults:
-        return _failed("account", Reason.ACCOUNT_NOT_UNDERSTOOD, "; ".join(case.account.faults))
+        return _failed("account", Reason.ACCOUNT_NOT_UNDERSTOOD, joined("; ", case.account.faults))
     if case.account.status != ACTIVE:
-        return _failed("account", Reason.ACCOUNT_INACTIVE, f"status {case.account.status}")
-    return _passed("account", f"{case.account.account_id} is {ACTIVE}, {case.account.plan}")
+        return _failed("account", Reason.ACCOUNT_INACTIVE, say("status {status}", status=case.account.status))
+    return _passed(
+        "account",
+        say(
+            "{account_id} is {ACTIVE}, {plan}",
+            account_id=case.account.account_id,
+            ACTIVE=ACTIVE,
+            plan=case.account.plan,
+        ),
+    )
 
 
 def _balance(case: Case) -> Check:
     account = case.account
     if account is None or account.plan is None:
-        return _passed("balance", "not metered")
+        return _passed("balance", say("not metered"))
     if account.plan is Plan.UNLIMITED:
-        return _passed("balance", "unlimited")
+        return _passed("balance", say("unlimited"))
     # Once the dial has a reservation entry, the legacy reservation of the job has been released.
     reserved = any(entry.key == case.own_key for entry in account.reservations)
     legacy = 0.0 if reserved else metering.reserved_for(case.job)
     if account.plan is Plan.MINUTES:
-        value = f"{plain_amount(metering.minutes_left(account, case.own_key, legacy))} minutes left"
+        value = say(
+            "{plain_amount} minutes left",
+            plain_amount=plain_amount(metering.minutes_left(account, case.own_key, legacy)),
+        )
     else:
         left = metering.credit_left(account, case.own_key, legacy)
         setup = price(account.cost_per_call_setup, account.currency)
-        value = f"credit left: {money(left, account.currency)}; call set-up costs {setup}"
+        value = say(
+            "credit left: {currency}; call set-up costs {setup}",
+            currency=money(left, account.currency),
+            setup=setup,
+        )
     if metering.has_balance(account, case.own_key, legacy):
         return _passed("balance", value)
     if metering.has_balance_once_settled(account, legacy):
         return _failed(
-            "balance", Reason.BALANCE_RESERVED, f"{value}; the rest is reserved by calls in progress"
+            "balance",
+            Reason.BALANCE_RESERVED,
+            say("{value}; the rest is reserved by calls in progress", value=value),
         )
     return _failed("balance", Reason.NO_CREDIT, value)
 
@@ -190,16 +225,16 @@ def _balance(case: Case) -> Check:
 def _daily_limit(case: Case) -> Check:
     account = case.account
     if account is None or account.daily_call_limit is None:
-        return _passed("daily limit", "none")
+        return _passed(N_("daily limit"), say("none"))
     day = metering.account_day(account, case.defaults.timezone, case.now)
     made = metering.made_today(account, day, case.own_key)
-    value = f"{made} of {account.daily_call_limit} calls"
+    value = say("{made} of {daily_call_limit} calls", made=made, daily_call_limit=account.daily_call_limit)
     if made < account.daily_call_limit:
-        return _passed("daily limit", value)
+        return _passed(N_("daily limit"), value)
     zone = metering.account_zone(account, case.defaults.timezone)
     tomorrow = date.fromisoformat(day) + timedelta(days=1)
     return _failed(
-        "daily limit",
+        N_("daily limit"),
         Reason.DAILY_LIMIT,
         value,
         next_eligible_at=datetime.combine(tomorrow, time(), zone).astimezone(UTC),
@@ -209,9 +244,9 @@ def _daily_limit(case: Case) -> Check:
 def _account_concurrency(case: Case) -> Check:
     limit = case.account.max_concurrent_calls if case.account else None
     if case.account is None or limit is None:
-        return _passed("account concurrency", "no limit")
+        return _passed(N_("account concurrency"), say("no limit"))
     return _concurrency(
-        "account concurrency",
+        N_("account concurrency"),
         Reason.ACCOUNT_CONCURRENCY,
         metering.other_dials(case.account, case.own_key),
         limit,
@@ -221,25 +256,25 @@ def _account_concurrency(case: Case) -> Check:
 def _batch_concurrency(case: Case) -> Check:
     limit = case.batch.call_settings.max_concurrent_calls if case.batch else None
     if case.batch is None or limit is None:
-        return _passed("batch concurrency", "no limit")
+        return _passed(N_("batch concurrency"), say("no limit"))
     others = len(case.batch.open_dials - {case.own_key or ""})
-    return _concurrency("batch concurrency", Reason.BATCH_CONCURRENCY, others, limit)
+    return _concurrency(N_("batch concurrency"), Reason.BATCH_CONCURRENCY, others, limit)
 
 
 def _do_not_call(case: Case) -> Check:
     if case.on_dnc:
-        return _failed("do-not-call list", Reason.ON_DO_NOT_CALL_LIST, "listed")
-    return _passed("do-not-call list", "not listed")
+        return _failed(N_("do-not-call list"), Reason.ON_DO_NOT_CALL_LIST, say("listed"))
+    return _passed(N_("do-not-call list"), say("not listed"))
 
 
 def _number(case: Case) -> Check:
     if case.number is None:
-        return _failed("number", Reason.NO_NUMBER, "no usable number")
-    return _passed("number", "usable")
+        return _failed("number", Reason.NO_NUMBER, say("no usable number"))
+    return _passed("number", say("usable"))
 
 
 def _concurrency(name: str, reason: Reason, others: int, limit: int) -> Check:
-    value = f"{others} of {limit} calls in progress"
+    value = say("{others} of {limit} calls in progress", others=others, limit=limit)
     return _passed(name, value) if others < limit else _failed(name, reason, value)
 
 

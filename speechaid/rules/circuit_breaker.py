@@ -33,6 +33,7 @@ from typing import Final
 from speechaid.model import reading
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document
+from speechaid.protocol.translation import say
 
 
 class BreakerState(StrEnum):
@@ -182,7 +183,11 @@ class Breaker:
         if document is None or (state == BreakerState.CLOSED and kind is None):
             return cls(unexplained=unexplained, carrier_run=run)
         if not is_understood(document):
-            reason = f"the stored circuit breaker cannot be understood: state {state}, kind {kind}"
+            reason = say(
+                "the stored circuit breaker cannot be understood: state {state}, kind {kind}",
+                state=state,
+                kind=kind,
+            )
             return cls(
                 state=BreakerState.OPEN,
                 kind=FaultKind.OUTAGE,

@@ -20,6 +20,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
+from speechaid.protocol.translation import joined, say
 from speechaid.rules import metering, windows
 from speechaid.rules.checks import ACTIVE, CHECKS, CHECKS_OF_START, CHECKS_OF_TEST, Case, Check, Reason
 from speechaid.rules.defaults import DiallingDefaults
@@ -226,7 +227,7 @@ def _of_test(check: Check) -> Check:
     """The check of a test call: passed where its reason does not forbid one."""
     if check.reason is None or FORBIDS_TEST[check.reason]:
         return check
-    value = f"{check.value}; a test call is placed all the same"
+    value = say("{value}; a test call is placed all the same", value=check.value)
     return replace(check, passed=True, value=value, reason=None, next_eligible_at=None)
 
 
@@ -239,7 +240,7 @@ def window_for(
     """
     settings = batch.call_settings if batch is not None else None
     if settings is not None and settings.faults:
-        return WindowFault(sentence="; ".join(settings.faults))
+        return WindowFault(sentence=joined("; ", settings.faults))
     return windows.read_window(
         settings.allowed_hours if settings else None,
         settings.days_of_week if settings else None,
@@ -254,7 +255,7 @@ def batch_fault(batch: Batch, account_timezone: str | None, defaults: DiallingDe
     """What of a batch cannot be understood, so that none of its jobs is called; None: all of it can."""
     window = window_for(batch, account_timezone, defaults)
     of_window = (window.sentence,) if isinstance(window, WindowFault) else ()
-    return "; ".join((*batch.faults, *of_window)) or None
+    return joined("; ", (*batch.faults, *of_window)) or None
 
 
 def batch_may_be_called(

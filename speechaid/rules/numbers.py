@@ -18,6 +18,7 @@ from typing import Final
 
 import phonenumbers
 
+from speechaid.protocol.translation import say_later
 from speechaid.rules import numbering_plans
 
 #: No number with its note is longer; a longer text is no number.
@@ -94,13 +95,15 @@ SPELLINGS: Final[dict[str, tuple[Spelling, ...]]] = {
     ),
     "55": (
         _spelling(
-            r"55(?:0?\d\d)?0?([1-9]\d)([6-9]\d{7})", r"55\g<1>9\2", "the ninth digit of a mobile number"
+            r"55(?:0?\d\d)?0?([1-9]\d)([6-9]\d{7})",
+            r"55\g<1>9\2",
+            say_later("the ninth digit of a mobile number"),
         ),
         _spelling(r"550?\d\d([1-9]\d9?\d{8})", r"55\1"),
     ),
     "57": (
         _spelling(r"57(?:0?3)(3\d{9})", r"57\1"),
-        _spelling(r"570?([1-8]\d{7})", r"5760\1", "the 60 of landlines since 2021"),
+        _spelling(r"570?([1-8]\d{7})", r"5760\1", say_later("the 60 of landlines since 2021")),
     ),
 }
 #: A trunk zero behind the country code: it belongs to no number of these countries (it does in Italy).
@@ -143,7 +146,7 @@ _DIGITS_ONLY: Final = re.compile(r"\d+")
 _SCIENTIFIC: Final = re.compile(
     r"(?P<first>\d)(?:[.,](?P<decimals>\d+))?e\+?(?P<exponent>\d{1,3})", re.IGNORECASE
 )
-_SCIENTIFIC_ASSUMED: Final = "a spreadsheet wrote the number in scientific form, with all digits"
+_SCIENTIFIC_ASSUMED: Final = say_later("a spreadsheet wrote the number in scientific form, with all digits")
 #: Hours behind a number: ``(9-18 hrs)``, ``(de 9:00 a 18:00)``.
 _HOURS: Final = re.compile(
     r"\s*[(\[](?P<hours>\s*(?:[^\W\d]{1,12}\s+){0,3}\d{1,2}(?:[:.]\d{2})?\s*(?:h|hs|hrs|am|pm)?\s*(?:-|a|y|to)\s*"

@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import inf
 from typing import Final
 
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import say, say_n
 
 #: Processor time since the last beat of a worker that spins: no step computes for so long.
 SPINNING_SECONDS: Final = 5.0
@@ -156,7 +156,11 @@ def next_mode(
     if reason is not None and now - sign_at > CLEAN_SECONDS:
         reason = None
     elif reason is None and slow:
-        reason = "the database is slow: it needed more than a second for a short query"
+        reason = say("the database is slow: it needed more than a second for a short query")
     elif reason is None and len(recent) >= VERDICTS:
-        reason = f"{plural(len(recent), 'worker')} could not report in time: too little processor or database"
+        reason = say_n(
+            "{count} worker could not report in time: too little processor or database",
+            "{count} workers could not report in time: too little processor or database",
+            len(recent),
+        )
     return replace(mode, reason=reason, sign_at=sign_at, verdicts=recent)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from speechaid.protocol.translation import say, say_later
+
 #: Spaces beside the name do not count.
 _NAMED: Final = re.compile(r"\{\{([^{}]{1,200})\}\}")
 #: Different names of one agent that are read at most.
@@ -35,10 +37,10 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "agent_number": "",
     "call_id": "",
     "call_type": "",
-    "current_agent_state": "agents with states",
-    "previous_agent_state": "agents with states",
-    "current_node": "conversation flows",
-    "previous_node": "conversation flows",
+    "current_agent_state": say_later("agents with states"),
+    "previous_agent_state": say_later("agents with states"),
+    "current_node": say_later("conversation flows"),
+    "previous_node": say_later("conversation flows"),
 }
 #: The same with a zone behind it: ``current_time_America/Santiago``.
 BUILT_IN_WITH_ZONE: Final = ("current_time_", "current_hour_", "current_calendar_")
@@ -53,7 +55,7 @@ _ASKS_FOR_PRESENCE: Final = frozenset({"exists", "not_exist"})
 _PLACES: Final[Mapping[str, str]] = {
     "general_prompt": "prompt",
     "global_prompt": "prompt",
-    "begin_message": "first sentence",
+    "begin_message": say_later("first sentence"),
     "voicemail_option": "voicemail",
     "general_tools": "tools",
 }
@@ -215,7 +217,7 @@ def _parts(top: str, value: object) -> Iterable[tuple[str, object]]:
     one = {"states": "state", "nodes": "node"}.get(top)
     if one is None or not isinstance(value, list):
         return [(_PLACES.get(top, top.replace("_", " ")), value)]
-    return [(f"{one} {_title(part)}", part) for part in value]
+    return [(say("{one} {title}", one=one, title=_title(part)), part) for part in value]
 
 
 def _title(part: object) -> str:

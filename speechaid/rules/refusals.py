@@ -15,6 +15,8 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
+from speechaid.protocol.translation import say_later
+
 
 class Blame(StrEnum):
     """What a refusal faults."""
@@ -85,8 +87,10 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "Caller Origination Number is Invalid D35",
             "from_number {from} cannot call to_number {to}",
         ),
-        remedy="RETELL_FROM_NUMBER must be a number of the account that may call out: "
-        "correct it, or verify the number at the carrier",
+        remedy=say_later(
+            "RETELL_FROM_NUMBER must be a number of the account that may call out: correct it,"
+            " or verify the number at the carrier"
+        ),
     ),
     # Twilio 21215, 13227; Telnyx D13; Retell: allowed_outbound_country_list.
     Wording(
@@ -99,8 +103,10 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "Dialed number {to} is not included in whitelisted countries D13",
             "Country of to_number {to} is not in the allowed outbound country list of the phone number",
         ),
-        remedy="allow calls to this country for the calling number, in Retell's dashboard "
-        "(allowed outbound countries) or at the carrier (geographic permissions)",
+        remedy=say_later(
+            "allow calls to this country for the calling number, in Retell's dashboard (allowed"
+            " outbound countries) or at the carrier (geographic permissions)"
+        ),
     ),
     # Telnyx D12; Twilio trial accounts (21219, 21608).
     Wording(
@@ -112,7 +118,7 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "The number {to} is unverified. Trial accounts may only make calls to verified numbers.",
             "Your plan does not include outbound calls; upgrade to call {to}",
         ),
-        remedy="change the plan of the Retell or carrier account, or end its trial",
+        remedy=say_later("change the plan of the Retell or carrier account, or end its trial"),
     ),
     # Twilio 20005; Telnyx D19.
     Wording(
@@ -124,7 +130,7 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "Insufficient credit to call {to}. Please add a payment method.",
             "Account blocked due to insufficient balance D19",
         ),
-        remedy="add credit or a payment method in Retell's dashboard, or at the carrier",
+        remedy=say_later("add credit or a payment method in Retell's dashboard, or at the carrier"),
     ),
     # Telnyx D1, D2, D3, D22, D24.
     Wording(
@@ -137,7 +143,9 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "User channel limit exceeded D1",
             "Quota exceeded for outbound calls",
         ),
-        remedy="raise the limit in Retell's dashboard or at the carrier, or lower the number of workers",
+        remedy=say_later(
+            "raise the limit in Retell's dashboard or at the carrier, or lower the number of workers"
+        ),
     ),
     Wording(
         name="agent",
@@ -148,7 +156,9 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "Agent has been banned for violating the terms of use; {to} was not called",
             "Agent is not published",
         ),
-        remedy="RETELL_AGENT_ID must name a published agent that may call out: see it in Retell's dashboard",
+        remedy=say_later(
+            "RETELL_AGENT_ID must name a published agent that may call out: see it in Retell's dashboard"
+        ),
     ),
     # Telnyx D18, D38; SIP answers of an own trunk.
     Wording(
@@ -160,7 +170,9 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "SIP trunk refused the call to {to}: 403 Forbidden",
             "No outbound voice profile assigned to connection D38",
         ),
-        remedy="check the trunk's address, credentials and outbound profile at the carrier and in Retell",
+        remedy=say_later(
+            "check the trunk's address, credentials and outbound profile at the carrier and in Retell"
+        ),
     ),
     # Twilio 20003, 21216; Telnyx D10 to D17.
     Wording(
@@ -174,14 +186,14 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "Outbound calling is disabled",
             "Permission denied for destination {to}",
         ),
-        remedy="give the API key and the calling number the permission to call out",
+        remedy=say_later("give the API key and the calling number the permission to call out"),
     ),
     Wording(
         name="api_key",
         blame=Blame.ACCOUNT,
         pattern=r"\bapi ?key\b|\bcredentials?\b|\bauthenticat",
         examples=("API key is missing or invalid.", "Authentication failed"),
-        remedy="correct RETELL_API_KEY and restart the daemon",
+        remedy=say_later("correct RETELL_API_KEY and restart the daemon"),
     ),
     Wording(
         name="account",
@@ -193,7 +205,7 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "Outbound calls to {to} require KYC",
             "Your number was flagged as spam",
         ),
-        remedy="see the account's state and its messages in Retell's dashboard",
+        remedy=say_later("see the account's state and its messages in Retell's dashboard"),
     ),
     # A field that every request has, with the same value or from the same setting.
     Wording(
@@ -202,7 +214,7 @@ WORDINGS: Final[tuple[Wording, ...]] = (
         pattern=r"\bhonor internal dnc\b|\bidempotency key\b|\bring duration\b|\bmax call duration\b"
         r"|\bcustom sip headers\b|\bignore e164 validation\b",
         examples=("honor_internal_dnc must be a boolean",),
-        remedy="Retell no longer accepts the requests of this version: upgrade speechaid",
+        remedy=say_later("Retell no longer accepts the requests of this version: upgrade speechaid"),
     ),
     Wording(
         name="other_do_not_call",
@@ -226,7 +238,7 @@ WORDINGS: Final[tuple[Wording, ...]] = (
             "The called number {to} is unallocated",
             "The number {to} is not in service",
         ),
-        remedy="correct the number in the contact",
+        remedy=say_later("correct the number in the contact"),
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import as_printable
+from speechaid.protocol.translation import say
 
 #: Failures in a row that make a step a failing one; fewer pass by themselves.
 REPEATED: Final = 3
@@ -55,7 +56,19 @@ def failing_sentences(workers: Iterable[Mapping[str, Any]], tasks: Mapping[str, 
         for step, error in row.get("failing", {}).items():
             slots.setdefault((step, error), []).append(str(row["slot"]))
     of_workers = [
-        f"{step} of {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {error}"
+        say(
+            "{step} of {name}{more}: {error}",
+            step=step,
+            name=names[0],
+            more=(say(" and {number} more", number=len(names) - 1) if len(names) > 1 else ""),
+            error=error,
+        )
         for (step, error), names in slots.items()
     ]
-    return (*of_workers, *(f"housekeeping ({task}): {error}" for task, error in sorted(tasks.items())))
+    return (
+        *of_workers,
+        *(
+            say("housekeeping ({task}): {error}", task=task, error=error)
+            for task, error in sorted(tasks.items())
+        ),
+    )

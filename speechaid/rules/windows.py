@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from speechaid.model.reading import find_zone, shown
+from speechaid.protocol.translation import say
 from speechaid.rules.local_time import clock_changes, instants_of
 
 _DAY: Final = 86_400
@@ -56,8 +57,18 @@ class Window:
         return self.start_seconds == 0 and self.end_seconds == _DAY and self.days == ALL_DAYS
 
     def __str__(self) -> str:
-        days = "every day" if self.days == ALL_DAYS else "days " + ",".join(map(str, sorted(self.days)))
-        return f"{_clock(self.start_seconds)}-{_clock(self.end_seconds)} {days} {self.zone.key}"
+        days = (
+            say("every day")
+            if self.days == ALL_DAYS
+            else say("days {days}", days=",".join(map(str, sorted(self.days))))
+        )
+        return say(
+            "{start}-{end} {days} {key}",
+            start=_clock(self.start_seconds),
+            end=_clock(self.end_seconds),
+            days=days,
+            key=self.zone.key,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +147,12 @@ def _hours(value: object) -> tuple[int, int]:
     start, end = _seconds(start_text), _seconds(end_text)
     if start is None or end is None or start == _DAY:
         raise _InvalidSettingError(
-            f"allowed_hours {shown(value)} cannot be understood: start and end must be HH:MM"
+            say("allowed_hours {value} cannot be understood: start and end must be HH:MM", value=shown(value))
         )
     if start == end:
-        raise _InvalidSettingError(f"allowed_hours {shown(value)} starts and ends at the same time")
+        raise _InvalidSettingError(
+            say("allowed_hours {value} starts and ends at the same time", value=shown(value))
+        )
     return start, end
 
 
@@ -160,7 +173,10 @@ def _days(value: object) -> frozenset[int]:
     known = [day for day in days if day is not None]
     if not days or len(known) < len(days):
         raise _InvalidSettingError(
-            f"days_of_week {shown(value)} cannot be understood: a list of days from 1 (Monday) to 7 (Sunday)"
+            say(
+                "days_of_week {value} cannot be understood: a list of days from 1 (Monday) to 7 (Sunday)",
+                value=shown(value),
+            )
         )
     return frozenset(known)
 
@@ -177,7 +193,7 @@ def _day(value: object) -> int | None:
 def _zone(value: object) -> ZoneInfo:
     zone = find_zone(value.strip()) if isinstance(value, str) else None
     if zone is None:
-        raise _InvalidSettingError(f"timezone {shown(value)} is not a known IANA zone")
+        raise _InvalidSettingError(say("timezone {value} is not a known IANA zone", value=shown(value)))
     return zone
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_plus
 
+from speechaid.protocol.translation import say, system_fault
+
 #: Variables with the certificates for Retell, strongest first; not settings of speechaid, but conventions.
 CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -36,11 +38,14 @@ def _mongo_faults(uri: str) -> Iterator[str]:
     options = {name.lower(): (name, unquote_plus(value)) for name, _, value in pairs}
     _, password = options.get("tlscertificatekeyfilepassword", ("", ""))
     checks: dict[str, tuple[Callable[[str], None], str]] = {
-        "tlscafile": (_load_certificates, "a PEM file with certificates"),
-        "tlscrlfile": (_load_certificates, "a PEM file with revocation lists"),
+        "tlscafile": (_load_certificates, say("a PEM file with certificates")),
+        "tlscrlfile": (_load_certificates, say("a PEM file with revocation lists")),
         "tlscertificatekeyfile": (
             lambda path: _load_key(path, password),
-            "a PEM file with a certificate and its private key; tlsCertificateKeyFilePassword opens the key",
+            say(
+                "a PEM file with a certificate and its private key; tlsCertificateKeyFilePassword"
+                " opens the key"
+            ),
         ),
     }
     for key, (load, allowed) in checks.items():
@@ -48,7 +53,13 @@ def _mongo_faults(uri: str) -> Iterator[str]:
             name, path = options[key]
             fault = _fault(path, load)
             if fault is not None:
-                yield f"MONGO_URI: {name}={path} {fault}; allowed: {allowed}"
+                yield say(
+                    "MONGO_URI: {name}={path} {fault}; allowed: {allowed}",
+                    name=name,
+                    path=path,
+                    fault=fault,
+                    allowed=allowed,
+                )
 
 
 def _retell_faults(url: str, environ: Mapping[str, str]) -> Iterator[str]:
@@ -57,21 +68,26 @@ def _retell_faults(url: str, environ: Mapping[str, str]) -> Iterator[str]:
         return
     fault = _fault(environ[variable], _load_certificates)
     if fault is not None:
-        yield f"{variable}={environ[variable]} {fault}; allowed: a PEM file with certificates, or a directory"
+        yield say(
+            "{variable}={environ} {fault}; allowed: a PEM file with certificates, or a directory",
+            variable=variable,
+            environ=environ[variable],
+            fault=fault,
+        )
 
 
 def _fault(path: str, load: Callable[[str], None]) -> str | None:
     """Why a file cannot be used, as the end of a sentence; None where it can."""
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            return "is not a file"
+            return say("is not a file")
         load(path)
     except ssl.SSLError:  # an OSError, whose text quotes lines of OpenSSL's source
-        return "is not of that kind"
+        return say("is not of that kind")
     except OSError as exc:
-        return f"cannot be read ({exc.strerror or exc})"
+        return say("cannot be read ({strerror})", strerror=system_fault(exc))
     except ValueError:  # a NUL in the path
-        return "is not a path"
+        return say("is not a path")
     return None
 
 

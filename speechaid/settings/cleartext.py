@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote
 
+from speechaid.protocol.translation import say
+
 _TLS_OFF: Final = frozenset({"tls=false", "ssl=false"})
 
 
@@ -20,14 +22,16 @@ def cleartext_warnings(*, mongo_uri: str, retell_url: str, webhook_url: str) -> 
         webhook_url: ``SPEECHAID_ALERT_WEBHOOK_URL``; empty where there is none. It is not shown.
     """
     if _is_plain_http(retell_url):
-        yield "RETELL_BASE_URL begins with http://: the API key travels in the clear"
+        yield say("RETELL_BASE_URL begins with http://: the API key travels in the clear")
     if _is_plain_http(webhook_url):
         yield (
-            "SPEECHAID_ALERT_WEBHOOK_URL begins with http://: alerts, and a token in the address, travel in"
-            " the clear"
+            say(
+                "SPEECHAID_ALERT_WEBHOOK_URL begins with http://: alerts, and a token in the"
+                " address, travel in the clear"
+            )
         )
     if _is_plain_mongo(mongo_uri):
-        yield "MONGO_URI has no tls=true: people's data and the database's password travel in the clear"
+        yield say("MONGO_URI has no tls=true: people's data and the database's password travel in the clear")
 
 
 def _is_plain_http(url: str) -> bool:

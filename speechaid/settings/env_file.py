@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dotenv.parser import Original, parse_stream
 
+from speechaid.protocol.translation import joined, say, system_fault
 from speechaid.settings.secrets import SECRETS
 from speechaid.settings.sources import VariableSource
 
@@ -27,7 +28,7 @@ class EnvFileSource(VariableSource):
         self.is_unreadable = False
         #: Variable to the number of the line that sets it; of two lines the last one counts.
         self.lines: dict[str, int] = {}
-        super().__init__({} if path is None else self._parse(path), f"in {path}")
+        super().__init__({} if path is None else self._parse(path), say("in {path}", path=path))
 
     def warnings(self) -> list[str]:
         """A file with a secret that every user of the host may read; a group may be the service's own."""
@@ -42,8 +43,11 @@ class EnvFileSource(VariableSource):
                 sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
                 if mode & stat.S_IWOTH and not sticky:
                     lines.append(
-                        f"{path}: every user of this host may change it, and with it where the API key is"
-                        " sent: read the settings through, then chmod o-w it"
+                        say(
+                            "{path}: every user of this host may change it, and with it where the API key is"
+                            " sent: read the settings through, then chmod o-w it",
+                            path=path,
+                        )
                     )
         return lines
 
@@ -55,8 +59,8 @@ class EnvFileSource(VariableSource):
             return []
         if not secret or not open_to_all:
             return []
-        holds = f"{self.path} holds {' and '.join(secret)}"
-        return [f"{holds}, and every user of this host may read it: chmod o= it"]
+        holds = say("{path} holds {secret}", path=self.path, secret=joined(say(" and "), secret))
+        return [say("{holds}, and every user of this host may read it: chmod o= it", holds=holds)]
 
     def _parse(self, path: Path) -> dict[str, str]:
         values: dict[str, str] = {}
@@ -64,17 +68,21 @@ class EnvFileSource(VariableSource):
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as exc:
             self.is_unreadable = True
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not text in UTF-8"
+            reason = system_fault(exc) if isinstance(exc, OSError) else say("it is not text in UTF-8")
             if isinstance(exc, PermissionError):
                 reason = _permission_fault(path)
-            self.faults.append(f"{path}: the environment file cannot be read: {reason}")
+            self.faults.append(
+                say("{path}: the environment file cannot be read: {reason}", path=path, reason=reason)
+            )
             return values
         # Only the parser: ${NAME} is not replaced, as systemd does not, and a password may hold a $.
         for line in parse_stream(StringIO(text)):
             number = _line_number(line.original)
             if line.error or (line.key is not None and line.value is None):
                 # The text may be half a secret: it is not shown.
-                self.faults.append(f"{path}: line {number} cannot be read: must be NAME=value")
+                self.faults.append(
+                    say("{path}: line {number} cannot be read: must be NAME=value", path=path, number=number)
+                )
             elif line.key:
                 values[line.key] = line.value or ""
                 self.lines[line.key] = number
@@ -85,7 +93,13 @@ def _permission_fault(path: Path) -> str:
     """Why this process may not read the file, and the command that lets it."""
     closed = next((p for p in reversed(path.absolute().parents) if not os.access(p, os.X_OK)), path)
     mode = "640" if closed == path else "750"
-    return f"the user {_user()} may not: as root, chgrp {_group()} {closed} && chmod {mode} {closed}"
+    return say(
+        "the user {user} may not: as root, chgrp {group} {closed} && chmod {mode} {closed}",
+        user=_user(),
+        group=_group(),
+        closed=closed,
+        mode=mode,
+    )
 
 
 def _user() -> str:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from speechaid.errors import ConfigError
 from speechaid.protocol.messages import default_socket
+from speechaid.protocol.translation import LANGUAGE_VARIABLE, say
 from speechaid.settings.certificates import certificate_faults
 from speechaid.settings.cleartext import cleartext_warnings
 from speechaid.settings.env_file import EnvFileSource
@@ -30,7 +31,7 @@ from speechaid.settings.table import BY_VARIABLE, DECLARATIONS, Declaration
 #: Taken from the working directory where it exists; ``SPEECHAID_ENV_FILE`` names another.
 DEFAULT_ENV_FILE: Final = Path(".env")
 #: Variables of speechaid that are no settings.
-_OTHER_VARIABLES: Final = frozenset({"SPEECHAID_ENV_FILE", *FILE_VARIABLES})
+_OTHER_VARIABLES: Final = frozenset({"SPEECHAID_ENV_FILE", LANGUAGE_VARIABLE, *FILE_VARIABLES})
 #: Replace required settings that are missing or wrong, so that the others can be compared all the same.
 _STAND_INS: Final = {
     "RETELL_API_KEY": SecretStr("stand-in"),
@@ -83,7 +84,9 @@ def get_web_settings(
     variables = os.environ if environ is None else environ
     known = [name for name in ("RETELL_API_KEY", file_variable("RETELL_API_KEY")) if variables.get(name)]
     if known:
-        raise ConfigError([f"{known[0]} is set: speechaid web must not have Retell's key, take it out"])
+        raise ConfigError(
+            [say("{known} is set: speechaid web must not have Retell's key, take it out", known=known[0])]
+        )
     withheld = [
         declared
         for declared in DECLARATIONS
@@ -114,7 +117,9 @@ def _read_settings(
     )
     missing = any(sources.value_of(declared) is None for declared in wrong)
     if missing and env_file is not None and sources.file.path is None:
-        faults.append(f"{Path.cwd() / env_file} is not there: all that is set comes from the environment")
+        faults.append(
+            say("{cwd} is not there: all that is set comes from the environment", cwd=Path.cwd() / env_file)
+        )
     if faults:
         raise ConfigError(faults)
     return settings
@@ -134,15 +139,21 @@ def settings_warnings(
     variables = {**sources.file.variables, **sources.environment.variables}
     lines = [*sources.file.warnings(), *sources.secret_warnings()]
     lines += [
-        f"{name} is empty in the environment, which counts as not set: that of {sources.file.path} is used"
+        say(
+            "{name} is empty in the environment, which counts as not set: that of {path} is used",
+            name=name,
+            path=sources.file.path,
+        )
         for name in sorted(sources.environment.empty & sources.file.variables.keys() & BY_VARIABLE.keys())
     ]
     for name in sorted(variables.keys() - BY_VARIABLE.keys() - _OTHER_VARIABLES):
         meant = similar_variable(name)
         if meant is not None:
-            lines.append(f"{name} is not a setting of speechaid: did you mean {meant}?")
+            lines.append(
+                say("{name} is not a setting of speechaid: did you mean {meant}?", name=name, meant=meant)
+            )
         elif name.startswith("SPEECHAID_"):
-            lines.append(f"{name} is not a setting of speechaid, and has no effect")
+            lines.append(say("{name} is not a setting of speechaid, and has no effect", name=name))
     lines += cleartext_warnings(
         mongo_uri=sources.text_of("MONGO_URI"),
         retell_url=sources.text_of("RETELL_BASE_URL"),
@@ -184,12 +195,12 @@ class _Sources(NamedTuple):
         line = _said(declared, value)
         empty = next((source.place for source in self if declared.variable in source.empty), None)
         if value is None and empty is not None:
-            line += f" (it is empty {empty})"
-        line += f": must be {declared.allowed}"
+            line += say(" (it is empty {empty})", empty=empty)
+        line += say(": must be {allowed}", allowed=say(declared.allowed))
         if declared.field in self.file.groups[declared.group]:
             own = declared.variable in self.file.variables
             number = self.file.lines[declared.variable if own else file_variable(declared.variable)]
-            line += f" ({self.file.path}, line {number})"
+            line += say(" ({path}, line {number})", path=self.file.path, number=number)
         return line
 
     def secret_warnings(self) -> list[str]:
@@ -204,21 +215,33 @@ class _Sources(NamedTuple):
             if name is None:
                 continue
             if name in FILE_VARIABLES and open_to_others(Path(value)):
-                lines.append(f"{name}={value}: others than its owner may read it: chmod 600 it")
+                lines.append(
+                    say(
+                        "{name}={value}: others than its owner may read it: chmod 600 it",
+                        name=name,
+                        value=value,
+                    )
+                )
             if (credential := self.credentials.path_of(declared)) is not None:
-                lines.append(f"{name} is set: the credential {credential.name} is not used")
+                lines.append(
+                    say(
+                        "{name} is set: the credential {name_2} is not used",
+                        name=name,
+                        name_2=credential.name,
+                    )
+                )
         return lines
 
 
 def _open_sources(environ: Mapping[str, str], env_file: Path | None) -> _Sources:
-    environment = VariableSource(environ, "in the environment")
+    environment = VariableSource(environ, say("in the environment"))
     file = EnvFileSource(_env_path(environ, env_file))
     variables = {**file.variables, **environment.variables}
     return _Sources(
         environment=environment,
         file=file,
         credentials=CredentialsSource(variables.get(CREDENTIALS_DIRECTORY)),
-        places=VariableSource(_places(variables), "by default"),
+        places=VariableSource(_places(variables), say("by default")),
     )
 
 
@@ -263,7 +286,7 @@ def _env_path(environ: Mapping[str, str], env_file: Path | None) -> Path | None:
     try:
         return Path(named).expanduser()
     except RuntimeError as exc:  # ~NAME of a user that does not exist
-        raise ConfigError([f"SPEECHAID_ENV_FILE={named}: {exc}"]) from exc
+        raise ConfigError([say("SPEECHAID_ENV_FILE={named}: {exc}", named=named, exc=exc)]) from exc
 
 
 def _places(variables: Mapping[str, str]) -> dict[str, str]:
@@ -280,7 +303,9 @@ def _places(variables: Mapping[str, str]) -> dict[str, str]:
 def _said(declared: Declaration, value: object) -> str:
     """``VARIABLE=value``, or that it is not set."""
     return (
-        f"{declared.variable} is not set" if value is None else f"{declared.variable}={declared.shown(value)}"
+        say("{variable} is not set", variable=declared.variable)
+        if value is None
+        else f"{declared.variable}={declared.shown(value)}"
     )
 
 
@@ -292,19 +317,36 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
     shortest = settings.retell.timeout_seconds + 2 * settings.call.polling_interval_seconds
     if settings.worker.lease_seconds <= shortest:
-        together = f"{said('RETELL_TIMEOUT_SECONDS')}, {said('CALL_POLLING_INTERVAL')}"
+        together = say(
+            "{said}, {said_2}", said=said("RETELL_TIMEOUT_SECONDS"), said_2=said("CALL_POLLING_INTERVAL")
+        )
         yield (
             {"LEASE_SECONDS", "RETELL_TIMEOUT_SECONDS", "CALL_POLLING_INTERVAL"},
-            f"{said('LEASE_SECONDS')}: must be more than {shortest:g}, a request and two polls ({together})",
+            say(
+                "{said}: must be more than {shortest:g}, a request and two polls ({together})",
+                said=said("LEASE_SECONDS"),
+                shortest=shortest,
+                together=together,
+            ),
         )
     for low, high in _ORDERED:
         if BY_VARIABLE[low].of(settings) > BY_VARIABLE[high].of(settings):
-            yield {low, high}, f"{said(low)}: must not be more than {said(high)}"
+            yield (
+                {low, high},
+                say("{said}: must not be more than {said_2}", said=said(low), said_2=said(high)),
+            )
     taken: dict[str, str] = {}
     for variable in (d.variable for d in DECLARATIONS if d.field.endswith("_collection")):
         other = taken.setdefault(BY_VARIABLE[variable].of(settings), variable)
         if other != variable:
-            yield {variable, other}, f"{said(variable)}: must differ from {other}, which has the same value"
+            yield (
+                {variable, other},
+                say(
+                    "{said}: must differ from {other}, which has the same value",
+                    said=said(variable),
+                    other=other,
+                ),
+            )
 
 
 def similar_variable(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from speechaid.protocol.translation import say
 from speechaid.settings.groups import Settings
 from speechaid.settings.table import DECLARATIONS
 
@@ -13,7 +14,12 @@ def reload_changes(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     for declared in DECLARATIONS:
         before, after = declared.of(old), declared.of(new)
         if before != after:
-            change = f"{declared.variable}: {declared.shown(before)} -> {declared.shown(after)}"
+            change = say(
+                "{variable}: {shown} -> {shown_2}",
+                variable=declared.variable,
+                shown=declared.shown(before),
+                shown_2=declared.shown(after),
+            )
             (applies if declared.live else needs_restart).append(change)
     return applies, needs_restart
 

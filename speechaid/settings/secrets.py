@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from speechaid.protocol.translation import say, system_fault
 from speechaid.settings.table import DECLARATIONS
 
 #: The settings that may come from a file.
@@ -40,9 +41,11 @@ def read_secret(path: Path, source: str) -> str | Unusable:
     try:
         return _one_line(path.expanduser())
     except OSError as exc:
-        return Unusable(f"{source}: cannot be read: {exc.strerror or exc}")
+        return Unusable(
+            say("{source}: cannot be read: {strerror}", source=source, strerror=system_fault(exc))
+        )
     except (ValueError, RuntimeError) as exc:  # RuntimeError: ~NAME of a user that does not exist
-        return Unusable(f"{source}: {exc}")
+        return Unusable(say("{source}: {exc}", source=source, exc=exc))
 
 
 def open_to_others(path: Path) -> bool:
@@ -64,16 +67,16 @@ def _one_line(path: Path) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("must be a regular file")
+            raise ValueError(say("must be a regular file"))
         content = file.read(_LONGEST_BYTES + 1)
     if len(content) > _LONGEST_BYTES:
-        raise ValueError("is too large for a secret")
+        raise ValueError(say("is too large for a secret"))
     try:
         text = content.decode("utf-8").strip()
     except UnicodeDecodeError:
-        raise ValueError("is not text in UTF-8") from None
+        raise ValueError(say("is not text in UTF-8")) from None
     if not text:
-        raise ValueError("is empty")
+        raise ValueError(say("is empty"))
     if len(text.splitlines()) > 1:
-        raise ValueError("must hold one line")
+        raise ValueError(say("must hold one line"))
     return text

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from speechaid.protocol.translation import say
 from speechaid.settings.secrets import Unusable, file_variable, read_secret
 from speechaid.settings.table import DECLARATIONS, Declaration
 
@@ -67,7 +68,13 @@ class VariableSource(PydanticBaseSettingsSource):
             return value
         if value is not None:
             # One of the two is probably the key of yesterday.
-            return Unusable(f"{declared.variable} and {name} are both set: set one of them")
+            return Unusable(
+                say(
+                    "{variable} and {name} are both set: set one of them",
+                    variable=declared.variable,
+                    name=name,
+                )
+            )
         return read_secret(Path(path), f"{name}={path}")
 
 
@@ -76,13 +83,13 @@ class CredentialsSource(VariableSource):
 
     def __init__(self, directory: str | None) -> None:
         """``directory`` is ``$CREDENTIALS_DIRECTORY``; None where systemd passes no credentials."""
-        super().__init__({}, f"in {directory}")
+        super().__init__({}, say("in {directory}", directory=directory))
         self._directory = directory
 
     def value_of(self, declared: Declaration) -> str | Unusable | None:
         """The content of the setting's credential, None where there is none."""
         path = self.path_of(declared)
-        return None if path is None else read_secret(path, f"the credential {path.name}")
+        return None if path is None else read_secret(path, say("the credential {name}", name=path.name))
 
     def path_of(self, declared: Declaration) -> Path | None:
         """The setting's credential, also one that cannot be read: reading it gives the fault."""

@@ -16,6 +16,7 @@ from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
 from speechaid.model.reading import ACTIVE_VALUES, Document, text
 from speechaid.model.states import Priority
+from speechaid.protocol.translation import say
 from speechaid.store.edits import field_changes, value_at
 from speechaid.store.ranges import StaleEntry, begins, stale_entries, without_residue
 from speechaid.store.table import Table, as_stored, ids_from_text
@@ -84,7 +85,7 @@ class Batches:
         """
         found = self.find(batch_id)
         if found is None:
-            raise NotFound(f"no batch {batch_id}")
+            raise NotFound(say("no batch {batch_id}", batch_id=batch_id))
         return found
 
     def find(self, batch_id: str) -> Batch | None:
@@ -231,7 +232,7 @@ class Batches:
         pause = {"by": by, "reason": reason, "at": self._now()}
         change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
         if not self.table.update({"batch_id": batch_id}, change):
-            raise NotFound(f"no batch {batch_id}")
+            raise NotFound(say("no batch {batch_id}", batch_id=batch_id))
         return pause
 
     def resume(self, batch_id: str, *, by: str, with_hours: bool = False) -> Batch:
@@ -325,7 +326,7 @@ class Batches:
 
     def _change(self, batch_id: str, change: Document, expected: Document | None = None) -> Batch:
         if not self.table.update({"batch_id": batch_id, **(expected or {})}, change):
-            raise NotFound(f"no batch {batch_id}")
+            raise NotFound(say("no batch {batch_id}", batch_id=batch_id))
         return self.get(batch_id)
 
     # -- open dials --------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, StoreError
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document, instant
+from speechaid.protocol.translation import joined, say
 from speechaid.settings import DatabaseSettings
 from speechaid.store import indexes
 from speechaid.store.accounts import Accounts
@@ -154,7 +155,9 @@ class DatabaseClock:
             after = self._clock.boottime()
             local_time = instant(answer.get("localTime"))
             if local_time is None:
-                raise StoreError("the database does not report its time (no localTime in answer to hello)")
+                raise StoreError(
+                    say("the database does not report its time (no localTime in answer to hello)")
+                )
             readings.append((after - before, local_time.timestamp(), after))
             if after - before <= CLOCK_READING_GOOD_SECONDS:
                 break
@@ -280,12 +283,20 @@ class Store:
         else:
             create_indexes([(self.jobs.table, (indexes.OPEN_NUMBERS,))])
         remarks = [
-            f"index {index.name} ({index.purpose}) cannot be created: the collection holds duplicates"
+            say(
+                "index {name} ({purpose}) cannot be created: the collection holds duplicates",
+                name=index.name,
+                purpose=index.purpose,
+            )
             for index in impossible
         ]
         if not unique:
             remarks += [
-                f"jobs {' and '.join(names)} have one open number, {mask_phone(number)}"
+                say(
+                    "jobs {names} have one open number, {number}",
+                    names=joined(say(" and "), names),
+                    number=mask_phone(number),
+                )
                 for number, names in self.jobs.shared_numbers().items()
             ]
         return remarks
@@ -354,10 +365,12 @@ def connect(
         )
     except (InvalidURI, ConfigurationError, ValueError, OSError) as exc:
         # The driver's text may quote the address, and so a password.
-        fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
-        allowed = "allowed: mongodb://…, mongodb+srv://…, embedded:DIR"
-        hint = "in a user's name or password @ : / % are written %40 %3A %2F %25"
-        raise ConfigError([f"{fault}; {allowed}; {hint}"]) from exc
+        fault = say("MONGO_URI cannot be used ({name})", name=type(exc).__name__)
+        allowed = say("allowed: mongodb://…, mongodb+srv://…, embedded:DIR")
+        hint = say("in a user's name or password @ : / % are written %40 %3A %2F %25")
+        raise ConfigError(
+            [say("{fault}; {allowed}; {hint}", fault=fault, allowed=allowed, hint=hint)]
+        ) from exc
 
 
 def _shortest(client: MongoClient[Document], operation_seconds: float | None) -> float | None:
@@ -380,8 +393,9 @@ def _ignored_options(address: str) -> list[str]:
 
 
 def _remark(option: str) -> str:
-    return (
-        f"MONGO_URI: the driver does not know the option {option}, or not this value; the option is ignored"
+    return say(
+        "MONGO_URI: the driver does not know the option {option}, or not this value; the option is ignored",
+        option=option,
     )
 
 

@@ -20,6 +20,7 @@ from typing import Self
 from speechaid.model.levels import ADDED, Level, reason_too_old
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, instant, number, shown, text, whole, yes_or_no
+from speechaid.protocol.translation import say
 from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
@@ -156,7 +157,7 @@ def read_global_hold(document: Document | None) -> GlobalHold | None:
     """
     if document is None or (on := yes_or_no(document.get("on"))) is False:
         return None
-    unread = None if on else f"the stored hold cannot be read: on is {shown(document.get('on'))}"
+    unread = None if on else say("the stored hold cannot be read: on is {on}", on=shown(document.get("on")))
     return GlobalHold(
         # Written by an earlier version, or by another program, it may quote a number.
         reason=unread or mask_prose(text(document.get("reason")) or "") or None,

@@ -31,6 +31,7 @@ from pymongo.errors import (
 
 from speechaid.errors import LeaseLost, StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.reading import UNREADABLE, Document
+from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.store")
@@ -63,23 +64,37 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DuplicateKeyError as exc:
-        raise Duplicate("a document with this key exists already") from exc
+        raise Duplicate(say("a document with this key exists already")) from exc
     except (ConnectionFailure, AutoReconnect, WTimeoutError, ExecutionTimeout, WaitQueueTimeoutError) as exc:
-        raise StoreUnavailable(f"the database is away ({type(exc).__name__})") from exc
+        raise StoreUnavailable(say("the database is away ({name})", name=type(exc).__name__)) from exc
     except BulkWriteError as exc:
         # The details hold whole documents, and so people's numbers: only codes may be passed on.
         codes = sorted({int(error.get("code", 0)) for error in exc.details.get("writeErrors", [])})
-        raise StoreError(f"the database refused part of a bulk write (codes {codes})") from exc
+        raise StoreError(
+            say("the database refused part of a bulk write (codes {codes})", codes=codes)
+        ) from exc
     except OperationFailure as exc:
         if exc.code in PASSING_CODES or exc.has_error_label("RetryableWriteError"):
-            raise StoreUnavailable(f"the database cannot serve just now (code {exc.code})") from exc
+            raise StoreUnavailable(
+                say("the database cannot serve just now (code {code})", code=exc.code)
+            ) from exc
         kind = StoreForbidden if exc.code in FORBIDDEN_CODES else StoreError
-        raise kind(f"the database refused: {_first_line(exc)} (code {exc.code})") from exc
+        raise kind(
+            say(
+                "the database refused: {first_line} (code {code})", first_line=_first_line(exc), code=exc.code
+            )
+        ) from exc
     except PyMongoError as exc:
-        raise StoreError(f"the database driver failed: {type(exc).__name__}: {_first_line(exc)}") from exc
+        raise StoreError(
+            say(
+                "the database driver failed: {name}: {first_line}",
+                name=type(exc).__name__,
+                first_line=_first_line(exc),
+            )
+        ) from exc
     except (BSONError, OverflowError, UnicodeError, RecursionError) as exc:
         # The driver does not wrap these; a document that cannot be written must not kill its writers.
-        raise StoreError(f"a document cannot be stored ({type(exc).__name__})") from exc
+        raise StoreError(say("a document cannot be stored ({name})", name=type(exc).__name__)) from exc
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
+from speechaid.protocol.translation import say
+
 #: Maximum bytes of a line with its newline: POSIX's PIPE_BUF on Linux.
 LINE_LIMIT: Final = min(select.PIPE_BUF, 4096)
 #: Mode of a new log file, before the umask.
@@ -88,7 +90,9 @@ def file_fault(path: Path, *, make: bool = True) -> str | None:
 
 def log_refused(path: Path, fault: str) -> str:
     """The text of a settings fault: no log can be written to ``SPEECHAID_LOG_FILE``."""
-    return f"SPEECHAID_LOG_FILE={path}: {fault}; allowed: a file that can be written to"
+    return say(
+        "SPEECHAID_LOG_FILE={path}: {fault}; allowed: a file that can be written to", path=path, fault=fault
+    )
 
 
 class LogFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from speechaid.protocol.translation import say
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import duration, local_time_with_zone
 
@@ -11,17 +12,24 @@ def alerts(result: Result) -> list[Block]:
     firing, quiet = result["firing"], result["quiet"]
     blocks: list[Block] = []
     if not firing:
-        blocks.append(f"no alert fires; {result['quiet_count']} are quiet")
+        blocks.append(say("no alert fires; {quiet_count} are quiet", quiet_count=result["quiet_count"]))
     for row in firing:
         blocks += [
-            Heading(text=f"{row['alert']} ({row['severity']}) since {local_time_with_zone(row['since'])}"),
+            Heading(
+                text=say(
+                    "{alert} ({severity}) since {local_time_with_zone}",
+                    alert=row["alert"],
+                    severity=say(row["severity"]),
+                    local_time_with_zone=local_time_with_zone(row["since"]),
+                )
+            ),
             summary_of(row),
-            f"  means: {row['meaning']}",
-            f"  do: {row['remedy']}",
+            say("  means: {meaning}", meaning=row["meaning"]),
+            say("  do: {remedy}", remedy=row["remedy"]),
             "",
         ]
     if quiet:
-        rows = [[row["alert"], row["severity"], row["meaning"]] for row in quiet]
+        rows = [[row["alert"], say(row["severity"]), row["meaning"]] for row in quiet]
         blocks.append(table("quiet", "alert severity meaning", rows))
     return blocks
 
@@ -31,6 +39,8 @@ def summary_of(row: Result) -> str:
     seconds = row.get("clears_in_seconds")
     if seconds is None:
         return str(row.get("summary"))
-    return (
-        f"the cause is gone; clears in {duration(seconds)} unless it returns (it was: {row.get('summary')})"
+    return say(
+        "the cause is gone; clears in {seconds} unless it returns (it was: {summary})",
+        seconds=duration(seconds),
+        summary=row.get("summary"),
     )

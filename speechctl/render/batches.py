@@ -6,29 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount
+from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.actions import left_out_line
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
-    as_words,
+    counted_words,
     duration,
     erased_text,
     local_time,
     local_time_with_zone,
     pause_text,
-    plural,
 )
 
 #: Changes of what is no option, in words, and what they are where there was nothing before.
 _NO_OPTIONS: Final = {
-    "pinned_version": ("the agent's version, pinned for this batch", "none"),
-    "amount": ("amount paid", "none"),
+    "pinned_version": (N_("the agent's version, pinned for this batch"), N_("none")),
+    "amount": (N_("amount paid"), N_("none")),
 }
 #: How a setting is shown that nobody has set.
 _NOT_SET: Final = {
-    "hours": "none",
-    "days": "every day",
-    "ring_timeout": "as Retell does",
-    "max_concurrent_calls": "no limit",
+    "hours": N_("none"),
+    "days": N_("every day"),
+    "ring_timeout": N_("as Retell does"),
+    "max_concurrent_calls": N_("no limit"),
 }
 _SPANS: Final = frozenset({"ring_timeout", "max_call_duration"})
 #: Arguments of a command that say which batch it is about, and nothing else.
@@ -40,22 +40,28 @@ def batch(result: Result) -> list[Block]:
     name = f" ({result['name']})" if result.get("name") else ""
     blocks: list[Block] = [
         Heading(text=f"{result['batch_id']}{name}: {batch_state(result)}"),
-        f"as of {local_time_with_zone(result['as_of'])}",
+        say("as of {local_time_with_zone}", local_time_with_zone=local_time_with_zone(result["as_of"])),
     ]
     if result.get("description"):
         blocks.append(str(result["description"]))
     if result.get("fault"):
-        blocks.append(f"! it is not dialled: {result['fault']}")
+        blocks.append(say("! it is not dialled: {fault}", fault=result["fault"]))
     if result.get("cancelled") is None:
         first = str(result["first_calls"]["text"])
-        blocks.append(first if result["active"] else f"after resume-batch: {first}")
-    jobs = ", ".join(f"{count} {as_words(word)}" for word, count in result["jobs"].items())
+        blocks.append(first if result["active"] else say("after resume-batch: {first}", first=first))
+    jobs = counted_words(result["jobs"])
     cost = money(result["cost"] or 0, RETELL_CURRENCY)
-    talked = f"{plain_amount(result['minutes'] or 0)} minutes, {cost} at Retell"
+    talked = say(
+        "{plain_amount} minutes, {cost} at Retell",
+        plain_amount=plain_amount(result["minutes"] or 0),
+        cost=cost,
+    )
     blocks += [
-        f"jobs: {jobs or 'none'}",
-        f"calls: {result['live_calls']} in progress; {talked}",
-        f"account: {result['account_id'] or 'none, its calls are not metered'}",
+        say("jobs: {jobs}", jobs=jobs or say("none")),
+        say("calls: {live_calls} in progress; {talked}", live_calls=result["live_calls"], talked=talked),
+        say(
+            "account: {account_id}", account_id=result["account_id"] or say("none, its calls are not metered")
+        ),
     ]
     blocks += [_created(result)]
     blocks.append(
@@ -75,7 +81,7 @@ def batch(result: Result) -> list[Block]:
         blocks.append(table("imports", "started file #contacts ended by", imports))
     history = [[local_time(row["at"]), row["actor"], row["command"], _what(row)] for row in result["history"]]
     if history:
-        blocks.append(table("who did what", "at who command what", history))
+        blocks.append(table(say("who did what"), "at who command what", history))
     return blocks
 
 
@@ -83,23 +89,29 @@ def batch_state(row: Result) -> str:
     """``active``, ``paused by …``, ``cancelled by …: reason``."""
     cancelled = row.get("cancelled")
     if cancelled:
-        return pause_text(cancelled).replace("paused", "cancelled", 1)
-    return "active" if row["active"] else pause_text(row.get("pause"))
+        return pause_text(cancelled, cancelled=True)
+    return say("active") if row["active"] else pause_text(row.get("pause"))
 
 
 def edit_batch(result: Result) -> list[Block]:
     """The result of ``edit-batch``."""
     name = f" ({result['name']})" if result.get("name") else ""
     if not result["changes"]:
-        return [f"{result['batch_id']}{name} has these settings already"]
-    blocks: list[Block] = [f"{result['batch_id']}{name}: in force for the next dial, on every host"]
+        return [say("{batch_id}{name} has these settings already", batch_id=result["batch_id"], name=name)]
+    blocks: list[Block] = [
+        say(
+            "{batch_id}{name}: in force for the next dial, on every host",
+            batch_id=result["batch_id"],
+            name=name,
+        )
+    ]
     blocks += change_lines(result)
     if result.get("moved_retries"):
-        jobs = plural(int(result["moved_retries"]), "job that waits", "jobs that wait")
-        blocks.append(f"{jobs} for a retry moved to the new delay")
+        jobs = say_n("{count} job that waits", "{count} jobs that wait", int(result["moved_retries"]))
+        blocks.append(say("{jobs} for a retry moved to the new delay", jobs=jobs))
     if result.get("first_calls"):
         first = str(result["first_calls"]["text"])
-        blocks.append(first if result["active"] else f"after resume-batch: {first}")
+        blocks.append(first if result["active"] else say("after resume-batch: {first}", first=first))
     if result.get("warning"):
         blocks.append(f"! {result['warning']}")
     return blocks
@@ -116,27 +128,68 @@ def redial_batch(result: Result) -> list[Block]:
     source = f"{result['source']}{name}"
     tail = left_out_line(result)
     if result["dry_run"]:
-        people = plural(int(result["would_add"]), "person", "people")
-        return [f"{people} of {source} would be called again; nothing was changed", *tail]
-    return [f"{result['batch_id']} ({result['name']}), of {source}: {result['text']}", *tail]
+        people = say_n("{count} person", "{count} people", int(result["would_add"]))
+        return [
+            say(
+                "{people} of {source} would be called again; nothing was changed",
+                people=people,
+                source=source,
+            ),
+            *tail,
+        ]
+    return [
+        say(
+            "{batch_id} ({name}), of {source}: {text}",
+            batch_id=result["batch_id"],
+            name=result["name"],
+            source=source,
+            text=result["text"],
+        ),
+        *tail,
+    ]
 
 
 def delete_batch(result: Result) -> list[Block]:
     """The result of ``delete-batch``."""
     name = f" ({result['name']})" if result.get("name") else ""
     if result["dry_run"]:
-        contacts = plural(int(result["would_delete"]), "contact")
-        return [f"{result['batch_id']}{name} has {contacts}, none called; nothing was changed"]
-    return [f"{result['batch_id']}{name} is deleted with {plural(int(result['deleted']), 'contact')}"]
+        contacts = say_n("{count} contact", "{count} contacts", int(result["would_delete"]))
+        return [
+            say(
+                "{batch_id}{name} has {contacts}, none called; nothing was changed",
+                batch_id=result["batch_id"],
+                name=name,
+                contacts=contacts,
+            )
+        ]
+    return [
+        say_n(
+            "{batch_id}{name} is deleted with {count} contact",
+            "{batch_id}{name} is deleted with {count} contacts",
+            int(result["deleted"]),
+            batch_id=result["batch_id"],
+            name=name,
+        )
+    ]
 
 
 def _created(result: Result) -> str:
-    by = f" by {result['created_by']}" if result.get("created_by") else ""
+    by = say(" by {created_by}", created_by=result["created_by"]) if result.get("created_by") else ""
     again = result.get("redial") or {}
-    of = f"; calls again those of {again['of']}" if again.get("of") else ""
+    of = say("; calls again those of {of}", of=again["of"]) if again.get("of") else ""
     resumed = result.get("resumed") or {}
-    started = f"; resumed {local_time(resumed['at'])} by {resumed['by']}" if resumed.get("at") else ""
-    return f"created {local_time(result['created_at'])}{by}{of}{started}"
+    started = (
+        say("; resumed {at} by {by}", at=local_time(resumed["at"]), by=resumed["by"])
+        if resumed.get("at")
+        else ""
+    )
+    return say(
+        "created {created_at}{by}{of}{started}",
+        created_at=local_time(result["created_at"]),
+        by=by,
+        of=of,
+        started=started,
+    )
 
 
 def _setting(row: Result) -> Sequence[object]:
@@ -152,9 +205,9 @@ def _setting(row: Result) -> Sequence[object]:
 
 def _value(option: str, value: object) -> str:
     if value is None:
-        return _NOT_SET.get(option, "none")
+        return say(_NOT_SET.get(option, "none"))
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     if option in _SPANS and isinstance(value, int | float):
         return duration(value)
     return str(value)
@@ -162,22 +215,22 @@ def _value(option: str, value: object) -> str:
 
 def _import_end(row: Result) -> str:
     if row.get("undone"):
-        return "taken back"
-    return local_time(row["finished_at"]) or "not finished"
+        return say("taken back")
+    return local_time(row["finished_at"]) or say("not finished")
 
 
 def change_text(change: Mapping[str, object]) -> str:
     """A changed setting: ``hours: 09:00-18:00 -> 10:00-18:00``."""
     option = str(change["option"])
-    name, unset = _NO_OPTIONS.get(option, (option.replace("_", "-"), "default"))
+    name, unset = _NO_OPTIONS.get(option, (option.replace("_", "-"), N_("default")))
     old, new = (
-        unset if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
+        say(unset) if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
     )
     return f"{name}: {old} -> {new}"
 
 
 def _what(row: Result) -> str:
-    outcome = "" if row["outcome"] == "done" else f"refused ({row['outcome']}) "
+    outcome = "" if row["outcome"] == "done" else say("refused ({outcome}) ", outcome=row["outcome"])
     if row.get("changes"):
         return outcome + "; ".join(map(change_text, row["changes"]))
     args = row.get("args") or {}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from speechaid.protocol.translation import say
+
 #: Control characters and direction overrides, which a terminal would act on: a stored name may hold anything.
 _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 #: Longest cell, in characters, so that one name does not widen every row; --json shows it whole.
@@ -41,14 +43,15 @@ def table(title: str, headers: str, rows: Sequence[Sequence[Any]]) -> Grid:
     """A table from values.
 
     Args:
-        title: above the table; empty for none.
-        headers: separated by spaces; ``_`` becomes a space, ``#`` before a header marks a column of numbers.
+        title: above the table, in English or already in the reader's language; empty for none.
+        headers: in English, separated by spaces; ``_`` becomes a space, ``#`` before a header marks a column
+            of numbers.
         rows: values; None becomes an empty cell.
     """
     names = headers.split()
     return Grid(
-        title=title,
-        headers=tuple(name.lstrip("#").replace("_", " ") for name in names),
+        title=say(title),
+        headers=tuple(say(name.lstrip("#").replace("_", " ")) for name in names),
         rows=tuple(_cells(row) for row in rows),
         right=frozenset(index for index, name in enumerate(names) if name.startswith("#")),
     )

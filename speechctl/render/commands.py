@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render import (
     accounts,
     actions,
@@ -28,26 +29,26 @@ from speechctl.render.text import (
     ERASED_WORDS,
     as_words,
     cause_text,
+    counted_words,
     dials_first,
     duration,
     erased_text,
     local_time,
     local_time_with_zone,
-    plural,
     priority_text,
     zone_name,
 )
 
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
-    "reading": "rows",
-    "importing": "contacts",
-    "listing": "numbers",
-    "exporting": "rows",
-    "releasing": "jobs",
-    "changing": "jobs",
-    "deleting": "contacts",
-    "comparing": "contacts",
+    "reading": N_("rows"),
+    "importing": N_("contacts"),
+    "listing": N_("numbers"),
+    "exporting": N_("rows"),
+    "releasing": N_("jobs"),
+    "changing": N_("jobs"),
+    "deleting": N_("contacts"),
+    "comparing": N_("contacts"),
 }
 _STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled")
 
@@ -57,7 +58,13 @@ def render(command: str, result: Result) -> list[Block]:
     renderer = _RENDERERS.get(command)
     blocks = renderer(result) if renderer is not None else _fields(result)
     if result.get("not_kept"):
-        blocks = [*blocks, f"! in effect, but not saved, so a restart would lose it: {result['not_kept']}"]
+        blocks = [
+            *blocks,
+            say(
+                "! in effect, but not saved, so a restart would lose it: {not_kept}",
+                not_kept=result["not_kept"],
+            ),
+        ]
     return [sanitized(block) if isinstance(block, str) else block for block in blocks]
 
 
@@ -65,34 +72,59 @@ def progress_line(progress: Result) -> str:
     """A progress message in one line; empty for those that say nothing to a person."""
     state = progress.get("state")
     if state == "waiting":
-        return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} in flight ..."
-    if state in _PROGRESS_UNITS and "done" in progress:
-        of = f" of {progress['of']}" if "of" in progress else ""
-        return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]}{_pace(progress)} ..."
-    if state == "draining":
-        jobs = plural(int(progress["calls_in_hand"]), "job")
-        return (
-            f"draining: {jobs} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
+        return say_n(
+            "done; waiting for {count} dial in flight ...",
+            "done; waiting for {count} dials in flight ...",
+            int(progress["on_their_way"]),
         )
-    return "" if state == "accepted" else f"{state} ..."
+    if state in _PROGRESS_UNITS and "done" in progress:
+        of = say(" of {of}", of=progress["of"]) if "of" in progress else ""
+        return f"{as_words(state)}: {progress['done']}{of} {say(_PROGRESS_UNITS[state])}{_pace(progress)} ..."
+    if state == "draining":
+        jobs = say_n("{count} job", "{count} jobs", int(progress["calls_in_hand"]))
+        return say(
+            "draining: {jobs} in hand, {seconds} so far{left} ...",
+            jobs=jobs,
+            seconds=duration(progress["seconds"]),
+            left=_left(progress["left"]),
+        )
+    return "" if state == "accepted" else f"{as_words(state)} ..."
 
 
 def _pace(progress: Result) -> str:
     if "per_second" not in progress:
         return ""
-    left = f", {duration(progress['seconds_left'])} left" if "seconds_left" in progress else ""
-    return f", {progress['per_second']:.0f} a second{left}"
+    left = (
+        say(", {seconds_left} left", seconds_left=duration(progress["seconds_left"]))
+        if "seconds_left" in progress
+        else ""
+    )
+    return say(", {per_second:.0f} a second{left}", per_second=progress["per_second"], left=left)
 
 
 def _drain(result: Result) -> list[Block]:
     jobs = int(result["calls_in_hand"])
     if result.get("stopped"):
-        return ["the daemon has stopped; it will start drained: speechctl undrain then lets it call again"]
+        return [
+            say("the daemon has stopped; it will start drained: speechctl undrain then lets it call again")
+        ]
     if result.get("drained"):
-        return ["drained: no worker of this host takes jobs, no job is in hand; undrain ends this"]
-    stopping = "; the daemon stops after the last one, and starts drained" if result.get("stopping") else ""
-    in_hand = f"{plural(jobs, 'job')} in hand{_left(result)}" if jobs else "no job in hand"
-    return [f"draining: no worker of this host takes a new job; {in_hand}{stopping}"]
+        return [say("drained: no worker of this host takes jobs, no job is in hand; undrain ends this")]
+    stopping = (
+        say("; the daemon stops after the last one, and starts drained") if result.get("stopping") else ""
+    )
+    in_hand = (
+        say_n("{count} job in hand{left}", "{count} jobs in hand{left}", jobs, left=_left(result))
+        if jobs
+        else say("no job in hand")
+    )
+    return [
+        say(
+            "draining: no worker of this host takes a new job; {in_hand}{stopping}",
+            in_hand=in_hand,
+            stopping=stopping,
+        )
+    ]
 
 
 def _left(drain: Result) -> str:
@@ -100,49 +132,72 @@ def _left(drain: Result) -> str:
     estimate, at_most = drain.get("estimate_seconds"), drain.get("at_most_seconds")
     if not at_most:
         return ""
-    estimated = "" if estimate is None else f", about {duration(estimate)} left"
-    return f"{estimated}, at most {duration(at_most)}"
+    estimated = "" if estimate is None else say(", about {estimate} left", estimate=duration(estimate))
+    return say("{estimated}, at most {at_most}", estimated=estimated, at_most=duration(at_most))
 
 
 def _undrain(_: Result) -> list[Block]:
-    return ["workers of this host take jobs again"]
+    return [say("workers of this host take jobs again")]
 
 
 def _worker(result: Result) -> list[Block]:
-    return [f"{result['worker']} {'is paused' if result['paused'] else 'takes jobs again'}"]
+    if result["paused"]:
+        return [say("{worker} is paused", worker=result["worker"])]
+    return [say("{worker} takes jobs again", worker=result["worker"])]
 
 
 def _scale(result: Result) -> list[Block]:
-    return [f"{plural(int(result['wanted']), 'worker')} wanted (before: {result['before']})"]
+    return [
+        say_n(
+            "{count} worker wanted (before: {before})",
+            "{count} workers wanted (before: {before})",
+            int(result["wanted"]),
+            before=result["before"],
+        )
+    ]
 
 
 def _reload(result: Result) -> list[Block]:
-    applied = ", ".join(result.get("applied", [])) or "nothing new"
-    lines: list[Block] = [f"settings read again; applied: {applied}"]
+    applied = ", ".join(result.get("applied", [])) or say("nothing new")
+    lines: list[Block] = [say("settings read again; applied: {applied}", applied=applied)]
     if result.get("needs_restart"):
-        lines.append(f"needs a restart: {', '.join(result['needs_restart'])}")
+        lines.append(
+            say("needs a restart: {needs_restart}", needs_restart=", ".join(result["needs_restart"]))
+        )
     return [*lines, *(f"! {warning}" for warning in result.get("warnings", ()))]
 
 
 def _log_level(result: Result) -> list[Block]:
-    return [f"the log level is {result['level']} until the next reload"]
+    return [say("the log level is {level} until the next reload", level=result["level"])]
 
 
 def _shutdown(result: Result) -> list[Block]:
     jobs = int(result["calls_in_hand"])
     if not jobs:
-        return ["stopping: no job in hand"]
+        return [say("stopping: no job in hand")]
     if result["now"]:
-        return [f"stopping: {plural(jobs, 'job')} in hand, left to the next start or another host"]
-    return [f"stopping: {plural(jobs, 'job in hand finishes first', 'jobs in hand finish first')}"]
+        return [
+            say_n(
+                "stopping: {count} job in hand, left to the next start or another host",
+                "stopping: {count} jobs in hand, left to the next start or another host",
+                jobs,
+            )
+        ]
+    return [
+        say_n(
+            "stopping: {count} job in hand finishes first",
+            "stopping: {count} jobs in hand finish first",
+            jobs,
+        )
+    ]
 
 
 def _create_batch(result: Result) -> list[Block]:
-    state = "" if result["active"] else " (paused; resume-batch starts it)"
+    state = "" if result["active"] else say(" (paused; resume-batch starts it)")
     return [
         f"{result['batch_id']}: {result['name']}{state}",
         *_warning(result),
-        f"to add contacts: speechctl import FILE --batch {result['batch_id']}",
+        say("to add contacts: speechctl import FILE --batch {batch_id}", batch_id=result["batch_id"]),
     ]
 
 
@@ -151,23 +206,34 @@ def _warning(result: Result) -> list[Block]:
 
 
 def _pause_batch(result: Result) -> list[Block]:
-    return [f"{_batch_name(result)} is paused: no new call of it is placed", *actions.dial_wait(result)]
+    return [
+        say("{batch_name} is paused: no new call of it is placed", batch_name=_batch_name(result)),
+        *actions.dial_wait(result),
+    ]
 
 
 def _resume_batch(result: Result) -> list[Block]:
     lines: list[Block] = [
-        f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"
+        say("{name} was active already", name=_batch_name(result))
+        if result["was_active"]
+        else say("{name} is active again", name=_batch_name(result))
     ]
     lines += batches.change_lines(result)
     if result.get("started"):
-        lines.append(f"{plural(int(result['started']), 'imported contact')} started")
+        lines.append(
+            say_n(
+                "{count} imported contact started",
+                "{count} imported contacts started",
+                int(result["started"]),
+            )
+        )
     if result.get("first_calls") and not result.get("fault"):
         first = str(result["first_calls"]["text"])
         # Of a batch that was active nothing begins now that had not begun before.
-        lines.append(f"nothing was changed; {first}" if _nothing_began(result) else first)
+        lines.append(say("nothing was changed; {first}", first=first) if _nothing_began(result) else first)
     lines += [*_warning(result), *agents.start_warning(result)]
     if result.get("fault"):
-        lines.append(f"! it is still not dialled: {result['fault']}; edit-batch corrects it")
+        lines.append(say("! it is still not dialled: {fault}; edit-batch corrects it", fault=result["fault"]))
     return lines
 
 
@@ -178,11 +244,11 @@ def _nothing_began(result: Result) -> bool:
 def _hold(result: Result) -> list[Block]:
     if not result["held"]:
         if result["was_held"]:
-            return ["dialling is allowed again"]
+            return [say("dialling is allowed again")]
         if result.get("was_held_here"):
-            return ["dialling is allowed again on this host; there was no hold of all hosts"]
-        return ["there was no hold"]
-    return ["HELD: no new dial on any host until unhold", *actions.dial_wait(result)]
+            return [say("dialling is allowed again on this host; there was no hold of all hosts")]
+        return [say("there was no hold")]
+    return [say("HELD: no new dial on any host until unhold"), *actions.dial_wait(result)]
 
 
 def _batches(result: Result) -> list[Block]:
@@ -190,32 +256,46 @@ def _batches(result: Result) -> list[Block]:
         [row["batch_id"], row["name"], _state(row), *(row["jobs"].get(word, "") for word in _STATUSES)]
         for row in result["batches"]
     ]
-    title = f"as of {local_time_with_zone(result['as_of'])}" if result.get("as_of") else ""
+    title = (
+        say("as of {local_time_with_zone}", local_time_with_zone=local_time_with_zone(result["as_of"]))
+        if result.get("as_of")
+        else ""
+    )
     blocks: list[Block] = [
         table(title, f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)
     ]
     if not rows:
-        blocks = ["there are no batches; speechctl import FILE creates one"]
+        blocks = [say("there are no batches; speechctl import FILE creates one")]
     if first := dials_first(result["batches"]):
         blocks.append(first)
     # The table cuts long faults; an operator needs the whole text to correct the batch.
     cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > MAX_CELL_WIDTH]
-    blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
+    blocks += [say("{batch_id} is {state}", batch_id=row["batch_id"], state=_state(row)) for row in cut]
     if result.get("left_out"):
         blocks.append(
-            f"and {plural(result['left_out'], 'older batch', 'older batches')} with jobs: --limit N"
+            say_n(
+                "and {count} older batch with jobs: --limit N",
+                "and {count} older batches with jobs: --limit N",
+                result["left_out"],
+            )
         )
     for name, jobs in (result.get("missing") or {}).items():
-        blocks.append(f"{name} does not exist, its jobs are not dialled: {_counts(jobs)}")
+        blocks.append(
+            say("{name} does not exist, its jobs are not dialled: {counts}", name=name, counts=_counts(jobs))
+        )
     if result.get("without_batch"):
-        blocks.append(f"jobs without a batch: {_counts(result['without_batch'])}")
+        blocks.append(say("jobs without a batch: {counts}", counts=_counts(result["without_batch"])))
     return blocks
 
 
 def _state(row: Result) -> str:
     if row["active"]:
         raised = f", {priority_text(row)}" if priority_text(row) else ""
-        return f"not dialled: {row['fault']}" if row.get("fault") else f"active{raised}"
+        return (
+            say("not dialled: {fault}", fault=row["fault"])
+            if row.get("fault")
+            else f"{say('active')}{raised}"
+        )
     return batches.batch_state(row)
 
 
@@ -233,14 +313,14 @@ def _jobs(result: Result) -> list[Block]:
         for row in result["jobs"]
     ]
     if not rows:
-        return ["there are no such jobs"]
+        return [say("there are no such jobs")]
     blocks: list[Block] = [
         table("", "job status name #attempts phone last_outcome due_or_leased_until", rows)
     ]
     if any(row[-1] for row in rows):
-        blocks.append(f"times in {zone_name(result.get('as_of'))}")
+        blocks.append(say("times in {zone_name}", zone_name=zone_name(result.get("as_of"))))
     if len(rows) >= result["limit"]:
-        blocks.append(f"the first {len(rows)} are shown; --limit shows more")
+        blocks.append(say("the first {rows} are shown; --limit shows more", rows=len(rows)))
     return blocks
 
 
@@ -262,19 +342,30 @@ def _job(result: Result) -> list[Block]:
         for name, value in result.items()
         if name not in hidden and (name, value) != ("crashes", 0)
     }
-    shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
+    shown["next_phone"] = say(
+        "{phone} of {phones_count}", phone=result["phone"] + 1, phones_count=result["phones_count"]
+    )
     blocks: list[Block] = [
-        Heading(text=f"{result['job_id']}: {as_words(result['status'])}, times in {zone_name()}"),
+        Heading(
+            text=say(
+                "{job_id}: {status}, times in {zone_name}",
+                job_id=result["job_id"],
+                status=as_words(result["status"]),
+                zone_name=zone_name(),
+            )
+        ),
         *_fields(shown),
     ]
     if result.get("paid"):
         blocks += people.paid_lines(result["paid"])
     if result.get("erased"):
-        blocks.append(f"{ERASED_WORDS[result['erased']['what']]}: {erased_text(result)}")
+        blocks.append(f"{say(ERASED_WORDS[result['erased']['what']])}: {erased_text(result)}")
     if result.get("dial"):
-        blocks.append(f"open dial: {_pairs(result['dial'])}")
+        blocks.append(say("open dial: {pairs}", pairs=_pairs(result["dial"])))
     if result.get("request"):
-        blocks.append(f"requested, applied when the call has ended: {_pairs(result['request'])}")
+        blocks.append(
+            say("requested, applied when the call has ended: {pairs}", pairs=_pairs(result["request"]))
+        )
     calls = [
         [
             local_time(row.get("created_at")),
@@ -288,7 +379,9 @@ def _job(result: Result) -> list[Block]:
         for row in result["calls"]
     ]
     blocks.append(
-        table("calls", "ended call phone outcome reason #talked agent", calls) if calls else "no calls yet"
+        table("calls", "ended call phone outcome reason #talked agent", calls)
+        if calls
+        else say("no calls yet")
     )
     blocks += [_analysis(row) for row in result["calls"] if row.get("analysis") or row.get("analysis_due_at")]
     events = [
@@ -310,12 +403,25 @@ def _analysis(call: Result) -> str:
     """Retell's analysis of a call."""
     analysis = call.get("analysis")
     if not analysis:
-        return f"analysis of {call['call_id']}: will be read {local_time(call['analysis_due_at'])}"
-    success = {True: "successful", False: "not successful"}.get(analysis.get("call_successful"))
-    parts = [success, analysis.get("user_sentiment"), "voicemail" if analysis.get("in_voicemail") else None]
+        return say(
+            "analysis of {call_id}: will be read {analysis_due_at}",
+            call_id=call["call_id"],
+            analysis_due_at=local_time(call["analysis_due_at"]),
+        )
+    success = {True: say("successful"), False: say("not successful")}.get(analysis.get("call_successful"))
+    parts = [
+        success,
+        say(str(analysis.get("user_sentiment") or "")),
+        say("voicemail") if analysis.get("in_voicemail") else None,
+    ]
     judged = ", ".join(str(part) for part in parts if part)
     summary = analysis.get("call_summary")
-    return f"analysis of {call['call_id']}: {judged}{f': {summary}' if summary else ''}"
+    return say(
+        "analysis of {call_id}: {judged}{summary}",
+        call_id=call["call_id"],
+        judged=judged,
+        summary=(f": {summary}" if summary else ""),
+    )
 
 
 def _batch_name(result: Result) -> str:
@@ -324,13 +430,13 @@ def _batch_name(result: Result) -> str:
 
 
 def _counts(counts: Result) -> str:
-    return ", ".join(f"{number} {as_words(word)}" for word, number in counts.items()) or "none"
+    return counted_words(counts) or say("none")
 
 
 def _fields(result: Result) -> list[Block]:
     """Any result: one line for each field that is not empty."""
     return [
-        f"{name.replace('_', ' ')}: {_value(value)}"
+        f"{as_words(name)}: {_value(value)}"
         for name, value in result.items()
         if value not in (None, "", [], {})
     ]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount, sums_by_currency
+from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
     duration,
     local_time,
     local_time_with_zone,
-    plural,
     with_local_times,
 )
 
 #: How findings are marked, by their weight.
-_SEVERITIES: Final = {"fault": "FAULT", "ordered": "note", "warning": "warning"}
+_SEVERITIES: Final = {"fault": N_("FAULT"), "ordered": N_("note"), "warning": N_("warning")}
 
 
 def explain(result: Result) -> list[Block]:
@@ -25,13 +25,22 @@ def explain(result: Result) -> list[Block]:
     blocks: list[Block] = [heading, with_local_times(result["sentence"])]
     chance = result.get("next_chance")
     if chance is not None and any(not check["passed"] for check in result["checks"]):
-        blocks.append(f"next chance: {local_time_with_zone(chance)}")
+        blocks.append(
+            say("next chance: {local_time_with_zone}", local_time_with_zone=local_time_with_zone(chance))
+        )
     holder = result.get("in_hand")
     if holder is not None and holder.get("worker"):
-        lease = "ran out at" if holder["lease_ran_out"] else "until"
-        blocks.append(f"held by {holder['worker']}, lease {lease} {local_time(holder['lease_until'])}")
+        lease = say("ran out at") if holder["lease_ran_out"] else say("until")
+        blocks.append(
+            say(
+                "held by {worker}, lease {lease} {lease_until}",
+                worker=holder["worker"],
+                lease=lease,
+                lease_until=local_time(holder["lease_until"]),
+            )
+        )
     rows = [
-        ["ok" if check["passed"] else "NO", check["name"], with_local_times(check["value"])]
+        [say("ok") if check["passed"] else say("NO"), say(check["name"]), with_local_times(check["value"])]
         for check in result["checks"]
     ]
     return [*blocks, table("", "_ check found", rows)]
@@ -39,24 +48,47 @@ def explain(result: Result) -> list[Block]:
 
 def forecast(result: Result) -> list[Block]:
     """The result of ``forecast``."""
-    of = f" of {result['batch_id']}" if result.get("batch_id") else ""
+    of = say(" of {batch_id}", batch_id=result["batch_id"]) if result.get("batch_id") else ""
     dials, cost = result["dials"], result.get("retell_cost")
-    assumed = (
-        f"assuming {plural(int(result['workers']), 'worker')} and {duration(result['call_seconds'])} a call"
+    assumed = say_n(
+        "assuming {count} worker and {call_seconds} a call",
+        "assuming {count} workers and {call_seconds} a call",
+        int(result["workers"]),
+        call_seconds=duration(result["call_seconds"]),
     )
-    waiting = plural(int(result["pending"]), "waiting job")
-    at_retell = "" if cost is None else f"; {money(cost, RETELL_CURRENCY)} at Retell"
+    waiting = say_n("{count} waiting job", "{count} waiting jobs", int(result["pending"]))
+    at_retell = (
+        ""
+        if cost is None
+        else say("; {RETELL_CURRENCY} at Retell", RETELL_CURRENCY=money(cost, RETELL_CURRENCY))
+    )
     blocks: list[Block] = [
-        Heading(text=f"Forecast{of}, {local_time_with_zone(result['at'])} (nothing is dialled)"),
-        f"{plural(len(dials), 'dial')} shown of {waiting}, {assumed}",
+        Heading(
+            text=say(
+                "Forecast{of}, {local_time_with_zone} (nothing is dialled)",
+                of=of,
+                local_time_with_zone=local_time_with_zone(result["at"]),
+            )
+        ),
+        say_n(
+            "{count} dial shown of {waiting}, {assumed}",
+            "{count} dials shown of {waiting}, {assumed}",
+            len(dials),
+            waiting=waiting,
+            assumed=assumed,
+        ),
         *_whole(result),
-        f"estimated: {_of_accounts(result)} of accounts{at_retell}",
+        say(
+            "estimated: {of_accounts} of accounts{at_retell}",
+            of_accounts=_of_accounts(result),
+            at_retell=at_retell,
+        ),
     ]
     if result.get("as_if_unheld"):
-        blocks.append("dialling is held: this is what would happen after speechctl unhold")
+        blocks.append(say("dialling is held: this is what would happen after speechctl unhold"))
     if result.get("as_if_resumed"):
-        resume = f"speechctl resume-batch {result['batch_id']}"
-        blocks.append(f"the batch is paused: this is what would happen after {resume}")
+        resume = say("speechctl resume-batch {batch_id}", batch_id=result["batch_id"])
+        blocks.append(say("the batch is paused: this is what would happen after {resume}", resume=resume))
     rows = [
         [
             local_time(row["at"]),
@@ -69,15 +101,17 @@ def forecast(result: Result) -> list[Block]:
         for row in dials
     ]
     blocks += (
-        [table("would be called, at the earliest", "at job batch phone #pass estimate", rows)] if rows else []
+        [table(say("would be called, at the earliest"), "at job batch phone #pass estimate", rows)]
+        if rows
+        else []
     )
     skipped = [
         [as_words(row["reason"]), row["jobs"], ", ".join(row["examples"][:2])] for row in result["skipped"]
     ]
-    blocks += [table("would be skipped", "why #jobs for_example", skipped)] if skipped else []
+    blocks += [table(say("would be skipped"), "why #jobs for_example", skipped)] if skipped else []
     if result["beyond"]:
-        more = plural(int(result["beyond"]), "more job waits", "more jobs wait")
-        blocks.append(f"{more} after these; --limit shows more")
+        more = say_n("{count} more job waits", "{count} more jobs wait", int(result["beyond"]))
+        blocks.append(say("{more} after these; --limit shows more", more=more))
     return blocks
 
 
@@ -85,21 +119,35 @@ def _whole(result: Result) -> list[Block]:
     """The schedule as a whole; a daemon of an older version knows only what it shows."""
     if not result.get("dials_total"):
         return []
-    dials, ends = plural(int(result["dials_total"]), "dial"), local_time_with_zone(result["ends_at"])
-    at_once = plural(int(result["calls_at_once"]), "call")
-    return [f"all of it: {dials}, at most {at_once} at once, the last one ends at {ends}"]
+    dials, ends = (
+        say_n("{count} dial", "{count} dials", int(result["dials_total"])),
+        local_time_with_zone(result["ends_at"]),
+    )
+    at_once = say_n("{count} call", "{count} calls", int(result["calls_at_once"]))
+    return [
+        say(
+            "all of it: {dials}, at most {at_once} at once, the last one ends at {ends}",
+            dials=dials,
+            at_once=at_once,
+            ends=ends,
+        )
+    ]
 
 
 def _of_accounts(result: Result) -> str:
     """The minutes and the credit that the dials would take."""
     # A daemon of an older version does not tell currencies.
     rows = result.get("credit_by_currency") or [{"credit": result["credit"], "currency": None}]
-    credit = f" and {sums_by_currency(rows)}" if result["credit"] else ""
-    return f"{plain_amount(result['minutes'])} minutes{credit}"
+    credit = (
+        say(" and {sums_by_currency}", sums_by_currency=sums_by_currency(rows)) if result["credit"] else ""
+    )
+    return say("{plain_amount} minutes{credit}", plain_amount=plain_amount(result["minutes"]), credit=credit)
 
 
 def _estimate(row: Result) -> str:
-    minutes = [f"{plain_amount(row['minutes'])} min"] if row.get("minutes") else []
+    minutes = (
+        [say("{plain_amount} min", plain_amount=plain_amount(row["minutes"]))] if row.get("minutes") else []
+    )
     return ", ".join([*minutes, *([money(row["credit"], row.get("currency"))] if row.get("credit") else [])])
 
 
@@ -107,21 +155,21 @@ def doctor(result: Result) -> list[Block]:
     """The result of ``doctor``."""
     findings = result["findings"]
     took = ", ".join(
-        f"{name} answered in {result[key]:g} ms"
-        for name, key in (("database", "database_ms"), ("Retell", "retell_ms"))
+        say("{name} answered in {result:g} ms", name=name, result=result[key])
+        for name, key in ((say("database"), "database_ms"), ("Retell", "retell_ms"))
         if result.get(key) is not None
     )
     if not findings:
-        return [Heading(text="No problem found: nothing prevents calls"), took]
+        return [Heading(text=say("No problem found: nothing prevents calls")), took]
     blocks: list[Block] = [
-        Heading(text=plural(len(findings), "finding")),
+        Heading(text=say_n("{count} finding", "{count} findings", len(findings))),
         *([took] if took else []),
     ]
     for finding in findings:
         blocks += [
             "",
-            f"{_SEVERITIES.get(finding['weight'], finding['weight'])}: {finding['cause']}",
-            f"  found: {finding['evidence']}",
-            f"  do:    {finding['remedy']}",
+            f"{say(_SEVERITIES.get(finding['weight'], finding['weight']))}: {finding['cause']}",
+            say("  found: {evidence}", evidence=finding["evidence"]),
+            say("  do:    {remedy}", remedy=finding["remedy"]),
         ]
     return blocks

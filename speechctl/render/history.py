@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from speechaid.protocol.translation import say, say_n
 from speechctl.render.batches import change_text
 from speechctl.render.blocks import Block, Result, sanitized
-from speechctl.render.text import cause_text, local_time, plural
+from speechctl.render.text import cause_text, local_time
 
 _HEAD = frozenset({"id", "at", "event", "job_id", "job", "worker"})
 
 
 def logs(result: Result) -> list[Block]:
     """The result of ``logs``."""
-    return [log_line(line) for line in result["lines"]] or ["there are no such entries"]
+    return [log_line(line) for line in result["lines"]] or [say("there are no such entries")]
 
 
 def log_line(line: Result) -> str:
@@ -30,8 +31,12 @@ def _read(line: Result) -> str:
     if line.get("documents") is None:
         return ""
     requests = int(line.get("requests") or 1)
-    until = f" in {requests} requests until {local_time(line.get('until'))}" if requests > 1 else ""
-    return f", {plural(int(line['documents']), 'document')}{until}"
+    until = (
+        say(" in {requests} requests until {until}", requests=requests, until=local_time(line.get("until")))
+        if requests > 1
+        else ""
+    )
+    return f", {say_n('{count} document', '{count} documents', int(line['documents']))}{until}"
 
 
 def event_line(item: Result) -> str:

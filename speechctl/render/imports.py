@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.agents import own_agent
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import erased_text, local_time, plural
+from speechctl.render.text import erased_text, local_time
 
 #: Rows shown one by one; --json has all.
 _MAX_SHOWN: Final = 50
@@ -14,12 +15,12 @@ _MAX_SHOWN: Final = 50
 _MAX_NAMED: Final = 10
 #: The states of known people, in words.
 _KNOWN_AS: Final = {
-    "waiting": "waiting for a call",
-    "reached": "reached lately",
-    "called": "called lately",
-    "paid": "paid lately",
-    "opted_out": "on the do-not-call list as a person",
-    "shared": "with no number but that of three people or more (--accept shared)",
+    "waiting": N_("waiting for a call"),
+    "reached": N_("reached lately"),
+    "called": N_("called lately"),
+    "paid": N_("paid lately"),
+    "opted_out": N_("on the do-not-call list as a person"),
+    "shared": N_("with no number but that of three people or more (--accept shared)"),
 }
 
 
@@ -45,26 +46,65 @@ def undo_import(result: Result) -> list[Block]:
     """The result of ``undo-import``."""
     name = f"{result['import_id']} ({result['file'] or erased_text(result)})"
     if result["dry_run"]:
-        contacts = plural(int(result["would_delete"]), "contact")
-        return [f"{name}: {contacts} would be deleted from {result['batch_id']}"]
-    batch = ", and the batch, which was made by it" if result["batch_deleted"] else ""
-    contacts = plural(int(result["deleted"]), "contact")
-    lines: list[Block] = [f"{name}: {contacts} deleted from {result['batch_id']}{batch}"]
+        contacts = say_n("{count} contact", "{count} contacts", int(result["would_delete"]))
+        return [
+            say(
+                "{name}: {contacts} would be deleted from {batch_id}",
+                name=name,
+                contacts=contacts,
+                batch_id=result["batch_id"],
+            )
+        ]
+    batch = say(", and the batch, which was made by it") if result["batch_deleted"] else ""
+    contacts = say_n("{count} contact", "{count} contacts", int(result["deleted"]))
+    lines: list[Block] = [
+        say(
+            "{name}: {contacts} deleted from {batch_id}{batch}",
+            name=name,
+            contacts=contacts,
+            batch_id=result["batch_id"],
+            batch=batch,
+        )
+    ]
     if result["left"]:
-        lines.append(f"! {plural(int(result['left']), 'contact')} stay: a worker took them meanwhile")
+        lines.append(
+            say_n(
+                "! {count} contact stay: a worker took them meanwhile",
+                "! {count} contacts stay: a worker took them meanwhile",
+                int(result["left"]),
+            )
+        )
     return lines
 
 
 def _head(result: Result) -> str:
-    there = f"; {result['already_there']} were already there" if result["already_there"] else ""
+    there = (
+        say("; {already_there} were already there", already_there=result["already_there"])
+        if result["already_there"]
+        else ""
+    )
     if result.get("left_out"):
-        there += f"; {plural(int(result['left_out']), 'known person', 'known people')} left out"
+        there += say_n(
+            "; {count} known person left out", "; {count} known people left out", int(result["left_out"])
+        )
     if result["dry_run"]:
-        return f"{result['file']}: {plural(int(result['would_import']), 'contact')} would be imported{there}"
+        return say_n(
+            "{file}: {count} contact would be imported{there}",
+            "{file}: {count} contacts would be imported{there}",
+            int(result["would_import"]),
+            file=result["file"],
+            there=there,
+        )
     name = result.get("name")
     batch = f"{result['batch_id']} ({name})" if name else str(result["batch_id"])
-    head = f"{batch}: {plural(int(result['imported']), 'contact')} imported{there}"
-    return head if result["active"] else f"{head} (paused; resume-batch starts it)"
+    head = say_n(
+        "{batch}: {count} contact imported{there}",
+        "{batch}: {count} contacts imported{there}",
+        int(result["imported"]),
+        batch=batch,
+        there=there,
+    )
+    return head if result["active"] else say("{head} (paused; resume-batch starts it)", head=head)
 
 
 def _first_calls(result: Result) -> str:
@@ -72,8 +112,12 @@ def _first_calls(result: Result) -> str:
     if not result.get("waits_for_start"):
         return calls
     if result["first_calls"]["at"] is None:
-        return f"nobody is called: {calls}"
-    return f"nobody is called before speechctl resume-batch {result['batch_id']} (started now: {calls})"
+        return say("nobody is called: {calls}", calls=calls)
+    return say(
+        "nobody is called before speechctl resume-batch {batch_id} (started now: {calls})",
+        batch_id=result["batch_id"],
+        calls=calls,
+    )
 
 
 def _read(result: Result) -> list[Block]:
@@ -83,19 +127,33 @@ def _read(result: Result) -> list[Block]:
         return []
     parts = []
     if read["sheet"] is not None:
-        parts.append(f"sheet {read['sheet']!r}")
+        parts.append(say("sheet {sheet!r}", sheet=read["sheet"]))
     if read["encoding"] is not None:
         parts.append(str(read["encoding"]))
-    parts.append(f"titles on line {read['header_row']}")
-    lines: list[Block] = [f"read: {', '.join(parts)}"]
+    parts.append(say("titles on line {header_row}", header_row=read["header_row"]))
+    lines: list[Block] = [say("read: {parts}", parts=", ".join(parts))]
     unread = []
     if read["other_sheets"]:
-        unread.append(f"sheets {', '.join(read['other_sheets'])} (--sheet NAME)")
+        unread.append(
+            say("sheets {other_sheets} (--sheet NAME)", other_sheets=", ".join(read["other_sheets"]))
+        )
     if read["lines_above"]:
-        unread.append(f"{plural(int(read['lines_above']), 'line')} above the titles (--header-row N)")
+        unread.append(
+            say_n(
+                "{count} line above the titles (--header-row N)",
+                "{count} lines above the titles (--header-row N)",
+                int(read["lines_above"]),
+            )
+        )
     if read["hidden_rows"]:
-        unread.append(f"{plural(int(read['hidden_rows']), 'hidden row')} (--with-hidden-rows)")
-    return [*lines, *([f"not read: {', '.join(unread)}"] if unread else [])]
+        unread.append(
+            say_n(
+                "{count} hidden row (--with-hidden-rows)",
+                "{count} hidden rows (--with-hidden-rows)",
+                int(read["hidden_rows"]),
+            )
+        )
+    return [*lines, *([say("not read: {unread}", unread=", ".join(unread))] if unread else [])]
 
 
 def _columns(result: Result) -> list[Block]:
@@ -104,7 +162,12 @@ def _columns(result: Result) -> list[Block]:
     kept = result.get("kept_mapping")
     if kept:
         columns = ", ".join(f"{title}={role}" for title, role in kept.items())
-        blocks.append(f"as you said for an earlier file with these titles: {columns} (--map changes it)")
+        blocks.append(
+            say(
+                "as you said for an earlier file with these titles: {columns} (--map changes it)",
+                columns=columns,
+            )
+        )
     if not result["dry_run"] or not result.get("columns"):
         return blocks
     rows = [
@@ -112,7 +175,7 @@ def _columns(result: Result) -> list[Block]:
             column["position"],
             column["title"],
             _meaning(column),
-            column["why"],
+            say(column["why"]),
             " | ".join(column["values"]),
         ]
         for column in result["columns"]
@@ -122,8 +185,9 @@ def _columns(result: Result) -> list[Block]:
 
 def _meaning(column: Result) -> str:
     if column["role"] == "variable":
-        return f"variable {{{{{column['variable']}}}}}"
-    return str(column["role"])
+        placeholder = f"{{{{{column['variable']}}}}}"
+        return say("variable {variable}", variable=placeholder)
+    return say(str(column["role"]))
 
 
 def _known(result: Result) -> list[Block]:
@@ -131,8 +195,13 @@ def _known(result: Result) -> list[Block]:
     same = result.get("same_file")
     if same:
         blocks.append(
-            f"! the same file is in {same['batch_id']} already, imported {local_time(same['at'])} by "
-            f"{same['by']}: --duplicates keep imports it once more"
+            say(
+                "! the same file is in {batch_id} already, imported {at} by {by}: --duplicates keep"
+                " imports it once more",
+                batch_id=same["batch_id"],
+                at=local_time(same["at"]),
+                by=same["by"],
+            )
         )
     known = result.get("known") or {"counts": {}, "people": []}
     if not known["counts"]:
@@ -141,45 +210,66 @@ def _known(result: Result) -> list[Block]:
     listed = {state: counts.pop(state) for state in ("opted_out", "shared") if state in counts}
     # Who is on the list is left out in any case; the others all are, or none is.
     if int(result.get("left_out") or 0) > sum(listed.values()):
-        done = "left out (--duplicates keep imports them)"
+        done = say("left out (--duplicates keep imports them)")
     else:
-        done = "would be imported all the same" if result["dry_run"] else "imported all the same"
-    return [*blocks, *_known_group(done, counts, known), *_known_group("left out", listed, known)]
+        done = say("would be imported all the same") if result["dry_run"] else say("imported all the same")
+    return [*blocks, *_known_group(done, counts, known), *_known_group(say("left out"), listed, known)]
 
 
 def _known_group(done: str, counts: dict[str, int], known: Result) -> list[Block]:
     """The known people of some states, with what became of them; the first are named."""
     if not counts:
         return []
-    texts = ", ".join(f"{count} {_KNOWN_AS.get(state, state)}" for state, count in counts.items())
+    texts = ", ".join(f"{count} {say(_KNOWN_AS.get(state, state))}" for state, count in counts.items())
     people = [person for person in known["people"] if person["state"] in counts][:_MAX_NAMED]
-    blocks: list[Block] = [f"known in the account, {done}: {texts}:"]
+    blocks: list[Block] = [say("known in the account, {done}: {texts}:", done=done, texts=texts)]
     blocks += [
-        f"  line {person['line']}: {_KNOWN_AS.get(person['state'], person['state'])}"
-        + (f", job {person['job_id']} of {person['batch_id']}" if person["job_id"] else "")
+        say(
+            "  line {line}: {state}",
+            line=person["line"],
+            state=say(_KNOWN_AS.get(person["state"], person["state"])),
+        )
+        + (
+            say(", job {job_id} of {batch_id}", job_id=person["job_id"], batch_id=person["batch_id"])
+            if person["job_id"]
+            else ""
+        )
         for person in people
     ]
     more = sum(counts.values()) - len(people)
-    return [*blocks, f"  and {more} more (--json lists them)"] if more > 0 else blocks
+    return [*blocks, say("  and {more} more (--json lists them)", more=more)] if more > 0 else blocks
 
 
 def _bad_rows(result: Result) -> list[Block]:
     count, rows = int(result["bad_rows_count"]), result["bad_rows"][:_MAX_SHOWN]
     blocks: list[Block] = []
     if count:
-        blocks.append(f"{plural(count, 'bad row')}, not imported:")
-        blocks += [f"  line {row['line']}: {row['reason']}" for row in rows]
+        blocks.append(say_n("{count} bad row, not imported:", "{count} bad rows, not imported:", count))
+        blocks += [say("  line {line}: {reason}", line=row["line"], reason=row["reason"]) for row in rows]
         if count > len(rows):
-            blocks.append(f"  and {count - len(rows)} more (--bad-rows FILE writes all to a file)")
+            blocks.append(
+                say("  and {number} more (--bad-rows FILE writes all to a file)", number=count - len(rows))
+            )
     blocks += [
-        f"  {kind['option']} keeps {plural(int(kind['count']), 'of these rows', 'of these rows')}: "
-        f"{kind['meaning']}"
+        say_n(
+            "  {option} keeps {count} of these rows: {meaning}",
+            "  {option} keeps {count} of these rows: {meaning}",
+            int(kind["count"]),
+            option=kind["option"],
+            meaning=kind["meaning"],
+        )
         for kind in result.get("bad_rows_by_kind", ())
     ]
     if count and result.get("bad_rows_file"):
-        batch = f" with --batch {result['batch_id']}" if result.get("batch_id") else ""
+        batch = say(" with --batch {batch_id}", batch_id=result["batch_id"]) if result.get("batch_id") else ""
         file = result["bad_rows_file"]
-        blocks.append(f"bad rows are written to {file}: correct them and import that file{batch}")
+        blocks.append(
+            say(
+                "bad rows are written to {file}: correct them and import that file{batch}",
+                file=file,
+                batch=batch,
+            )
+        )
     return blocks
 
 
@@ -188,28 +278,42 @@ def _remarks(result: Result) -> list[Block]:
     count = int(result["remarks_count"])
     if not count:
         return []
-    blocks: list[Block] = [f"{plural(count, 'remark')}:"]
+    blocks: list[Block] = [f"{say_n('{count} remark', '{count} remarks', count)}:"]
     kinds = result.get("remarks_by_kind")
     if count <= _MAX_NAMED or not kinds:
-        blocks += [f"  line {row['line']}: {row['text']}" for row in result["remarks"][:_MAX_SHOWN]]
+        blocks += [
+            say("  line {line}: {text}", line=row["line"], text=row["text"])
+            for row in result["remarks"][:_MAX_SHOWN]
+        ]
     else:
         blocks += [
-            f"  {kind['count']} {kind['kind']}: {kind['meaning']}; line {kind['line']}: {kind['example']}"
+            say(
+                "  {number} {kind}: {meaning}; line {line}: {example}",
+                number=kind["count"],
+                kind=kind["kind"],
+                meaning=kind["meaning"],
+                line=kind["line"],
+                example=kind["example"],
+            )
             for kind in kinds
         ]
-        blocks.append("  (--json lists them)")
+        blocks.append(say("  (--json lists them)"))
     options = [str(kind["option"]) for kind in kinds or () if kind["option"]]
-    return [*blocks, f"  to change it: {', '.join(options)}, --remarks-are-bad"] if options else blocks
+    return (
+        [*blocks, say("  to change it: {options}, --remarks-are-bad", options=", ".join(options))]
+        if options
+        else blocks
+    )
 
 
 def _preview(preview: Result) -> list[Block]:
-    blocks: list[Block] = [Heading(text=f"line {preview['line']}")]
+    blocks: list[Block] = [Heading(text=say("line {line}", line=preview["line"]))]
     if "bad" in preview:
-        return [*blocks, f"not imported: {preview['bad']}"]
+        return [*blocks, say("not imported: {bad}", bad=preview["bad"])]
     rows = sorted(preview["variables"].items())
     return [
         *blocks,
-        f"dialled in this order: {', '.join(preview['phones'])}",
-        *(f"remark: {text}" for text in preview["remarks"]),
-        table("variables, as the agent gets them", "name value", rows),
+        say("dialled in this order: {phones}", phones=", ".join(preview["phones"])),
+        *(say("remark: {text}", text=text) for text in preview["remarks"]),
+        table(say("variables, as the agent gets them"), "name value", rows),
     ]

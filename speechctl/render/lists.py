@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import erased_text, local_time, plural, zone_name
+from speechctl.render.text import erased_text, local_time, zone_name
 
 _MAX_SHOWN: Final = 50
 #: Why a number stays when a person is taken off the list.
 _KEPT: Final = {
-    "another person": "another person who opted out has it, too",
-    "itself": "it is listed for itself, too",
+    "another person": N_("another person who opted out has it, too"),
+    "itself": N_("it is listed for itself, too"),
 }
 
 
 def dnc(result: Result) -> list[Block]:
     """The result of ``dnc``."""
     people = int(result.get("listed_people") or 0)
-    and_people = f" and {plural(people, 'person', 'people')}" if people else ""
-    size = f"{plural(int(result['listed_numbers']), 'number')}{and_people} on the do-not-call list"
+    and_people = say_n(" and {count} person", " and {count} people", people) if people else ""
+    size = say_n(
+        "{count} number{and_people} on the do-not-call list",
+        "{count} numbers{and_people} on the do-not-call list",
+        int(result["listed_numbers"]),
+        and_people=and_people,
+    )
     if "number" not in result:
-        return [f"{size}; speechctl export FILE --what dnc writes it to a file"]
+        return [say("{size}; speechctl export FILE --what dnc writes it to a file", size=size)]
     if not result["listed"]:
-        return [f"{result['number']} is not on the list ({size})"]
-    job = f", job {result['job']}" if result["job"] else ""
-    numbers = f", with {', '.join(result['numbers'])}" if result.get("numbers") else ""
-    since = f"since {local_time(result['at'])} ({result['source']}{job})"
-    return [f"{result['number']} is on the list {since}{numbers}"]
+        return [say("{number} is not on the list ({size})", number=result["number"], size=size)]
+    job = say(", job {job}", job=result["job"]) if result["job"] else ""
+    numbers = say(", with {numbers}", numbers=", ".join(result["numbers"])) if result.get("numbers") else ""
+    since = say("since {at} ({source}{job})", at=local_time(result["at"]), source=result["source"], job=job)
+    return [
+        say("{number} is on the list {since}{numbers}", number=result["number"], since=since, numbers=numbers)
+    ]
 
 
 def imports(result: Result) -> list[Block]:
@@ -47,67 +55,105 @@ def imports(result: Result) -> list[Block]:
         for row in result["imports"]
     ]
     if not rows:
-        return ["nothing has been imported yet: speechctl import FILE"]
-    title = f"times in {zone_name()}"
+        return [say("nothing has been imported yet: speechctl import FILE")]
+    title = say("times in {zone_name}", zone_name=zone_name())
     blocks: list[Block] = [
         table(title, "started import file batch state #imported #already_there #bad_rows by", rows)
     ]
     if any(row["state"] == "broke_off" for row in result["imports"]):
-        blocks.append("import the same file again with --batch BATCH: contacts already there are skipped")
+        blocks.append(
+            say("import the same file again with --batch BATCH: contacts already there are skipped")
+        )
     return blocks
 
 
 def _import_state(row: Result) -> str:
     if row["state"] == "done":
-        return f"done {local_time(row['finished_at'])}"
+        return say("done {finished_at}", finished_at=local_time(row["finished_at"]))
     if row["state"] == "undone":
-        return "taken back"
-    state = "importing" if row["state"] == "importing" else "interrupted"
-    return state if row["done"] is None else f"{state}: {row['done']:,} of {row['of']:,}"
+        return say("taken back")
+    state = say("importing") if row["state"] == "importing" else say("interrupted")
+    return (
+        state
+        if row["done"] is None
+        else say("{state}: {done:,} of {of:,}", state=state, done=row["done"], of=row["of"])
+    )
 
 
 def dnc_add(result: Result) -> list[Block]:
     """The result of ``dnc-add``."""
-    numbers = " and ".join(result["numbers"])
+    numbers = say(" and ").join(result["numbers"])
     lines: list[Block] = [
-        f"{numbers} {'were' if len(result['numbers']) > 1 else 'was'} already on the list"
+        (
+            say("{numbers} were already on the list", numbers=numbers)
+            if len(result["numbers"]) > 1
+            else say("{numbers} was already on the list", numbers=numbers)
+        )
         if result["was_listed"]
-        else f"{numbers} will not be called again, on any host"
+        else say("{numbers} will not be called again, on any host", numbers=numbers)
     ]
     if not result["valid"]:
-        several = "each form in which it could be dialled" if len(result["numbers"]) > 1 else "as written"
+        several = (
+            say("each form in which it could be dialled") if len(result["numbers"]) > 1 else say("as written")
+        )
         lines.append(
-            f"no numbering plan has this number: it is listed {several}; with the right number, add that too"
+            say(
+                "no numbering plan has this number: it is listed {several}; with the right number,"
+                " add that too",
+                several=several,
+            )
         )
     if result["in_call"]:
-        lines.append("it is in a call right now, which continues: speechctl hang-up JOB ends it")
+        lines.append(say("it is in a call right now, which continues: speechctl hang-up JOB ends it"))
     return lines
 
 
 def dnc_remove(result: Result) -> list[Block]:
     """The result of ``dnc-remove``."""
-    change = "may be called again" if result["was_listed"] else "was not on the list"
-    numbers = f", and so may {', '.join(result['numbers'])}" if result.get("numbers") else ""
+    number, numbers = result["number"], ", ".join(result.get("numbers") or [])
+    if not result["was_listed"]:
+        change = say("{number} was not on the list", number=number)
+    elif numbers:
+        change = say("{number} may be called again, and so may {numbers}", number=number, numbers=numbers)
+    else:
+        change = say("{number} may be called again", number=number)
     kept = [
-        f"{row['number']} stays on the list: {_KEPT[row['listed_for']]}" for row in result.get("kept", [])
+        say("{number} stays on the list: {why}", number=row["number"], why=say(_KEPT[row["listed_for"]]))
+        for row in result.get("kept", [])
     ]
-    return [f"{result['number']} {change}{numbers}", *kept]
+    return [change, *kept]
 
 
 def dnc_import(result: Result) -> list[Block]:
     """The result of ``dnc-import``."""
-    numbers = plural(int(result["numbers"]), "number")
+    numbers = say_n("{count} number", "{count} numbers", int(result["numbers"]))
     if result["dry_run"]:
-        head = f"{result['file']}: {numbers}, {result['would_add']} of them not listed yet"
+        head = say(
+            "{file}: {numbers}, {would_add} of them not listed yet",
+            file=result["file"],
+            numbers=numbers,
+            would_add=result["would_add"],
+        )
     else:
-        head = f"{result['file']}: {numbers}, {result['added']} of them new on the list"
+        head = say(
+            "{file}: {numbers}, {added} of them new on the list",
+            file=result["file"],
+            numbers=numbers,
+            added=result["added"],
+        )
     count = int(result["bad_rows_count"])
     lines: list[Block] = [head]
     if count:
         shown = result["bad_rows"][:_MAX_SHOWN]
-        lines.append(f"{plural(count, 'line')} without a phone number:")
-        lines += [f"  line {row['line']}: {row['reason']}" for row in shown]
-        lines += [f"  and {count - len(shown)} more (--json lists them)"] if count > len(shown) else []
+        lines.append(
+            say_n("{count} line without a phone number:", "{count} lines without a phone number:", count)
+        )
+        lines += [say("  line {line}: {reason}", line=row["line"], reason=row["reason"]) for row in shown]
+        lines += (
+            [say("  and {number} more (--json lists them)", number=count - len(shown))]
+            if count > len(shown)
+            else []
+        )
     return lines
 
 
@@ -130,11 +176,17 @@ def promises(result: Result) -> list[Block]:
         for row in result["promises"]
     ]
     if not rows:
-        return ["there are no promises to pay yet"]
-    heading = Heading(text=f"{plural(len(rows), 'promise')} to pay, the soonest first")
+        return [say("there are no promises to pay yet")]
+    heading = Heading(
+        text=say_n(
+            "{count} promise to pay, the soonest first",
+            "{count} promises to pay, the soonest first",
+            len(rows),
+        )
+    )
     blocks: list[Block] = [heading, table("", "day #amount name reference #debt job", rows)]
     if len(rows) == result["limit"]:
-        blocks.append("there may be more: speechctl export FILE --what promises")
+        blocks.append(say("there may be more: speechctl export FILE --what promises"))
     return blocks
 
 
@@ -147,14 +199,23 @@ def keys(result: Result) -> list[Block]:
     """The result of ``keys``."""
     if "clients" in result:
         rows = [[row["name"], row["access"], row["public"]] for row in result["clients"]]
-        head = f"server key {result['server']} in {result['directory']}"
-        return [head, table("", "client access key", rows)] if rows else [head, "no client has access yet"]
+        head = say(
+            "server key {server} in {directory}", server=result["server"], directory=result["directory"]
+        )
+        return (
+            [head, table("", "client access key", rows)] if rows else [head, say("no client has access yet")]
+        )
     if "key_file" in result:
-        head = f"{result['client']} has {result['access']} access; its key file is {result['key_file']}"
-        return [head, "send the file by a secure channel: it works like a password", result["next"]]
+        head = say(
+            "{client} has {access} access; its key file is {key_file}",
+            client=result["client"],
+            access=result["access"],
+            key_file=result["key_file"],
+        )
+        return [head, say("send the file by a secure channel: it works like a password"), result["next"]]
     if "revoked" in result:
-        return [f"the access of {result['revoked']} is revoked", result["next"]]
-    return [f"created {result['made']}", result["next"]]
+        return [say("the access of {revoked} is revoked", revoked=result["revoked"]), result["next"]]
+    return [say("created {made}", made=result["made"]), result["next"]]
 
 
 def ids(result: Result) -> list[Block]:

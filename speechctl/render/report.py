@@ -7,23 +7,41 @@ from typing import Any
 
 from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount, sums_by_currency
 from speechaid.protocol.report_text import CONTACT_RATE, scope_text, zone_text
+from speechaid.protocol.translation import current_language, in_language, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, local_time_with_zone, percent, plural
+from speechctl.render.text import as_words, local_time_with_zone, percent
 
 
 def report(result: Result) -> list[Block]:
     """The result of ``report``."""
     scope = scope_text(result)
-    of = f" of {scope}" if scope else ""
+    of = say(" of {scope}", scope=scope) if scope else ""
     calls, jobs = result["calls"], result["jobs"]
     blocks: list[Block] = [
-        Heading(text=f"Campaign report{of}, {local_time_with_zone(result['at'])}"),
+        Heading(
+            text=say(
+                "Campaign report{of}, {local_time_with_zone}",
+                of=of,
+                local_time_with_zone=local_time_with_zone(result["at"]),
+            )
+        ),
         *_people(result),
         (
-            f"{plural(int(jobs['total']), 'job')}, {plural(int(calls['total']), 'call')}, "
-            f"{calls['connected']} connected, {_successes(calls)}"
+            say_n(
+                "{count} job, {calls}, {connected} connected, {successes}",
+                "{count} jobs, {calls}, {connected} connected, {successes}",
+                int(jobs["total"]),
+                calls=say_n("{count} call", "{count} calls", int(calls["total"])),
+                connected=calls["connected"],
+                successes=_successes(calls),
+            )
         ),
-        f"{plain_amount(calls['minutes'])} minutes, {_cost(calls)}{_charged(calls['charged'])}",
+        say(
+            "{plain_amount} minutes, {cost}{charged}",
+            plain_amount=plain_amount(calls["minutes"]),
+            cost=_cost(calls),
+            charged=_charged(calls["charged"]),
+        ),
         *_each_person(calls["charged"]),
         *_money(result),
         *([zone_text(result)] if "timezones" in result else []),
@@ -33,16 +51,25 @@ def report(result: Result) -> list[Block]:
         [as_words(word), number, percent(number / calls["total"])]
         for word, number in calls["by_outcome"].items()
     ]
-    title = "Jobs with one of these calls, as they are now" if result.get("is_of_calls") else "Jobs"
+    title = say("Jobs with one of these calls, as they are now") if result.get("is_of_calls") else say("Jobs")
     blocks += [table(title, "status #jobs", statuses)] if statuses else []
     # A daemon of an older version does not send it.
     if listed := result.get("jobs_on_do_not_call_list"):
-        blocks.append(f"{plural(int(listed), 'job was', 'jobs were')} cancelled by the do-not-call list")
-    blocks += [table("Calls by outcome", "outcome #calls #share", outcomes)] if outcomes else []
+        blocks.append(
+            say_n(
+                "{count} job was cancelled by the do-not-call list",
+                "{count} jobs were cancelled by the do-not-call list",
+                int(listed),
+            )
+        )
+    blocks += [table(say("Calls by outcome"), "outcome #calls #share", outcomes)] if outcomes else []
     blocks += _days(result)
-    blocks += _rated(result["attempts"], "Calls by attempt", "attempt", str)
+    blocks += _rated(result["attempts"], say("Calls by attempt"), "attempt", str)
     blocks += _rated(
-        result["hours"], f"Calls by hour ({_zone(result)})", "hour", lambda hour: f"{hour:02}:00"
+        result["hours"],
+        say("Calls by hour ({zone})", zone=_zone(result)),
+        "hour",
+        lambda hour: f"{hour:02}:00",
     )
     return (
         blocks
@@ -61,14 +88,24 @@ def _people(result: Result) -> list[Block]:
         return []
     rate = percent(people["contact_rate"])
     later = calls["machines_found_later"]
-    found = f", {later} of these as Retell's later analysis found" if later else ""
+    found = say(", {later} of these as Retell's later analysis found", later=later) if later else ""
     return [
         (
-            f"{people['reached']} of {plural(int(people['called']), 'person', 'people')} reached: "
-            f"contact rate {rate}"
+            say_n(
+                "{reached} of {count} person reached: contact rate {rate}",
+                "{reached} of {count} people reached: contact rate {rate}",
+                int(people["called"]),
+                reached=people["reached"],
+                rate=rate,
+            )
         ),
-        f"contact rate: {CONTACT_RATE}",
-        f"answered by a person: {calls['by_person']}; by a machine: {calls['by_machine']}{found}",
+        say("contact rate: {CONTACT_RATE}", CONTACT_RATE=in_language(CONTACT_RATE, current_language())),
+        say(
+            "answered by a person: {by_person}; by a machine: {by_machine}{found}",
+            by_person=calls["by_person"],
+            by_machine=calls["by_machine"],
+            found=found,
+        ),
     ]
 
 
@@ -88,7 +125,7 @@ def _amounts(sums: Mapping[str, Any]) -> str:
 
 
 def _zone(result: Result) -> str:
-    return "each account's zone" if len(result.get("timezones", ())) > 1 else str(result["timezone"])
+    return say("each account's zone") if len(result.get("timezones", ())) > 1 else str(result["timezone"])
 
 
 def _days(result: Result) -> list[Block]:
@@ -107,8 +144,12 @@ def _days(result: Result) -> list[Block]:
         ]
         for row in result.get("days", [])
     ]
-    headers = "day #calls #people #reached #contact_rate #minutes #charged #promised #recovered"
-    return [table(f"By day ({_zone(result)})", headers, rows)] if rows else []
+    by_day = table(
+        say("By day ({zone})", zone=_zone(result)),
+        "day #calls #people #reached #contact_rate #minutes #charged #promised #recovered",
+        rows,
+    )
+    return [by_day] if rows else []
 
 
 def _analyses(analyses: Result) -> list[Block]:
@@ -116,31 +157,54 @@ def _analyses(analyses: Result) -> list[Block]:
     if not analyses.get("calls") and not analyses.get("waiting"):
         return []
     waiting = (
-        f"; {plural(analyses['waiting'], 'is', 'are')} yet to be analysed" if analyses["waiting"] else ""
+        say_n("; {count} is yet to be analysed", "; {count} are yet to be analysed", analyses["waiting"])
+        if analyses["waiting"]
+        else ""
     )
-    line = f"Retell rated {analyses['successful']} of {analyses['calls']} conversations successful{waiting}"
+    line = say(
+        "Retell rated {successful} of {calls} conversations successful{waiting}",
+        successful=analyses["successful"],
+        calls=analyses["calls"],
+        waiting=waiting,
+    )
     rows = [[sentiment, number] for sentiment, number in analyses["by_sentiment"].items()]
-    return [line, *([table("Conversations by sentiment", "sentiment #calls", rows)] if rows else [])]
+    return [line, *([table(say("Conversations by sentiment"), "sentiment #calls", rows)] if rows else [])]
 
 
 def _successes(calls: Result) -> str:
-    return f"{calls['successful']} successful ({percent(calls['success_rate'])})"
+    return say(
+        "{successful} successful ({success_rate})",
+        successful=calls["successful"],
+        success_rate=percent(calls["success_rate"]),
+    )
 
 
 def _cost(calls: Result) -> str:
     per_success = calls["cost_per_success"]
-    each = "" if per_success is None else f" ({money(per_success, RETELL_CURRENCY)} per success)"
-    return f"cost {money(calls['cost'], RETELL_CURRENCY)} at Retell{each}"
+    each = (
+        ""
+        if per_success is None
+        else say(" ({RETELL_CURRENCY} per success)", RETELL_CURRENCY=money(per_success, RETELL_CURRENCY))
+    )
+    return say(
+        "cost {RETELL_CURRENCY} at Retell{each}",
+        RETELL_CURRENCY=money(calls["cost"], RETELL_CURRENCY),
+        each=each,
+    )
 
 
 def _charged(charged: Result) -> str:
     text = _of_accounts(charged)
-    return f"; charged to accounts: {text}" if text else ""
+    return say("; charged to accounts: {text}", text=text) if text else ""
 
 
 def _of_accounts(charged: Result) -> str:
     """Minutes and credit that accounts were charged; empty for none."""
-    parts = [f"{plain_amount(charged['minutes'])} minutes"] if charged["minutes"] else []
+    parts = (
+        [say("{plain_amount} minutes", plain_amount=plain_amount(charged["minutes"]))]
+        if charged["minutes"]
+        else []
+    )
     # A daemon of an older version does not tell currencies.
     rows = charged.get("by_currency", [{**charged, "currency": None}])
     credit = sums_by_currency(row for row in rows if row["credit"])
@@ -150,7 +214,7 @@ def _of_accounts(charged: Result) -> str:
 def _each_person(charged: Result) -> list[Block]:
     rows = [row for row in charged.get("by_currency", ()) if row.get("per_person_reached") is not None]
     sums = sums_by_currency(rows, "per_person_reached")
-    return [f"charged for each person reached: {sums}"] if rows else []
+    return [say("charged for each person reached: {sums}", sums=sums)] if rows else []
 
 
 def _rated(rows: list[Result], title: str, name: str, label: Callable[[Any], str]) -> list[Block]:
@@ -183,11 +247,16 @@ def _promises(promises: Result) -> list[Block]:
     if not promises["jobs"]:
         return []
     unreadable = promises["jobs_without_amount"]
-    note = f" ({unreadable} without a readable amount)" if unreadable else ""
-    rows = [[row["day"] or "no day", row["jobs"]] for row in promises["by_day"]]
+    note = say(" ({unreadable} without a readable amount)", unreadable=unreadable) if unreadable else ""
+    rows = [[row["day"] or say("no day"), row["jobs"]] for row in promises["by_day"]]
     return [
-        table("Promised payments", "day #jobs", rows),
-        f"{promises['jobs']} promised to pay {_sums(promises)} in all{note}",
+        table(say("Promised payments"), "day #jobs", rows),
+        say(
+            "{jobs} promised to pay {sums} in all{note}",
+            jobs=promises["jobs"],
+            sums=_sums(promises),
+            note=note,
+        ),
     ]
 
 
@@ -206,7 +275,9 @@ def _agents(agents: list[Result]) -> list[Block]:
         ]
         for row in agents
     ]
-    return [table("Calls by agent and number", "agent #version from #calls #successful #rate #minutes", rows)]
+    return [
+        table(say("Calls by agent and number"), "agent #version from #calls #successful #rate #minutes", rows)
+    ]
 
 
 def _batches(batches: list[Result]) -> list[Block]:
@@ -214,7 +285,7 @@ def _batches(batches: list[Result]) -> list[Block]:
         return []
     rows = [
         [
-            row["batch_id"] or "(none)",
+            row["batch_id"] or say("(none)"),
             row["name"],
             row["jobs"],
             row["calls"],

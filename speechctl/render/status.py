@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from speechaid.protocol.translation import say, say_n
 from speechctl.render.alerts import summary_of
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
     as_words,
+    counted_words,
     duration,
     local_time,
     local_time_with_zone,
     pause_text,
-    plural,
     priority_text,
 )
 
@@ -41,7 +42,7 @@ def status(result: Result) -> list[Block]:
         blocks.append(_queue_line(result))
         blocks += _in_progress_line(result)
     if result.get("metrics"):
-        blocks.append(f"metrics: http://{result['metrics']}/metrics")
+        blocks.append(say("metrics: http://{metrics}/metrics", metrics=result["metrics"]))
     blocks += _workers(result["workers"])
     if result.get("batches"):
         invalid = _not_understood(result).get("named", [])
@@ -49,12 +50,18 @@ def status(result: Result) -> list[Block]:
             [row["batch_id"], row.get("name"), _batch_state(row, invalid), *_job_cells(row.get("jobs", {}))]
             for row in result["batches"]
         ]
-        title = "batches"
+        title = say("batches")
         if result.get("counted_at"):
-            title += f", their jobs as of {local_time(result['counted_at'])}"
+            title += say(", their jobs as of {counted_at}", counted_at=local_time(result["counted_at"]))
         blocks.append(table(title, "batch name state #pending #in_progress #done #failed #other", rows))
     if result.get("batches_left_out"):
-        blocks.append(f"and {plural(result['batches_left_out'], 'batch', 'batches')} more: speechctl batches")
+        blocks.append(
+            say_n(
+                "and {count} batch more: speechctl batches",
+                "and {count} batches more: speechctl batches",
+                result["batches_left_out"],
+            )
+        )
     return blocks
 
 
@@ -66,10 +73,18 @@ def warnings_of(result: Result) -> list[str]:
 def head_of(supervisor: Result) -> str:
     """Version, host, pid, state and start of the daemon."""
     started = supervisor.get("started_at")
-    since = f", up since {local_time_with_zone(started)}" if started else ""
-    return (
-        f"speechaid {supervisor.get('version')} on {supervisor.get('host')}, pid {supervisor.get('pid')}: "
-        f"{supervisor.get('state')}{since}"
+    since = (
+        say(", up since {local_time_with_zone}", local_time_with_zone=local_time_with_zone(started))
+        if started
+        else ""
+    )
+    return say(
+        "speechaid {version} on {host}, pid {pid}: {state}{since}",
+        version=supervisor.get("version"),
+        host=supervisor.get("host"),
+        pid=supervisor.get("pid"),
+        state=as_words(supervisor.get("state")),
+        since=since,
     )
 
 
@@ -81,15 +96,23 @@ def _holds(result: Result) -> list[Block]:
     if pausing:
         since = local_time(pausing.get("at"))
         lines.append(
-            f"! all batches HELD by a pause-all of {pausing.get('by')} since {since} that has not ended"
-            " (repeat pause-all, or resume-all)"
+            say(
+                "! all batches HELD by a pause-all of {by} since {since} that has not ended (repeat"
+                " pause-all, or resume-all)",
+                by=pausing.get("by"),
+                since=since,
+            )
         )
     if paused := supervisor.get("paused_batches"):
-        names = ", ".join(name or "all batches" for name in paused[:_MAX_NAMED])
+        names = ", ".join(name or say("all batches") for name in paused[:_MAX_NAMED])
         more = ", ..." if len(paused) > _MAX_NAMED else ""
         lines.append(
-            f"! paused on this host alone, the database could not record it: {names}{more} (pause it again,"
-            " or resume it)"
+            say(
+                "! paused on this host alone, the database could not record it: {names}{more}"
+                " (pause it again, or resume it)",
+                names=names,
+                more=more,
+            )
         )
     return lines
 
@@ -100,34 +123,56 @@ def _warnings(result: Result) -> list[Block]:
     lines: list[Block] = []
     lines += _holds(result)
     if supervisor.get("overloaded"):
-        lines.append(f"! overloaded, so that no worker is started: {supervisor['overloaded']}")
+        lines.append(
+            say(
+                "! overloaded, so that no worker is started: {overloaded}",
+                overloaded=supervisor["overloaded"],
+            )
+        )
     if supervisor.get("orders_not_kept"):
         lines.append(
-            f"! in effect, but not saved, so a restart would lose it: {supervisor['orders_not_kept']}"
+            say(
+                "! in effect, but not saved, so a restart would lose it: {orders_not_kept}",
+                orders_not_kept=supervisor["orders_not_kept"],
+            )
         )
     lines += [
-        f"! the disk of the {disk['of']} is full: {disk['free_mb']} MiB free in {disk['path']} (free space)"
+        say(
+            "! the disk of the {of} is full: {free_mb} MiB free in {path} (free space)",
+            of=say(disk["of"]),
+            free_mb=disk["free_mb"],
+            path=disk["path"],
+        )
         for disk in result.get("disks") or []
         if disk["full"]
     ]
     if supervisor.get("draining"):
-        lines.append("! draining: no worker of this host takes a new job (speechctl undrain)")
+        lines.append(say("! draining: no worker of this host takes a new job (speechctl undrain)"))
     if supervisor.get("wanted") == 0:
-        lines.append("! this host is scaled to 0 workers: it places no call (speechctl scale N)")
+        lines.append(say("! this host is scaled to 0 workers: it places no call (speechctl scale N)"))
     if supervisor.get("dependency_away"):
-        lines.append("! workers cannot start: a service that they need is away (see the log)")
+        lines.append(say("! workers cannot start: a service that they need is away (see the log)"))
     loops = supervisor.get("crash_loops") or []
     if loops:
-        lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
+        lines.append(say("! crash loop: {loops} (see the log)", loops=", ".join(loops)))
     lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
     lines += _refused(result.get("recent") or {})
-    lines += [f"! alert {row.get('alert')}: {summary_of(row)}" for row in result.get("alerts") or []]
+    lines += [
+        say("! alert {alert}: {summary_of}", alert=row.get("alert"), summary_of=summary_of(row))
+        for row in result.get("alerts") or []
+    ]
     invalid = _not_understood(result)
     if invalid.get("count"):
         names = ", ".join(invalid["named"]) + (", ..." if invalid["count"] > len(invalid["named"]) else "")
         lines.append(
-            f"! {plural(invalid['count'], 'batch', 'batches')} not dialled, call settings not understood:"
-            f" {names} (speechctl batches says why)"
+            say_n(
+                "! {count} batch not dialled, call settings not understood: {names} (speechctl"
+                " batches says why)",
+                "! {count} batches not dialled, call settings not understood: {names} (speechctl"
+                " batches says why)",
+                invalid["count"],
+                names=names,
+            )
         )
     return lines
 
@@ -137,8 +182,20 @@ def _refused(recent: Result) -> list[str]:
     refused, ended = round(recent.get("dials_refused", 0)), round(recent.get("calls_ended", 0))
     if refused <= ended:
         return []
-    within = f"in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended (speechctl doctor)"
-    return [f"! Retell refused {plural(refused, 'dial')} {within}"]
+    within = say_n(
+        "in the last {minutes:g} min, {count} call ended (speechctl doctor)",
+        "in the last {minutes:g} min, {count} calls ended (speechctl doctor)",
+        ended,
+        minutes=recent["minutes"],
+    )
+    return [
+        say_n(
+            "! Retell refused {count} dial {within}",
+            "! Retell refused {count} dials {within}",
+            refused,
+            within=within,
+        )
+    ]
 
 
 def _hold_lines(result: Result) -> list[str]:
@@ -148,13 +205,20 @@ def _hold_lines(result: Result) -> list[str]:
     if hold:
         why = f": {hold['reason']}" if hold.get("reason") else ""
         since = local_time(hold.get("at"))
-        lines.append(f"! HELD on all hosts by {hold.get('by')} since {since}{why} (speechctl unhold)")
+        lines.append(
+            say(
+                "! HELD on all hosts by {by} since {since}{why} (speechctl unhold)",
+                by=hold.get("by"),
+                since=since,
+                why=why,
+            )
+        )
     elif supervisor.get("held"):
-        lines.append("! HELD on this host: no new dial (speechctl unhold)")
+        lines.append(say("! HELD on this host: no new dial (speechctl unhold)"))
     if result.get("too_old"):
-        lines.append(f"! HELD on this host: {result['too_old']}")
+        lines.append(say("! HELD on this host: {too_old}", too_old=result["too_old"]))
     if supervisor.get("no_space"):
-        lines.append(f"! HELD on this host, no disk space: {supervisor['no_space']}")
+        lines.append(say("! HELD on this host, no disk space: {no_space}", no_space=supervisor["no_space"]))
     return lines
 
 
@@ -164,11 +228,17 @@ def _not_understood(result: Result) -> Result:
 
 
 def _breaker(row: Result) -> str:
-    probe = f", next probe {local_time(row['probe_at'])}" if row.get("probe_at") else ""
+    probe = (
+        say(", next probe {probe_at}", probe_at=local_time(row["probe_at"])) if row.get("probe_at") else ""
+    )
     key = str(row.get("_id", "")).removeprefix("key:")
     why = row.get("reason") or row.get("kind")
-    return (
-        f"dialling with key {key} is held, circuit breaker {row.get('state')}: {str(why).rstrip('.')}{probe}"
+    return say(
+        "dialling with key {key} is held, circuit breaker {state}: {why}{probe}",
+        key=key,
+        state=as_words(row.get("state")),
+        why=str(why).rstrip("."),
+        probe=probe,
     )
 
 
@@ -176,10 +246,19 @@ def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
     calls = sum(1 for worker in workers if worker.get("call"))
     jobs = _jobs_in_hand(workers)
     parts = [
-        f"workers: {supervisor.get('present')} of {supervisor.get('wanted')}",
-        f"{plural(jobs, 'job')} in hand, {plural(calls, 'call')} going on",
-        f"{plural(int(supervisor.get('calls_done') or 0), 'call')} done",
-        plural(int(supervisor.get("restarts") or 0), "restart"),
+        say(
+            "workers: {present} of {wanted}",
+            present=supervisor.get("present"),
+            wanted=supervisor.get("wanted"),
+        ),
+        say_n(
+            "{count} job in hand, {calls} going on",
+            "{count} jobs in hand, {calls} going on",
+            jobs,
+            calls=say_n("{count} call", "{count} calls", calls),
+        ),
+        say_n("{count} call done", "{count} calls done", int(supervisor.get("calls_done") or 0)),
+        say_n("{count} restart", "{count} restarts", int(supervisor.get("restarts") or 0)),
     ]
     return "; ".join(parts)
 
@@ -187,18 +266,30 @@ def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
 def _database_line(database: Result, read_at: str | None) -> str:
     state = database.get("state")
     if state == "up":
-        return "database: up"
+        return say("database: up")
     if state == "unknown":
-        return "database: not checked yet"
-    older = f"; what it holds is shown as of {local_time(read_at)}" if read_at else ""
-    return f"! database: {state}: {database.get('error') or 'no answer'}{older}"
+        return say("database: not checked yet")
+    older = say("; what it holds is shown as of {read_at}", read_at=local_time(read_at)) if read_at else ""
+    return say(
+        "! database: {state}: {error}{older}",
+        state=state,
+        error=database.get("error") or say("no answer"),
+        older=older,
+    )
 
 
 def _queue_line(result: Result) -> str:
     queue = sorted(result["queue"].items(), key=lambda item: _QUEUE_ORDER.get(item[0], len(_QUEUE_ORDER)))
-    counts = ", ".join(f"{number} {as_words(name)}" for name, number in queue) or "none"
-    older = ", before the last command; counting takes long" if result.get("counted_before_command") else ""
-    return f"jobs: {counts} (as of {local_time(result['counted_at'])}{older})"
+    counts = counted_words(dict(queue)) or say("none")
+    older = (
+        say(", before the last command; counting takes long") if result.get("counted_before_command") else ""
+    )
+    return say(
+        "jobs: {counts} (as of {counted_at}{older})",
+        counts=counts,
+        counted_at=local_time(result["counted_at"]),
+        older=older,
+    )
 
 
 def _in_progress_line(result: Result) -> list[Block]:
@@ -210,11 +301,24 @@ def _in_progress_line(result: Result) -> list[Block]:
     census = result.get("census") or {}
     parked, lapsed = int(census.get("parked") or 0), int(census.get("lapsed") or 0)
     elsewhere = total - here - parked - lapsed
-    parts = [f"{here} in hand on this host"]
-    parts += [f"{parked} parked: Retell does not confirm the end of the call"] if parked else []
-    parts += [f"{lapsed} waiting for a worker, the lease has run out"] if lapsed else []
-    parts += [f"{elsewhere} on another host, or claimed or settled just now"] if elsewhere > 0 else []
-    return [f"of the {plural(total, 'job')} in progress: {'; '.join(parts)}"]
+    parts = [say("{here} in hand on this host", here=here)]
+    parts += (
+        [say("{parked} parked: Retell does not confirm the end of the call", parked=parked)] if parked else []
+    )
+    parts += [say("{lapsed} waiting for a worker, the lease has run out", lapsed=lapsed)] if lapsed else []
+    parts += (
+        [say("{elsewhere} on another host, or claimed or settled just now", elsewhere=elsewhere)]
+        if elsewhere > 0
+        else []
+    )
+    return [
+        say_n(
+            "of the {count} job in progress: {parts}",
+            "of the {count} jobs in progress: {parts}",
+            total,
+            parts="; ".join(parts),
+        )
+    ]
 
 
 def _jobs_in_hand(workers: Sequence[Result]) -> int:
@@ -228,7 +332,7 @@ def _workers(workers: list[Result]) -> list[Block]:
         for worker in workers:
             states[_worker_state(worker)] = states.get(_worker_state(worker), 0) + 1
         rows = sorted(states.items(), key=lambda item: -item[1])
-        return [table("workers by state (--json lists them)", "state #workers", rows)]
+        return [table(say("workers by state (--json lists them)"), "state #workers", rows)]
     return [
         table(
             "workers",
@@ -252,18 +356,18 @@ def _workers(workers: list[Result]) -> list[Block]:
 def _worker_state(worker: Result) -> str:
     state = str(worker.get("state"))
     if worker.get("starts_in_seconds"):
-        state = f"starts in {duration(worker['starts_in_seconds'])}"
+        state = say("starts in {starts_in_seconds}", starts_in_seconds=duration(worker["starts_in_seconds"]))
     flags = [flag for flag in ("crash_loop", "leaving", "paused") if worker.get(flag) and flag != state]
     return ", ".join([as_words(state), *(as_words(flag) for flag in flags)])
 
 
 def _batch_state(row: Result, not_understood: Sequence[str]) -> str:
     if row.get("active") is None:
-        return "not dialled: there is no such batch"
+        return say("not dialled: there is no such batch")
     if row["active"]:
         is_invalid = row["batch_id"] in not_understood
         raised = f", {priority_text(row)}" if priority_text(row) else ""
-        return "not dialled: settings not understood" if is_invalid else f"active{raised}"
+        return say("not dialled: settings not understood") if is_invalid else f"{say('active')}{raised}"
     return pause_text(row.get("pause"))
 
 

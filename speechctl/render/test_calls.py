@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Final
 
 from speechaid.protocol.money import RETELL_CURRENCY, plain_amount, price
+from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, duration, erased_text, local_time, plural
+from speechctl.render.text import as_words, duration, erased_text, local_time
 
 #: What is said of a test's state; ``talking`` has the time, too.
 _STATES: Final = {
-    "queued": "queued: the next free worker takes it",
+    "queued": N_("queued: the next free worker takes it"),
     "dialling": "dialling",
     "ringing": "ringing",
     "talking": "talking",
-    "ended": "ended; the result is being recorded",
-    "unclear": "it is not known yet whether the dial became a call; Retell's call list is searched",
+    "ended": N_("ended; the result is being recorded"),
+    "unclear": N_("it is not known yet whether the dial became a call; Retell's call list is searched"),
     "over": "over",
 }
 
@@ -25,7 +26,13 @@ def test_call(result: Result) -> list[Block]:
     """What was begun."""
     batch = f"{result['batch_id']} ({result['name']})" if result.get("name") else str(result["batch_id"])
     return [
-        f"{result['test']}: {result['number']} is called as row {result['row']} of {batch}",
+        say(
+            "{test}: {number} is called as row {row} of {batch}",
+            test=result["test"],
+            number=result["number"],
+            row=result["row"],
+            batch=batch,
+        ),
         _speaker(result),
         *(f"! {remark}" for remark in result["remarks"]),
     ]
@@ -36,33 +43,52 @@ def state_line(result: Result) -> str:
     state = str(result["state"])
     if state == "talking" and result.get("since"):
         seconds = datetime.fromisoformat(result["at"]) - datetime.fromisoformat(result["since"])
-        return f"talking {duration(max(0.0, seconds.total_seconds()))}"
+        return say("talking {seconds}", seconds=duration(max(0.0, seconds.total_seconds())))
     return _STATES.get(state, state)
 
 
 def test_result(result: Result) -> list[Block]:
     """How far it is; when it is over, the whole call."""
-    to = f" to {result['number']}" if result["number"] else ""
-    title = f"{result['test']}: test call of {result['batch_id']}{to}, row {result['row']}"
+    to = say(" to {number}", number=result["number"]) if result["number"] else ""
+    title = say(
+        "{test}: test call of {batch_id}{to}, row {row}",
+        test=result["test"],
+        batch_id=result["batch_id"],
+        to=to,
+        row=result["row"],
+    )
     gone = _erased(result)
     call = result.get("call")
     if call is None:
-        why = f"there was no call: {as_words(result['why'])}" if result.get("why") else state_line(result)
+        why = (
+            say("there was no call: {why}", why=as_words(result["why"]))
+            if result.get("why")
+            else state_line(result)
+        )
         return [Heading(text=title), why, *gone]
     talked, cost = duration(float(call.get("duration_ms") or 0) / 1000), call.get("cost")
-    at_retell = "" if cost is None else f", cost {price(cost, RETELL_CURRENCY)} at Retell"
+    at_retell = "" if cost is None else say(", cost {price} at Retell", price=price(cost, RETELL_CURRENCY))
     reason = f" ({call['disconnection_reason']})" if call.get("disconnection_reason") else ""
-    placed = f", placed {local_time(call['placed_at'])}" if call.get("placed_at") else ""
+    placed = (
+        say(", placed {placed_at}", placed_at=local_time(call["placed_at"])) if call.get("placed_at") else ""
+    )
     blocks: list[Block] = [
         Heading(text=title),
-        f"{as_words(call['outcome'])}{reason}, {talked} talked{at_retell}{_charged(call)}",
+        say(
+            "{outcome}{reason}, {talked} talked{at_retell}{charged}",
+            outcome=as_words(call["outcome"]),
+            reason=reason,
+            talked=talked,
+            at_retell=at_retell,
+            charged=_charged(call),
+        ),
         _speaker(call),
-        f"call {call['call_id']}{placed}",
+        say("call {call_id}{placed}", call_id=call["call_id"], placed=placed),
     ]
     if gone := _erased(call) or gone:
         return [*blocks, *gone]
     transcript = str(call.get("transcript") or "").strip()
-    blocks += ["", *transcript.splitlines()] if transcript else ["", "nobody said anything"]
+    blocks += ["", *transcript.splitlines()] if transcript else ["", say("nobody said anything")]
     rows = [[row["name"], row["sent"], row["collected"]] for row in call["variables"]]
     return [*blocks, table("variables", "name sent collected", rows)] if rows else blocks
 
@@ -73,60 +99,84 @@ def _erased(fields: Result) -> list[Block]:
     if text is None:
         return []
     what = (
-        "number, transcript and variables"
+        say("number, transcript and variables")
         if fields["erased"]["what"] == "person"
-        else "transcript and variables"
+        else say("transcript and variables")
     )
     return [f"{what}: {text}"]
 
 
 def _charged(call: Result) -> str:
     charged = call.get("charged") or {}
-    parts = [f"{plain_amount(charged['minutes'])} minutes"] if charged.get("minutes") else []
+    parts = (
+        [say("{plain_amount} minutes", plain_amount=plain_amount(charged["minutes"]))]
+        if charged.get("minutes")
+        else []
+    )
     parts += [price(charged["credit"], call.get("currency"))] if charged.get("credit") else []
-    return f", charged {' and '.join(parts)}" if parts else ""
+    return say(", charged {parts}", parts=say(" and ").join(parts)) if parts else ""
 
 
 def _speaker(fields: Result) -> str:
     """Who spoke, from which number; that it is not known, where nobody says it."""
     version = fields.get("agent_version")
-    shown = "" if version is None else f", version {version}"
-    agent = f"agent {fields['agent_id']}{shown}" if fields.get("agent_id") else "agent not known"
-    return f"{agent}, from {fields['from_number']}" if fields.get("from_number") else agent
+    shown = "" if version is None else say(", version {version}", version=version)
+    agent = (
+        say("agent {agent_id}{shown}", agent_id=fields["agent_id"], shown=shown)
+        if fields.get("agent_id")
+        else say("agent not known")
+    )
+    return (
+        say("{agent}, from {from_number}", agent=agent, from_number=fields["from_number"])
+        if fields.get("from_number")
+        else agent
+    )
 
 
 def test_numbers(result: Result) -> list[Block]:
     """The registered numbers."""
     if not result["numbers"]:
-        return ["no number is registered for test calls: speechctl test-number-add NUMBER"]
+        return [say("no number is registered for test calls: speechctl test-number-add NUMBER")]
     rows = [
         [row["number"], row["note"], row["account_id"], row["by"], local_time(row["at"]), _marks(row)]
         for row in result["numbers"]
     ]
     return [
-        plural(len(rows), "number is registered for test calls", "numbers are registered for test calls"),
+        say_n(
+            "{count} number is registered for test calls",
+            "{count} numbers are registered for test calls",
+            len(rows),
+        ),
         table("", "number note account by since", [row[:-1] for row in rows]),
-        *(f"! {row[0]} is {row[-1]}" for row in rows if row[-1]),
+        *(say("! {number} is {marks}", number=row[0], marks=row[-1]) for row in rows if row[-1]),
     ]
 
 
 def _marks(row: Result) -> str:
-    return "on the do-not-call list: it is not called" if row["on_do_not_call_list"] else ""
+    return say("on the do-not-call list: it is not called") if row["on_do_not_call_list"] else ""
 
 
 def test_number_add(result: Result) -> list[Block]:
     """What was registered."""
-    of_account = f" of account {result['account_id']}" if result.get("account_id") else ""
+    of_account = (
+        say(" of account {account_id}", account_id=result["account_id"]) if result.get("account_id") else ""
+    )
     note = f" ({result['note']})" if result.get("note") else ""
-    again = "was registered, and " if result["was_registered"] else ""
+    again = say("was registered, and ") if result["was_registered"] else ""
     marks = _marks(result)
     return [
-        f"{result['number']} {again}may get test calls{of_account}{note}",
-        *([f"! it is {marks}"] if marks else []),
+        say(
+            "{number} {again}may get test calls{of_account}{note}",
+            number=result["number"],
+            again=again,
+            of_account=of_account,
+            note=note,
+        ),
+        *([say("! it is {marks}", marks=marks)] if marks else []),
     ]
 
 
 def test_number_remove(result: Result) -> list[Block]:
     """What was removed."""
-    done = "gets no more test calls" if result["was_registered"] else "was not registered"
+    done = say("gets no more test calls") if result["was_registered"] else say("was not registered")
     return [f"{result['number']} {done}"]

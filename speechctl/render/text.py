@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from speechaid.protocol.text import plural
+from speechaid.protocol.translation import N_, current_language, say, say_n
 
 __all__ = [
     "as_words",
     "cause_text",
+    "counted_words",
     "dials_first",
     "duration",
     "erased_text",
@@ -25,26 +27,28 @@ __all__ = [
     "zone_name",
 ]
 
+#: A time as it is written in each language; what is typed is ISO 8601 in all of them.
+_TIME_FORMATS: Final = {"en": "%Y-%m-%d %H:%M:%S", "es": "%d-%m-%Y %H:%M:%S"}
 #: Batches that a line names.
 _NAMED: Final = 3
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 #: The stored cause of a settled call (``rules.retry_table.RetryCause``) in words.
 CAUSES: Final[Mapping[str, str]] = {
-    "served": "goal reached",
-    "rotated": "next phone",
-    "retry": "another attempt later",
-    "exhausted": "no attempts left",
-    "all_phones_dead": "no usable phone left",
-    "on_do_not_call_list": "its phones are on the do-not-call list",
-    "temporary": "temporary fault, no attempt used",
-    "do_not_call": "asked not to be called",
-    "no_credit": "account has no credit",
-    "blocked": "Retell refuses all calls, no attempt used",
-    "rejected": "Retell cannot take this job's request",
-    "stopped_by_operator": "stopped by an operator",
-    "call_unknown": "Retell does not know the call",
-    "stopped_in_retell": "stopped in Retell",
-    "answer_unreadable": "Retell's answer about the call cannot be read",
+    "served": N_("goal reached"),
+    "rotated": N_("next phone"),
+    "retry": N_("another attempt later"),
+    "exhausted": N_("no attempts left"),
+    "all_phones_dead": N_("no usable phone left"),
+    "on_do_not_call_list": N_("its phones are on the do-not-call list"),
+    "temporary": N_("temporary fault, no attempt used"),
+    "do_not_call": N_("asked not to be called"),
+    "no_credit": N_("account has no credit"),
+    "blocked": N_("Retell refuses all calls, no attempt used"),
+    "rejected": N_("Retell cannot take this job's request"),
+    "stopped_by_operator": N_("stopped by an operator"),
+    "call_unknown": N_("Retell does not know the call"),
+    "stopped_in_retell": N_("stopped in Retell"),
+    "answer_unreadable": N_("Retell's answer about the call cannot be read"),
 }
 
 
@@ -72,7 +76,7 @@ def local_time(value: object) -> str:
         return str(value)
     if moment.tzinfo is None:
         return str(value)
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone().strftime(_TIME_FORMATS[current_language()])
 
 
 def local_time_with_zone(value: object) -> str:
@@ -100,24 +104,43 @@ def with_local_times(sentence: str) -> str:
 
 def as_words(code: object) -> str:
     """A status or outcome as words: ``in progress``."""
-    return str(code).replace("_", " ")
+    return say(str(code).replace("_", " "))
+
+
+def counted_words(counts: Mapping[str, Any], separator: str = ", ") -> str:
+    """Counts by status: ``5 pending, 2 in progress``; empty without any."""
+    return separator.join(_counted(code, number) for code, number in counts.items())
+
+
+def _counted(code: object, number: int) -> str:
+    sentence = "{count} " + str(code).replace("_", " ")
+    return say_n(sentence, sentence, number)
 
 
 def cause_text(cause: object) -> str:
     """Why a job moved on after a call, in quoted words; a cause of a newer daemon as it is."""
     words = CAUSES.get(str(cause))
-    return str(cause) if words is None else f'"{words}"'
+    return str(cause) if words is None else f'"{say(words)}"'
 
 
-def pause_text(pause: Mapping[str, Any] | None) -> str:
-    """A batch's pause with what is recorded about it: ``paused by maria (uid 1000): wrong amounts``."""
+def pause_text(pause: Mapping[str, Any] | None, *, cancelled: bool = False) -> str:
+    """A batch's pause with what is recorded about it: ``paused by maria (uid 1000): wrong amounts``.
+
+    Args:
+        pause: its record, as far as there is one.
+        cancelled: it is the record of a cancelled batch.
+    """
     by, reason = (pause or {}).get("by"), (pause or {}).get("reason")
-    return f"paused{f' by {by}' if by else ''}{f': {reason}' if reason else ''}"
+    if cancelled:
+        state = say("cancelled by {by}", by=by) if by else say("cancelled")
+    else:
+        state = say("paused by {by}", by=by) if by else say("paused")
+    return f"{state}: {say(str(reason))}" if reason else state
 
 
 def priority_text(row: Mapping[str, Any]) -> str:
     """A batch's priority where it is above normal: ``urgent`` or ``high``; else nothing."""
-    return {3: "urgent", 2: "high"}.get(row.get("priority") or 1, "")
+    return {3: say("urgent"), 2: say("high")}.get(row.get("priority") or 1, "")
 
 
 def dials_first(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -128,8 +151,13 @@ def dials_first(rows: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     first = [row for row in waiting if (row.get("priority") or 1) == priorities[0]]
     names = ", ".join(str(row.get("name") or row["batch_id"]) for row in first[:_NAMED])
-    more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
-    return f"dialled first: {names}{more} ({priority_text(first[0])})"
+    more = say(" and {number} more", number=len(first) - _NAMED) if len(first) > _NAMED else ""
+    return say(
+        "dialled first: {names}{more} ({priority_text})",
+        names=names,
+        more=more,
+        priority_text=priority_text(first[0]),
+    )
 
 
 def percent(share: float | None) -> str:
@@ -138,7 +166,11 @@ def percent(share: float | None) -> str:
 
 
 #: What was erased, by ``erased.what``.
-ERASED_WORDS: Final = {"calls": "transcripts and recordings", "person": "the person", "file": "the file"}
+ERASED_WORDS: Final = {
+    "calls": N_("transcripts and recordings"),
+    "person": N_("the person"),
+    "file": N_("the file"),
+}
 
 
 def erased_text(row: Mapping[str, Any]) -> str | None:

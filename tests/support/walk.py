@@ -39,7 +39,10 @@ _FENCE: Final = re.compile(
 )
 _STEP_SECONDS: Final = 90.0
 #: Findings of ``doctor`` on a machine that is busy with other work; the command is run again then.
-_BUSY: Final = ("the database is slow to answer", "Retell is slow to answer")
+_BUSY: Final = (
+    *("the database is slow to answer", "Retell is slow to answer"),
+    *("la base de datos responde lento", "Retell responde lento"),
+)
 
 #: What differs from run to run, and its replacement.
 _SHAPES: Final = tuple(
@@ -160,7 +163,7 @@ def shape(line: str) -> str:
 class Shell:
     """One bash with its own home directory and the environment of a fresh login."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, language: str = "en") -> None:
         self._home = home
         programs = Path(sys.executable).parent
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -172,6 +175,7 @@ class Shell:
                 "HOME": str(home),
                 "PATH": f"{programs}:{os.environ['PATH']}",
                 "TZ": "UTC",
+                "SPEECHAID_LANG": language,
                 # No zone data of this machine, which may be old: the package's alone.
                 "PYTHONTZPATH": "",
             },
@@ -234,11 +238,11 @@ class Shell:
 
 
 @contextlib.contextmanager
-def open_shell() -> Iterator[Shell]:
-    """A shell whose home directory has a name short enough for a socket."""
+def open_shell(language: str = "en") -> Iterator[Shell]:
+    """A shell of a reader of this language, whose home directory has a name short enough for a socket."""
     home = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     home.mkdir(mode=0o700)
-    shell = Shell(home)
+    shell = Shell(home, language)
     try:
         yield shell
     finally:

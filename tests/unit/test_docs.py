@@ -31,8 +31,10 @@ TRANSLATED: Final = (
     "calling-rules",
     "api",
 )
-#: Variables that are no settings: the settings file, and what the tests run on.
-OTHER_VARIABLES: Final = {"SPEECHAID_ENV_FILE", "SPEECHAID_TEST_MONGO_URI", "SPEECHAID_VERSIONS"}
+#: Variables that are no settings: the settings file, the language, and what the tests run on.
+OTHER_VARIABLES: Final = {
+    *("SPEECHAID_ENV_FILE", "SPEECHAID_LANG", "SPEECHAID_TEST_MONGO_URI", "SPEECHAID_VERSIONS"),
+}
 COMMON_FLAGS: Final = {"--json", "--socket", "--key", "--timeout", "--yes", "--help", "--version"}
 #: Misspelt on purpose, to show the error.
 MISSPELT: Final = {"explian"}

@@ -26,6 +26,7 @@ from speechaid.model.erasure import What
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant
 from speechaid.model.states import JobStatus
+from speechaid.protocol.translation import say
 from speechaid.retell.client import RetellClient
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import Blocked, ItemUnknown, RetellError
@@ -107,7 +108,11 @@ def _row(finding: DoctorFinding) -> Result:
 
 
 def _described(hold: GlobalHold | None) -> str | None:
-    return None if hold is None else f"by {hold.by}: {hold.reason or 'no reason given'}"
+    return (
+        None
+        if hold is None
+        else say("by {by}: {reason}", by=hold.by, reason=hold.reason or say("no reason given"))
+    )
 
 
 def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:

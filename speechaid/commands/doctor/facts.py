@@ -13,7 +13,7 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules.circuit_breaker import FaultKind
 from speechaid.settings import Settings
 
@@ -164,11 +164,14 @@ def warning(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
 def by_jobs(jobs: Mapping[str, int]) -> dict[str, str]:
     """Names with their numbers of jobs, most jobs first, for ``listed``."""
     ordered = sorted(jobs.items(), key=lambda row: (-row[1], row[0]))
-    return {name: plural(count, "job") for name, count in ordered}
+    return {name: say_n("{count} job", "{count} jobs", count) for name, count in ordered}
 
 
 def listed(details: Mapping[str, str]) -> str:
     """The first names, each with its detail in parentheses, and the number of the others."""
-    shown = [f"{name} ({detail})" if detail else name for name, detail in list(details.items())[:NAMED]]
-    more = f" and {len(details) - NAMED} more" if len(details) > NAMED else ""
-    return ", ".join(shown) + more
+    shown = [
+        say("{name} ({detail})", name=name, detail=detail) if detail else name
+        for name, detail in list(details.items())[:NAMED]
+    ]
+    more = say(" and {details} more", details=len(details) - NAMED) if len(details) > NAMED else ""
+    return joined(", ", shown) + more

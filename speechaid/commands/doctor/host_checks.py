@@ -14,7 +14,7 @@ from speechaid.commands.doctor import job_checks
 from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, listed, warning
 from speechaid.model.masking import mask_phone
 from speechaid.monitoring.disks import STATE_DIRECTORY
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_later, say_n
 from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB, SHORT_LEASE, SHORT_LEASE_REMEDY, short_lease
 from speechaid.rules.circuit_breaker import FaultKind
@@ -37,13 +37,21 @@ _STARTING_SECONDS: Final = 30.0
 
 #: What to do about the fault that opened the circuit breaker.
 _REMEDIES: Final = {
-    FaultKind.RATE_LIMITED: "ask Retell for a higher limit, or have fewer workers, if it does not pass",
-    FaultKind.OUTAGE: "check this host's network, RETELL_BASE_URL and Retell's status page",
-    FaultKind.AGENT: "call the agent from Retell's dashboard: its prompt, model, voice or webhook fails",
-    FaultKind.CARRIER: "see a failed call in Retell's dashboard: the calling number's permissions and spam "
-    "marks, the allowed countries, and the trunk at the carrier",
-    FaultKind.UNPAID: "add a payment method or credit in Retell's dashboard, or raise the budget",
-    FaultKind.BLOCKED: "correct what Retell reports: the key, the payment, the agent, or the request",
+    FaultKind.RATE_LIMITED: say_later(
+        "ask Retell for a higher limit, or have fewer workers, if it does not pass"
+    ),
+    FaultKind.OUTAGE: say_later("check this host's network, RETELL_BASE_URL and Retell's status page"),
+    FaultKind.AGENT: say_later(
+        "call the agent from Retell's dashboard: its prompt, model, voice or webhook fails"
+    ),
+    FaultKind.CARRIER: say_later(
+        "see a failed call in Retell's dashboard: the calling number's permissions and spam"
+        " marks, the allowed countries, and the trunk at the carrier"
+    ),
+    FaultKind.UNPAID: say_later("add a payment method or credit in Retell's dashboard, or raise the budget"),
+    FaultKind.BLOCKED: say_later(
+        "correct what Retell reports: the key, the payment, the agent, or the request"
+    ),
 }
 
 
@@ -51,18 +59,21 @@ def _database(facts: DoctorFacts) -> Findings:
     if facts.database_fault is not None:
         yield fault(
             "database_away",
-            "the database does not answer: no job is claimed; calls in progress are recorded once it is back",
+            say(
+                "the database does not answer: no job is claimed; calls in progress are recorded"
+                " once it is back"
+            ),
             facts.database_fault,
-            "free space on its disk; it is then restarted automatically"
+            say("free space on its disk; it is then restarted automatically")
             if facts.supervisor.get("no_space")
-            else "check that it runs and can be reached from this host; speechaid check shows more",
+            else say("check that it runs and can be reached from this host; speechaid check shows more"),
         )
     elif facts.database_ms is not None and facts.database_ms > _SLOW_DATABASE_MS:
         yield warning(
             "slow_database",
-            "the database is slow to answer: claims and dials wait for it",
-            f"a ping took {facts.database_ms:.0f} ms",
-            "check its load, and the network to it",
+            say("the database is slow to answer: claims and dials wait for it"),
+            say("a ping took {database_ms:.0f} ms", database_ms=facts.database_ms),
+            say("check its load, and the network to it"),
         )
 
 
@@ -70,9 +81,15 @@ def _refused(facts: DoctorFacts) -> Findings:
     if facts.refused:
         yield fault(
             "database_refuses",
-            "the database answers, and refuses part of what is read here: findings about it are missing",
-            "; ".join(f"{step}: {error}" for step, error in facts.refused.items()),
-            "see what the error names: a right that the login lacks, a document, or an ability of the server",
+            say("the database answers, and refuses part of what is read here: findings about it are missing"),
+            joined(
+                "; ",
+                (say("{step}: {error}", step=step, error=error) for step, error in facts.refused.items()),
+            ),
+            say(
+                "see what the error names: a right that the login lacks, a document, or an ability"
+                " of the server"
+            ),
         )
 
 
@@ -83,42 +100,56 @@ def _workers(facts: DoctorFacts) -> Findings:
     if reason := supervisor.get("overloaded"):
         yield warning(
             "overloaded",
-            "machine or database are overloaded: calls go on, slower, and no worker is started",
+            say("machine or database are overloaded: calls go on, slower, and no worker is started"),
             reason,
-            "look at the load of this host and of the database; speechctl scale N sets fewer workers",
+            say("look at the load of this host and of the database; speechctl scale N sets fewer workers"),
         )
     loops = supervisor.get("crash_loops") or []
     if loops:
         yield fault(
             "crash_loop",
-            "workers crash again and again when they start",
-            ", ".join(loops[:NAMED]),
-            "the daemon's log has the reason; speechctl logs and speechctl events show the latest crashes",
+            say("workers crash again and again when they start"),
+            joined(", ", loops[:NAMED]),
+            say(
+                "the daemon's log has the reason; speechctl logs and speechctl events show the latest crashes"
+            ),
         )
     if supervisor.get("dependency_away"):
         yield fault(
             "workers_cannot_start",
-            "workers cannot start: a service that they need is unavailable",
-            f"{supervisor.get('present')} of {supervisor.get('wanted')} workers are running",
-            "the daemon's log names the service; the starts are retried automatically",
+            say("workers cannot start: a service that they need is unavailable"),
+            say(
+                "{present} of {wanted} workers are running",
+                present=supervisor.get("present"),
+                wanted=supervisor.get("wanted"),
+            ),
+            say("the daemon's log names the service; the starts are retried automatically"),
         )
     if supervisor.get("wanted") == 0:
-        yield intended("no_workers", "this host is scaled to 0 workers", "0 wanted", "speechctl scale N")
+        yield intended(
+            "no_workers", say("this host is scaled to 0 workers"), say("0 wanted"), say("speechctl scale N")
+        )
     elif not any(row.get("pid") for row in rows) and _is_starting(facts):
         yield warning(
             "workers_starting",
-            "the daemon has just started: its workers are starting",
-            f"up for {facts.up_seconds:.0f} s, 0 of {supervisor.get('wanted')} workers are running",
-            "wait a moment, then run speechctl doctor again",
+            say("the daemon has just started: its workers are starting"),
+            say(
+                "up for {up_seconds:.0f} s, 0 of {wanted} workers are running",
+                up_seconds=facts.up_seconds,
+                wanted=supervisor.get("wanted"),
+            ),
+            say("wait a moment, then run speechctl doctor again"),
         )
     elif not any(row.get("pid") for row in rows):
-        yield fault("no_workers", "no worker is running", "none has started", "see the daemon's log")
+        yield fault(
+            "no_workers", say("no worker is running"), say("none has started"), say("see the daemon's log")
+        )
     elif all(row.get("paused") for row in rows):
         yield intended(
             "all_workers_paused",
-            "every worker of this host is paused",
-            plural(len(rows), "worker"),
-            "speechctl resume-worker NAME",
+            say("every worker of this host is paused"),
+            say_n("{count} worker", "{count} workers", len(rows)),
+            say("speechctl resume-worker NAME"),
         )
 
 
@@ -128,12 +159,14 @@ def _failing_steps(facts: DoctorFacts) -> Findings:
         return
     sentences = failing_sentences(facts.workers, facts.snapshot.get("failing", {}))
     if sentences:
-        more = f"; and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""
+        more = (
+            say("; and {sentences} more", sentences=len(sentences) - NAMED) if len(sentences) > NAMED else ""
+        )
         yield fault(
             "failing_steps",
-            "steps of the workers or of housekeeping fail each time: what they do is not done",
-            "; ".join(sentences[:NAMED]) + more,
-            "correct what the error names; the steps are tried again all the time, and need no restart",
+            say("steps of the workers or of housekeeping fail each time: what they do is not done"),
+            joined("; ", sentences[:NAMED]) + more,
+            say("correct what the error names; the steps are tried again all the time, and need no restart"),
         )
 
 
@@ -148,10 +181,12 @@ def _disks(facts: DoctorFacts) -> Findings:
     if reason := facts.supervisor.get("no_space"):
         yield fault(
             "no_space",
-            "this host places no new calls: the disk of its database is full, or nearly; "
-            "calls in progress are followed",
+            say(
+                "this host places no new calls: the disk of its database is full, or nearly; calls"
+                " in progress are followed"
+            ),
             reason,
-            "free disk space; calling then resumes automatically",
+            say("free disk space; calling then resumes automatically"),
         )
     for disk in facts.snapshot.get("disks") or []:
         yield from _disk(disk)
@@ -159,32 +194,40 @@ def _disks(facts: DoctorFacts) -> Findings:
 
 def _disk(disk: Mapping[str, Any]) -> Findings:
     """A disk that is full or nearly; that of the state directory stops no call."""
-    text = f"{disk['free_mb']} MiB free in {disk['path']}"
+    text = say("{free_mb} MiB free in {path}", free_mb=disk["free_mb"], path=disk["path"])
     holds_results = disk["of"] != STATE_DIRECTORY
     if not disk["full"]:
         if disk["free_mb"] < LITTLE_SPACE_MB:
             yield warning(
                 "disk_filling",
-                f"the disk of the {disk['of']} is filling up",
+                say("the disk of the {of} is filling up", of=say(disk["of"])),
                 text,
-                "free disk space: while the disk is full, no call can be recorded and none is placed"
+                say("free disk space: while the disk is full, no call can be recorded and none is placed")
                 if holds_results
-                else "free disk space: while it is full, a restart loses holds, drains and paused workers",
+                else say(
+                    "free disk space: while it is full, a restart loses holds, drains and paused workers"
+                ),
             )
     elif holds_results:
         yield fault(
             "disk_full",
-            f"the disk of the {disk['of']} is full: calls that cannot be recorded are not placed",
+            say(
+                "the disk of the {of} is full: calls that cannot be recorded are not placed",
+                of=say(disk["of"]),
+            ),
             text,
-            "free disk space; calling then resumes automatically",
+            say("free disk space; calling then resumes automatically"),
         )
     else:
         yield warning(
             "disk_full",
-            f"the disk of the {disk['of']} is full: hold, drain and paused workers may not be saved, and a "
-            "restart loses them then; calls go on",
+            say(
+                "the disk of the {of} is full: hold, drain and paused workers may not be saved, and"
+                " a restart loses them then; calls go on",
+                of=say(disk["of"]),
+            ),
             text,
-            "free disk space; what was ordered is then saved by itself",
+            say("free disk space; what was ordered is then saved by itself"),
         )
 
 
@@ -193,51 +236,63 @@ def _holds(facts: DoctorFacts) -> Findings:
     if not_saved is not None:
         yield warning(
             "orders_not_kept",
-            "hold, drain and paused workers of this host could not be saved: a restart will lose them",
+            say("hold, drain and paused workers of this host could not be saved: a restart will lose them"),
             not_saved,
-            "find out why that file cannot be written; the daemon tries again each second",
+            say("find out why that file cannot be written; the daemon tries again each second"),
         )
     if facts.supervisor.get("draining"):
-        yield intended("draining", "no worker of this host takes a new job", "drained", "speechctl undrain")
+        yield intended(
+            "draining",
+            say("no worker of this host takes a new job"),
+            say("drained"),
+            say("speechctl undrain"),
+        )
     if facts.global_hold is not None:
-        yield intended("held", "every dial on every host is held", facts.global_hold, "speechctl unhold")
+        yield intended(
+            "held", say("every dial on every host is held"), facts.global_hold, say("speechctl unhold")
+        )
     elif facts.supervisor.get("held"):
         yield intended(
-            "held_here", "every dial of this host is held", "held on this host only", "speechctl unhold"
+            "held_here",
+            say("every dial of this host is held"),
+            say("held on this host only"),
+            say("speechctl unhold"),
         )
     if facts.too_old is not None:
         yield fault(
             "too_old",
-            "this daemon is too old for what is in the database: it places no call",
+            say("this daemon is too old for what is in the database: it places no call"),
             facts.too_old,
-            "install the newest version on this host (docs/upgrade.md)",
+            say("install the newest version on this host (docs/upgrade.md)"),
         )
     if facts.batches_hold is not None:
         yield intended(
             "batches_held",
-            "a pause-all has not come to its end: every dial of every batch is held on every host",
+            say("a pause-all has not come to its end: every dial of every batch is held on every host"),
             facts.batches_hold,
-            "speechctl pause-all to finish it, or resume-all",
+            say("speechctl pause-all to finish it, or resume-all"),
         )
     if paused := facts.supervisor.get("paused_batches"):
         yield intended(
             "batches_held_here",
-            "batches are paused on this host alone: the database could not record it",
-            ", ".join(name or "all batches" for name in paused[:NAMED]),
-            "repeat pause-batch or pause-all, or resume-batch or resume-all",
+            say("batches are paused on this host alone: the database could not record it"),
+            joined(", ", (name or say("all batches") for name in paused[:NAMED])),
+            say("repeat pause-batch or pause-all, or resume-batch or resume-all"),
         )
 
 
 def _breaker(facts: DoctorFacts) -> Findings:
     if facts.breaker is None:
         return
-    probe = f", next probe {facts.breaker.until:%H:%M:%S} UTC" if facts.breaker.until else ""
+    probe = say(", next probe {until:%H:%M:%S} UTC", until=facts.breaker.until) if facts.breaker.until else ""
     yield fault(
         "breaker_open",
-        "dialling with this host's key is held by the circuit breaker",
-        f"{facts.breaker.reason.rstrip('.')}{probe}",
-        f"{_breaker_remedy(facts.breaker_kind, facts.breaker.reason)}; "
-        "the breaker tries one dial at a time and closes when one succeeds",
+        say("dialling with this host's key is held by the circuit breaker"),
+        say("{reason}{probe}", reason=facts.breaker.reason.rstrip("."), probe=probe),
+        say(
+            "{breaker_remedy}; the breaker tries one dial at a time and closes when one succeeds",
+            breaker_remedy=_breaker_remedy(facts.breaker_kind, facts.breaker.reason),
+        ),
     )
 
 
@@ -245,7 +300,11 @@ def _breaker_remedy(kind: FaultKind | None, reason: str) -> str:
     """What to do, from Retell's words where they are known, else from the kind of fault."""
     if kind is FaultKind.BLOCKED and (wording := refusals.wording_of(reason)) is not None and wording.remedy:
         return wording.remedy
-    return _REMEDIES.get(kind, "correct what Retell reports") if kind else "correct what Retell reports"
+    return (
+        _REMEDIES.get(kind, say("correct what Retell reports"))
+        if kind
+        else say("correct what Retell reports")
+    )
 
 
 def _retell(facts: DoctorFacts) -> Findings:
@@ -253,52 +312,60 @@ def _retell(facts: DoctorFacts) -> Findings:
     if retell.refused is not None:
         yield fault(
             "wrong_key",
-            "Retell refuses this host's key",
+            say("Retell refuses this host's key"),
             retell.refused,
-            "correct RETELL_API_KEY and restart the daemon; no job loses an attempt meanwhile",
+            say("correct RETELL_API_KEY and restart the daemon; no job loses an attempt meanwhile"),
         )
     elif retell.unreachable is not None:
         yield fault(
             "retell_unreachable",
-            "Retell cannot be reached",
+            say("Retell cannot be reached"),
             retell.unreachable,
-            "check this host's network and RETELL_BASE_URL; calls in progress are followed once it answers",
+            say(
+                "check this host's network and RETELL_BASE_URL; calls in progress are followed once"
+                " it answers"
+            ),
         )
     elif retell.milliseconds is not None and retell.milliseconds > _SLOW_RETELL_MS:
         yield warning(
             "slow_retell",
-            "Retell is slow to answer: each dial and each poll waits for it",
-            f"one request took {retell.milliseconds:.0f} ms",
-            "wait, there is nothing to do on this host; RETELL_TIMEOUT_SECONDS limits each request",
+            say("Retell is slow to answer: each dial and each poll waits for it"),
+            say("one request took {milliseconds:.0f} ms", milliseconds=retell.milliseconds),
+            say("wait, there is nothing to do on this host; RETELL_TIMEOUT_SECONDS limits each request"),
         )
     if retell.has_agent is False:
         yield fault(
             "unknown_agent",
-            "Retell does not have this host's agent: it refuses every call",
+            say("Retell does not have this host's agent: it refuses every call"),
             f"RETELL_AGENT_ID={facts.settings.retell.agent_id}",
-            "correct it and reload; speechctl agents lists the agents of this key's workspace",
+            say("correct it and reload; speechctl agents lists the agents of this key's workspace"),
         )
     if retell.has_number is False:
         yield fault(
             "unknown_number",
-            "Retell does not have this host's calling number: it refuses every call",
+            say("Retell does not have this host's calling number: it refuses every call"),
             f"RETELL_FROM_NUMBER={mask_phone(facts.settings.retell.from_number)}",
-            "correct it and reload; speechctl numbers lists the numbers of this key's workspace",
+            say("correct it and reload; speechctl numbers lists the numbers of this key's workspace"),
         )
     if retell.batch_faults:
         yield fault(
             "batch_agent_unknown",
-            "Retell would refuse each call of active batches that have their own agent or number",
+            say("Retell would refuse each call of active batches that have their own agent or number"),
             listed(retell.batch_faults),
-            "edit-batch gives them others; speechctl agents and numbers list those that Retell has",
+            say("edit-batch gives them others; speechctl agents and numbers list those that Retell has"),
         )
     if retell.limit is not None and len(facts.workers) > retell.limit:
         yield warning(
             "concurrency_limit",
-            "there are more workers than Retell allows calls at a time",
-            f"{plural(len(facts.workers), 'worker')} on this host, {plural(retell.limit, 'call')} allowed, "
-            f"{retell.calls} in progress",
-            "lower the number of workers with speechctl scale, or ask Retell for a higher limit",
+            say("there are more workers than Retell allows calls at a time"),
+            say_n(
+                "{count} worker on this host, {calls} allowed, {in_progress} in progress",
+                "{count} workers on this host, {calls} allowed, {in_progress} in progress",
+                len(facts.workers),
+                calls=say_n("{count} call", "{count} calls", retell.limit),
+                in_progress=retell.calls,
+            ),
+            say("lower the number of workers with speechctl scale, or ask Retell for a higher limit"),
         )
 
 
@@ -309,16 +376,16 @@ def _settings(facts: DoctorFacts) -> Findings:
     if worker.lease_seconds > _LONG_LEASE_SECONDS:
         yield warning(
             "long_lease",
-            "after a power failure, jobs wait until their lease has run out",
+            say("after a power failure, jobs wait until their lease has run out"),
             f"LEASE_SECONDS={worker.lease_seconds:g}",
-            "lower LEASE_SECONDS to a few minutes: the lease is renewed while a call is followed",
+            say("lower LEASE_SECONDS to a few minutes: the lease is renewed while a call is followed"),
         )
     if call.polling_interval_seconds > _SLOW_POLL_SECONDS:
         yield warning(
             "slow_polling",
-            "a worker notices the end of a call late, and is not free for the next call until then",
+            say("a worker notices the end of a call late, and is not free for the next call until then"),
             f"CALL_POLLING_INTERVAL={call.polling_interval_seconds:g}",
-            "lower CALL_POLLING_INTERVAL: 5 to 10 seconds are usual",
+            say("lower CALL_POLLING_INTERVAL: 5 to 10 seconds are usual"),
         )
     webhook = facts.settings.alerts.webhook_url
     for line in cleartext_warnings(
@@ -329,9 +396,12 @@ def _settings(facts: DoctorFacts) -> Findings:
         variable = line.partition(" ")[0]
         yield warning(
             "cleartext",
-            "whoever can listen on the network reads what is sent, and may change it",
+            say("whoever can listen on the network reads what is sent, and may change it"),
             line,
-            f"set {variable} to an address with TLS, or to one of this machine (a tunnel, a proxy)",
+            say(
+                "set {variable} to an address with TLS, or to one of this machine (a tunnel, a proxy)",
+                variable=variable,
+            ),
         )
 
 
@@ -339,18 +409,22 @@ def _clocks(facts: DoctorFacts) -> Findings:
     if abs(facts.skew_seconds) > _SKEW_SECONDS:
         yield warning(
             "clock_skew",
-            "this host's clock differs from the database's",
-            f"{abs(facts.skew_seconds):.1f} s {'ahead' if facts.skew_seconds > 0 else 'behind'}",
-            "synchronise the clocks of both (chrony, systemd-timesyncd)",
+            say("this host's clock differs from the database's"),
+            say("{skew:.1f} s ahead", skew=facts.skew_seconds)
+            if facts.skew_seconds > 0
+            else say("{skew:.1f} s behind", skew=-facts.skew_seconds),
+            say("synchronise the clocks of both (chrony, systemd-timesyncd)"),
         )
     if facts.retell.date is not None and facts.now is not None:
         apart = abs((facts.now - facts.retell.date) / timedelta(seconds=1))
         if apart > 60:
             yield warning(
                 "clock_skew_retell",
-                "the database's clock differs from Retell's: unanswered dials are looked up, not replayed",
-                f"{apart:.0f} s",
-                "synchronise the clock of the database's host (chrony, systemd-timesyncd)",
+                say(
+                    "the database's clock differs from Retell's: unanswered dials are looked up, not replayed"
+                ),
+                say("{apart:.0f} s", apart=apart),
+                say("synchronise the clock of the database's host (chrony, systemd-timesyncd)"),
             )
 
 
@@ -362,9 +436,9 @@ def _indexes(facts: DoctorFacts) -> Findings:
     if missing:
         yield warning(
             "missing_indexes",
-            "indexes are missing: every claim reads the whole collection",
-            ", ".join(missing[:NAMED]),
-            "restart the daemon: it creates them",
+            say("indexes are missing: every claim reads the whole collection"),
+            joined(", ", missing[:NAMED]),
+            say("restart the daemon: it creates them"),
         )
 
 

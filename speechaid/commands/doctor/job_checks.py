@@ -23,7 +23,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_bare_phones, mask_phone, mask_prose
 from speechaid.model.reading import not_understood
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, SuspendReason
-from speechaid.protocol.text import plural
+from speechaid.protocol.translation import joined, say, say_n
 from speechaid.rules import metering, refusals
 
 #: Shares of recent calls and of jobs that are a finding, given at least ``_ENOUGH`` of them.
@@ -43,17 +43,17 @@ def batches(facts: DoctorFacts) -> Findings:
     if orphans and not facts.database_fault and not facts.refused:
         yield fault(
             "orphaned_jobs",
-            "jobs whose batch does not exist are not called",
+            say("jobs whose batch does not exist are not called"),
             listed(by_jobs(orphans)),
-            "create the batch again under its id, or cancel the jobs",
+            say("create the batch again under its id, or cancel the jobs"),
         )
     imported = facts.suspended.get(SuspendReason.NOT_STARTED, 0)
     if imported:
         yield intended(
             "not_started",
-            "contacts that were imported into an active batch are not started",
-            plural(imported, "job"),
-            "speechctl resume-batch BATCH; speechctl imports lists where they came in",
+            say("contacts that were imported into an active batch are not started"),
+            say_n("{count} job", "{count} jobs", imported),
+            say("speechctl resume-batch BATCH; speechctl imports lists where they came in"),
         )
     yield from _paused(facts, [facts.batches[name] for name in named if name in facts.batches])
 
@@ -67,22 +67,35 @@ def _paused(facts: DoctorFacts, batches: list[Batch]) -> Findings:
     for name in paused[:NAMED]:
         pause = facts.batches[name].pause or {}
         by = (
-            f"by {mask_prose(str(pause['by']))}"
+            say("by {by}", by=mask_prose(str(pause["by"])))
             if pause.get("by")
-            else "not by speechctl: is_active was changed in the database"
+            else say("not by speechctl: is_active was changed in the database")
         )
         reason = f": {mask_prose(str(pause['reason']))}" if pause.get("reason") else ""
         yield intended(
             "batch_paused",
-            f"batch {name} is paused",
-            f"{by}{reason}; {plural(facts.waiting[name], 'job waits', 'jobs wait')}",
-            "speechctl resume-all" if pause.get("all") else f"speechctl resume-batch {name}",
+            say("batch {name} is paused", name=name),
+            say_n(
+                "{by}{reason}; {count} job waits",
+                "{by}{reason}; {count} jobs wait",
+                facts.waiting[name],
+                by=by,
+                reason=reason,
+            ),
+            say("speechctl resume-all")
+            if pause.get("all")
+            else say("speechctl resume-batch {name}", name=name),
         )
     others = paused[NAMED:]
     if others:
         waiting = sum(facts.waiting[name] for name in others)
-        found = f"{len(others)} more, with {plural(waiting, 'waiting job')}"
-        yield intended("batches_paused", "more batches are paused", found, "speechctl batches")
+        found = say_n(
+            "{others} more, with {count} waiting job",
+            "{others} more, with {count} waiting jobs",
+            waiting,
+            others=len(others),
+        )
+        yield intended("batches_paused", say("more batches are paused"), found, say("speechctl batches"))
 
 
 def _is_recorded(batch: Batch) -> bool:
@@ -95,7 +108,7 @@ def windows(facts: DoctorFacts) -> Findings:
     for name, sentence in sorted(facts.window_faults.items())[:NAMED]:
         yield fault(
             "window_fault",
-            f"the call settings of batch {name} cannot be understood, so it is not called",
+            say("the call settings of batch {name} cannot be understood, so it is not called", name=name),
             sentence,
             _remedy(name, facts.batches.get(name)),
         )
@@ -104,25 +117,28 @@ def windows(facts: DoctorFacts) -> Findings:
         first = min(closed.values())
         yield intended(
             "windows_closed",
-            "every batch with waiting jobs is outside its calling window",
-            plural(len(closed), "batch", "batches"),
-            f"the first opens {first:%Y-%m-%d %H:%M} UTC",
+            say("every batch with waiting jobs is outside its calling window"),
+            say_n("{count} batch", "{count} batches", len(closed)),
+            say("the first opens {first:%Y-%m-%d %H:%M} UTC", first=first),
         )
     if facts.without_hours:
         yield warning(
             "no_allowed_hours",
-            "batches without allowed_hours are called day and night",
+            say("batches without allowed_hours are called day and night"),
             listed(dict.fromkeys(sorted(facts.without_hours), "")),
-            "speechctl edit-batch ID --hours 09:00-18:00, or set SPEECHAID_DEFAULT_ALLOWED_HOURS",
+            say("speechctl edit-batch ID --hours 09:00-18:00, or set SPEECHAID_DEFAULT_ALLOWED_HOURS"),
         )
 
 
 def _remedy(name: str, batch: Batch | None) -> str:
     if batch is None or not batch.faults:
-        return f"correct them: speechctl edit-batch {name} --hours 09:00-18:00 (batch {name} shows all)"
+        return say(
+            "correct them: speechctl edit-batch {name} --hours 09:00-18:00 (batch {name} shows all)",
+            name=name,
+        )
     if batch.active_fault is None:
-        return "correct these fields of the batch"
-    return f"speechctl pause-batch {name}, or resume-batch"
+        return say("correct these fields of the batch")
+    return say("speechctl pause-batch {name}, or resume-batch", name=name)
 
 
 def credit(facts: DoctorFacts) -> Findings:
@@ -131,17 +147,20 @@ def credit(facts: DoctorFacts) -> Findings:
     if jobs:
         yield fault(
             "no_credit",
-            "jobs are suspended because their account has no credit left",
-            plural(jobs, "job"),
-            "speechctl top-up ACCOUNT --minutes N, or --credit N: the jobs resume within a minute",
+            say("jobs are suspended because their account has no credit left"),
+            say_n("{count} job", "{count} jobs", jobs),
+            say("speechctl top-up ACCOUNT --minutes N, or --credit N: the jobs resume within a minute"),
         )
     unknown = facts.unknown_accounts
     if unknown:
         yield fault(
             "account_unknown",
-            "jobs are not called because their account does not exist",
+            say("jobs are not called because their account does not exist"),
             listed(by_jobs(unknown)),
-            "speechctl create-account ID --plan PLAN makes it; the jobs resume automatically within a minute",
+            say(
+                "speechctl create-account ID --plan PLAN makes it; the jobs resume automatically"
+                " within a minute"
+            ),
         )
     for _, account in sorted(facts.accounts.items()):
         if account.faults or account.plan is None:
@@ -149,42 +168,53 @@ def credit(facts: DoctorFacts) -> Findings:
             plan = (not_understood("plan_type", None, _PLANS),) if missing else ()
             yield fault(
                 "account_fault",
-                f"account {account.account_id} cannot be understood, so its jobs are not called",
-                "; ".join((*account.faults, *plan)),
+                say(
+                    "account {account_id} cannot be understood, so its jobs are not called",
+                    account_id=account.account_id,
+                ),
+                joined("; ", (*account.faults, *plan)),
                 _account_remedy(account.account_id),
             )
         elif account.status != "active":
             yield intended(
                 "account_inactive",
-                f"account {account.account_id} is {account.status}: its jobs are not called",
-                f"status {account.status}",
+                say(
+                    "account {account_id} is {status}: its jobs are not called",
+                    account_id=account.account_id,
+                    status=account.status,
+                ),
+                say("status {status}", status=account.status),
                 _activation(account),
             )
         elif not metering.has_balance(account) and not jobs:
             yield fault(
                 "balance_used_up",
-                f"account {account.account_id} has no balance left beyond what calls in progress reserve",
-                f"plan {account.plan}",
+                say(
+                    "account {account_id} has no balance left beyond what calls in progress reserve",
+                    account_id=account.account_id,
+                ),
+                say("plan {plan}", plan=account.plan),
                 _top_up(account),
             )
 
 
 def _account_remedy(name: str) -> str:
-    return (
-        f"correct them: speechctl edit-account {name} --daily-call-limit 400 (account {name} shows all); "
-        "correct a balance in the database"
+    return say(
+        "correct them: speechctl edit-account {name} --daily-call-limit 400 (account {name}"
+        " shows all); correct a balance in the database",
+        name=name,
     )
 
 
 def _activation(account: Account) -> str:
     if account.status == "suspended":
-        return f"speechctl resume-account {account.account_id}"
-    return f"speechctl edit-account {account.account_id} --status active"
+        return say("speechctl resume-account {account_id}", account_id=account.account_id)
+    return say("speechctl edit-account {account_id} --status active", account_id=account.account_id)
 
 
 def _top_up(account: Account) -> str:
     unit = "minutes" if account.plan is Plan.MINUTES else "credit"
-    return f"speechctl top-up {account.account_id} --{unit} N"
+    return say("speechctl top-up {account_id} --{unit} N", account_id=account.account_id, unit=unit)
 
 
 def retries(facts: DoctorFacts) -> Findings:
@@ -196,25 +226,39 @@ def retries(facts: DoctorFacts) -> Findings:
         if good / calls < _FEW_ANSWERED:
             yield warning(
                 "few_answered",
-                "few calls are answered",
-                f"{good} of {calls} in 24 hours; most often {_most_frequent(facts.outcomes)}",
-                "check the calling hours, the numbers, and the reputation of the calling number",
+                say("few calls are answered"),
+                say(
+                    "{good} of {calls} in 24 hours; most often {most_frequent}",
+                    good=good,
+                    calls=calls,
+                    most_frequent=_most_frequent(facts.outcomes),
+                ),
+                say("check the calling hours, the numbers, and the reputation of the calling number"),
             )
         if sum(bad.values()) / calls > _MANY_FAULTS:
             yield warning(
                 "many_failed_calls",
-                "many calls fail",
-                f"{sum(bad.values())} of {calls} in 24 hours; most often {_most_frequent(bad)}",
-                "the reason is Retell's: its dashboard shows the details of such a call",
+                say("many calls fail"),
+                say(
+                    "{bad} of {calls} in 24 hours; most often {most_frequent}",
+                    bad=sum(bad.values()),
+                    calls=calls,
+                    most_frequent=_most_frequent(bad),
+                ),
+                say("the reason is Retell's: its dashboard shows the details of such a call"),
             )
     jobs = sum(facts.tried_again.values())
     again = sum(n for attempts, n in facts.tried_again.items() if attempts > 0)
     if jobs >= _ENOUGH and again / jobs > _MANY_RETRIED:
         yield warning(
             "many_retries",
-            "most unfinished jobs have been called without success",
-            f"{again} of {jobs} pending or failed jobs have used an attempt or more",
-            "speechctl report shows the outcomes by attempt and by hour",
+            say("most unfinished jobs have been called without success"),
+            say(
+                "{again} of {jobs} pending or failed jobs have used an attempt or more",
+                again=again,
+                jobs=jobs,
+            ),
+            say("speechctl report shows the outcomes by attempt and by hour"),
         )
 
 
@@ -229,14 +273,26 @@ def refused_dials(facts: DoctorFacts) -> Findings:
         kinds.setdefault(refusals.mask_wording(words), []).append(words)
     said = sorted(kinds.values(), key=len, reverse=True)
     wording = refusals.wording_of(said[0][0]) if said else None
-    words = "; ".join(f"{mask_bare_phones(found[0])} ({len(found)})" for found in said[:NAMED])
+    words = joined(
+        "; ",
+        (
+            say("{mask_bare_phones} ({found})", mask_bare_phones=mask_bare_phones(found[0]), found=len(found))
+            for found in said[:NAMED]
+        ),
+    )
     yield warning(
         "dials_refused",
-        "Retell refuses more dials than become calls",
-        f"{plural(refused, 'dial')} in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended"
-        + (f"; of the latest: {words}" if words else ""),
+        say("Retell refuses more dials than become calls"),
+        say_n(
+            "{count} dial in the last {minutes:g} min, {calls} ended",
+            "{count} dials in the last {minutes:g} min, {calls} ended",
+            refused,
+            minutes=recent["minutes"],
+            calls=say_n("{count} call", "{count} calls", ended),
+        )
+        + (say("; of the latest: {words}", words=words) if words else ""),
         (wording.remedy if wording is not None else "")
-        or "speechctl job JOB shows one refusal; Retell's dashboard may say more",
+        or say("speechctl job JOB shows one refusal; Retell's dashboard may say more"),
     )
 
 
@@ -264,57 +320,73 @@ def calls(facts: DoctorFacts) -> Findings:
     if shared:
         yield fault(
             "shared_numbers",
-            "two jobs have an open dial to one number, so the index that forbids this cannot be created; "
-            "until it is, each dial looks for other open dials to its number",
-            "; ".join(f"{mask_phone(number)}: {' and '.join(jobs)}" for number, jobs in shared[:NAMED]),
-            "nothing to do if both calls end: the index is then created; else see which of the jobs was "
-            "copied into the database, and remove it",
+            say(
+                "two jobs have an open dial to one number, so the index that forbids this cannot be"
+                " created; until it is, each dial looks for other open dials to its number"
+            ),
+            joined(
+                "; ",
+                (
+                    say("{number}: {jobs}", number=mask_phone(number), jobs=joined(say(" and "), jobs))
+                    for number, jobs in shared[:NAMED]
+                ),
+            ),
+            say(
+                "nothing to do if both calls end: the index is then created; else see which of the"
+                " jobs was copied into the database, and remove it"
+            ),
         )
     if unknown:
         yield fault(
             "unknown_calls",
-            "Retell does not know the calls of jobs in progress; each holds its number, and a place of its "
-            "account and batch",
+            say(
+                "Retell does not know the calls of jobs in progress; each holds its number, and a"
+                " place of its account and batch"
+            ),
             _ids(unknown),
-            "calls of another program are closed as failed 3 h 10 min after they were taken over; speechctl "
-            "release-stuck --unknown-calls closes all of them now; check that RETELL_API_KEY is the key that "
-            "they were placed with",
+            say(
+                "calls of another program are closed as failed 3 h 10 min after they were taken"
+                " over; speechctl release-stuck --unknown-calls closes all of them now; check that"
+                " RETELL_API_KEY is the key that they were placed with"
+            ),
         )
     if parked:
         yield fault(
             "parked_calls",
-            "Retell does not confirm the end of calls that are past their limits",
+            say("Retell does not confirm the end of calls that are past their limits"),
             _ids(parked),
-            "look for them in Retell's dashboard; they are polled every two minutes",
+            say("look for them in Retell's dashboard; they are polled every two minutes"),
         )
     if hanging:
         yield warning(
             "hanging_calls",
-            "calls last far longer than their limit",
+            say("calls last far longer than their limit"),
             _ids(hanging),
-            "speechctl explain JOB shows one; speechctl hang-up JOB ends it",
+            say("speechctl explain JOB shows one; speechctl hang-up JOB ends it"),
         )
     if ambiguous:
         yield warning(
             "ambiguous_dials",
-            "it is not yet known whether some dials became calls",
+            say("it is not yet known whether some dials became calls"),
             _ids(ambiguous),
-            "nothing to do: they are looked up in Retell's call list, and never dialled twice",
+            say("nothing to do: they are looked up in Retell's call list, and never dialled twice"),
         )
     if facts.unreadable_answers:
         yield warning(
             "unreadable_answers",
-            "jobs have ended by what Retell's call list tells: get-call's answer could not be read",
-            f"{plural(len(facts.unreadable_answers), 'job')} in 24 hours: "
+            say("jobs have ended by what Retell's call list tells: get-call's answer could not be read"),
+            say_n("{count} job in 24 hours: ", "{count} jobs in 24 hours: ", len(facts.unreadable_answers))
             + listed(dict.fromkeys(facts.unreadable_answers, "")),
-            "look for the calls in Retell's dashboard; speechctl reset-jobs calls such a person again",
+            say("look for the calls in Retell's dashboard; speechctl reset-jobs calls such a person again"),
         )
     if facts.lapsed:
         yield fault(
             "stuck_jobs",
-            "jobs in progress have lost their worker, and no other has taken them over",
-            f"{facts.lapsed} leases ran out more than 5 minutes ago",
-            "have a worker free to take them over; speechctl release-stuck requeues those without a call",
+            say("jobs in progress have lost their worker, and no other has taken them over"),
+            say("{lapsed} leases ran out more than 5 minutes ago", lapsed=facts.lapsed),
+            say(
+                "have a worker free to take them over; speechctl release-stuck requeues those without a call"
+            ),
         )
 
 
@@ -333,20 +405,39 @@ def unreadable(facts: DoctorFacts) -> Findings:
         count = len(facts.rejected)
         yield warning(
             "rejected_jobs",
-            "Retell cannot take the requests of some jobs: each has failed, the others are not concerned",
-            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
+            say(
+                "Retell cannot take the requests of some jobs: each has failed, the others are not concerned"
+            ),
+            say_n(
+                "{number}{count} job: ",
+                "{number}{count} jobs: ",
+                count,
+                number=(say("at least ") if count >= COUNTED else ""),
+            )
             + listed(dict.fromkeys(facts.rejected, "")),
-            "speechctl job JOB has Retell's words; shorten the job's payload, then run speechctl reset-jobs",
+            say(
+                "speechctl job JOB has Retell's words; shorten the job's payload, then run"
+                " speechctl reset-jobs"
+            ),
         )
     if facts.unreadable:
         count = len(facts.unreadable)
         yield warning(
             "unreadable_jobs",
-            "jobs without a readable phone fail, or have failed, with all_phones_dead and without a call",
-            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
+            say(
+                "jobs without a readable phone fail, or have failed, with all_phones_dead and without a call"
+            ),
+            say_n(
+                "{number}{count} job: ",
+                "{number}{count} jobs: ",
+                count,
+                number=(say("at least ") if count >= COUNTED else ""),
+            )
             + listed(dict.fromkeys(sorted(facts.unreadable), "")),
-            "contact.phones must be a list of texts: correct it in the database and run "
-            "speechctl reset-jobs, or run speechctl cancel-job JOB",
+            say(
+                "contact.phones must be a list of texts: correct it in the database and run"
+                " speechctl reset-jobs, or run speechctl cancel-job JOB"
+            ),
         )
 
 
@@ -356,11 +447,20 @@ def served_jobs(facts: DoctorFacts) -> Findings:
         count = len(facts.served)
         yield warning(
             "served_jobs",
-            "waiting jobs were served already (call_result.success): they are closed as done, not called",
-            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
+            say(
+                "waiting jobs were served already (call_result.success): they are closed as done, not called"
+            ),
+            say_n(
+                "{number}{count} job: ",
+                "{number}{count} jobs: ",
+                count,
+                number=(say("at least ") if count >= COUNTED else ""),
+            )
             + listed(dict.fromkeys(facts.served, "")),
-            "nothing to do; if they are to be called again, speechctl reset-jobs --status done once they are "
-            "closed",
+            say(
+                "nothing to do; if they are to be called again, speechctl reset-jobs --status done"
+                " once they are closed"
+            ),
         )
 
 
@@ -369,11 +469,18 @@ def unassigned_numbers(facts: DoctorFacts) -> Findings:
     if facts.unassigned:
         yield warning(
             "unassigned_numbers",
-            "waiting jobs of other programs have a number that its country's numbering plan does not have; "
-            "such numbers are dialled, and Retell refuses those that do not exist",
-            listed(by_jobs({name or "without a batch": jobs for name, jobs in facts.unassigned.items()})),
-            "correct the numbers in the database; to leave them out, write accept_unassigned: false into the "
-            "batch",
+            say(
+                "waiting jobs of other programs have a number that its country's numbering plan"
+                " does not have; such numbers are dialled, and Retell refuses those that do not"
+                " exist"
+            ),
+            listed(
+                by_jobs({name or say("without a batch"): jobs for name, jobs in facts.unassigned.items()})
+            ),
+            say(
+                "correct the numbers in the database; to leave them out, write accept_unassigned:"
+                " false into the batch"
+            ),
         )
 
 
@@ -388,21 +495,33 @@ def unreadable_documents(facts: DoctorFacts) -> Findings:
             continue
         named = by_collection.setdefault((found.collection, found.fault.forbids), {})
         named[found.name] = (
-            f"{named[found.name]}; {found.sentence}" if found.name in named else found.sentence
+            say("{named}; {sentence}", named=named[found.name], sentence=found.sentence)
+            if found.name in named
+            else found.sentence
         )
     for (collection, forbids), named in by_collection.items():
-        shown = ", ".join(f"{name} ({sentence})" for name, sentence in list(named.items())[:DOCUMENTS_NAMED])
-        more = f" and {len(named) - DOCUMENTS_NAMED} more" if len(named) > DOCUMENTS_NAMED else ""
+        shown = joined(
+            ", ",
+            (
+                say("{name} ({sentence})", name=name, sentence=sentence)
+                for name, sentence in list(named.items())[:DOCUMENTS_NAMED]
+            ),
+        )
+        more = (
+            say(" and {named} more", named=len(named) - DOCUMENTS_NAMED)
+            if len(named) > DOCUMENTS_NAMED
+            else ""
+        )
         finding, code, then = (
-            (fault, "unreadable_documents", "what depends on them is not called")
+            (fault, "unreadable_documents", say("what depends on them is not called"))
             if forbids
-            else (warning, "odd_documents", "the rest of them is used")
+            else (warning, "odd_documents", say("the rest of them is used"))
         )
         yield finding(
             code,
-            f"{collection} have fields that cannot be read: {then}",
-            f"{shown}{more}",
-            "correct these fields in the database",
+            say("{collection} have fields that cannot be read: {then}", collection=collection, then=then),
+            say("{shown}{more}", shown=shown, more=more),
+            say("correct these fields in the database"),
         )
 
 
@@ -411,9 +530,9 @@ def late_erasures(facts: DoctorFacts) -> Findings:
     if facts.kept_too_long:
         yield warning(
             "kept_too_long",
-            "people's data are kept for longer than the settings allow",
-            listed(by_jobs(facts.kept_too_long)) + " should have been erased two days ago or more",
-            "wait where many were due at once; else speechctl alerts shows why the step retention fails",
+            say("people's data are kept for longer than the settings allow"),
+            listed(by_jobs(facts.kept_too_long)) + say(" should have been erased two days ago or more"),
+            say("wait where many were due at once; else speechctl alerts shows why the step retention fails"),
         )
 
 
@@ -421,7 +540,10 @@ def nothing_to_do(facts: DoctorFacts) -> Findings:
     """The empty queue."""
     if not facts.jobs_waiting and facts.database_fault is None and not facts.refused:
         yield intended(
-            "nothing_waits", "no job is waiting to be called", "0 pending", "speechctl import FILE"
+            "nothing_waits",
+            say("no job is waiting to be called"),
+            say("0 pending"),
+            say("speechctl import FILE"),
         )
 
 
@@ -431,4 +553,8 @@ def _ids(jobs: list[Job]) -> str:
 
 def _most_frequent(counts: Mapping[tuple[str, str], int]) -> str:
     outcome, reason = min(counts, key=lambda key: (-counts[key], key))
-    return f"{outcome} ({reason})" if reason not in {"None", outcome} else outcome
+    return (
+        say("{outcome} ({reason})", outcome=outcome, reason=reason)
+        if reason not in {"None", outcome}
+        else outcome
+    )

@@ -139,7 +139,7 @@ def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["stats"], "did you mean status"),
         (["zzz"], "there is no command"),
         (["pause-batch"], "required"),
-        (["scale", "many"], "invalid int value"),
+        (["scale", "many"], "is not a whole number"),
         (["create-batch", "x", "--ring-timeout", "soon"], "write 90s, 5m"),
         (["create-batch", "x", "--priority", "top"], "invalid choice"),
         (["paid", "1-9", "--amount", "nan"], "'nan' is not a number"),
