@@ -238,7 +238,7 @@ def untranslated_sentences(catalogue: Catalog) -> list[str]:
     return [
         str(message.id)
         for message in catalogue
-        if message.id and not (all(message.string) if message.pluralizable else message.string)
+        if message.id and not (all(message.string or [""]) if message.pluralizable else message.string)
     ]
 
 

@@ -59,9 +59,7 @@ DATE_WARNINGS: Final = (
     DateWarning(
         "order",
         lambda read: read.contradicts_order,
-        N_(
-            "day and month are not in the order that --map says, which is used where both are 12 or less"
-        ),
+        N_("day and month are not in the order that --map says, which is used where both are 12 or less"),
     ),
 )
 

@@ -378,7 +378,7 @@ class ContactsReader:
         if not columns:
             return []
         title = columns[0].short_title
-        found = self._rows.dates.conclude(title, columns[0].title or columns[0].number)
+        found = self._rows.dates.conclusion(title, columns[0].title or columns[0].number)
         if found.remark is not None:
             self._remark(self._header_line, Kind.COLUMN, found.remark)
         self._doubts.extend(found.doubts)
@@ -392,7 +392,7 @@ class ContactsReader:
         """The doubts about rows that make them bad, by line; the others become remarks."""
         columns = self.parsed.columns.of(Role.DEBT_AMOUNT)
         if columns:
-            self._doubts.extend(self._rows.thousands.conclude(columns[0].short_title))
+            self._doubts.extend(self._rows.thousands.conclusion(columns[0].short_title))
         refused: dict[int, Doubt] = {}
         for doubt in self._doubts:
             if doubt.line in self._bad_lines:

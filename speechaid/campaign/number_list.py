@@ -13,7 +13,7 @@ from speechaid.campaign.titles import Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
 from speechaid.protocol.translation import say
-from speechaid.rules.numbers import Number, read_cell, read_opt_out
+from speechaid.rules.numbers import Fault, Number, read_cell, read_opt_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,8 @@ def read_numbers(data: bytes, filename: str, *, countries: Sequence[str]) -> Num
         numbers = [number.e164 for text in parts for number in read_opt_out(text, countries)]
         found |= dict.fromkeys(numbers)
         if not numbers:
-            reasons = [say(reading) for text in parts for _, reading in read_cell(text, country)]
+            readings = [reading for text in parts for _, reading in read_cell(text, country)]
+            reasons = [say(reading) for reading in readings if isinstance(reading, Fault)]
             bad.append((line.number, line.fault or (reasons[0] if reasons else say("no phone number"))))
     if not found:
         raise ImportFailed(say("{filename}: the file has no phone number", filename=filename))

@@ -67,7 +67,7 @@ class DateOrders:
         elif day.other_day is not None:
             self._ambiguous[read_in].append((line, text, day))
 
-    def conclude(self, title: str, key: object) -> OrderConclusion:
+    def conclusion(self, title: str, key: object) -> OrderConclusion:
         """What the whole column shows.
 
         Args:
@@ -163,7 +163,7 @@ class ThousandsMarks:
             if not is_certain:
                 self._doubtful[mark].append((line, text))
 
-    def conclude(self, title: str) -> Iterator[Doubt]:
+    def conclusion(self, title: str) -> Iterator[Doubt]:
         """The amounts with the rarer mark; with both, where they are equally frequent."""
         if len(self._counts) < 2:
             return

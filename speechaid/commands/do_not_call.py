@@ -15,7 +15,7 @@ from speechaid.model.masking import mask_each, mask_phone
 from speechaid.model.reading import Document, instant, sequence, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import say
-from speechaid.rules.numbers import is_valid, line_identity, read_cell, read_opt_out
+from speechaid.rules.numbers import Fault, is_valid, line_identity, read_cell, read_opt_out
 from speechaid.store.do_not_call import FOR_ITSELF
 
 #: Numbers written by one task of the database thread.
@@ -180,9 +180,8 @@ def _numbers(context: HandlerContext, command: Invocation) -> list[str]:
     written, countries = command.args["number"], _countries(context, command)
     numbers = read_opt_out(written, countries)
     if not numbers:
-        fault = next(
-            (say(reading) for _, reading in read_cell(written, countries[0])), say("there is no number")
-        )
+        readings = (reading for _, reading in read_cell(written, countries[0]))
+        fault = say(next((one for one in readings if isinstance(one, Fault)), Fault.EMPTY))
         message = say(
             "that is not a phone number ({fault}): no job could be dialled with it, so nothing"
             " is changed; write it with its country code, +56..., or give --country",

@@ -327,8 +327,9 @@ def _local(value: object, language: str) -> object:
         return in_language(value, language)
     if isinstance(value, Capitalised):
         return value.in_language(language)
-    is_number = isinstance(value, float | Decimal | int) and not isinstance(value, bool)
-    return _SpanishNumber(value) if is_number else value
+    if isinstance(value, float | Decimal | int) and not isinstance(value, bool):
+        return _SpanishNumber(value)
+    return value
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def _sentences() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Each sentence with a translation of its own, and what it looks like with values."""
     for message in read_catalogue("es"):
         texts = [message.id] if isinstance(message.id, str) else list(message.id)
-        strings = [message.string] if isinstance(message.string, str) else list(message.string)
+        strings = [message.string] if isinstance(message.string, str) else list(message.string or ())
         for text, string in zip(texts, strings, strict=True):
             words = re.sub(r"\{[^{}]*\}", "\0", text).strip()
             if text and string != text and len(re.findall(r"[^\W\d_]{2,}", words)) >= _WORDS:

@@ -59,18 +59,19 @@ NEVER_VERBS: Final = frozenset({"look", "tell", "heed", "judge", "tend", "keep",
 NOUNS: Final = frozenset(
     """
     among amount answers balance bars begins blocked body boottime breakers called calls campaigns
-    candidates cannot cause changed charge checks clock collection commands concurrency contacts country
-    counts credentials credit currency curves dashboard database date descriptors digest directory
-    disks distinct document drawing due duration elapsed entry exhausted expected families fault faults
-    fields fingerprint firing flag garbage given headroom health holds indexed instant intended
-    item joined json lapsed latest left limited limits line lines listed mapping may message minutes money
-    newest now number observation of order overlaps page pages pair passes percent pids placed plain plural
-    policy port price priority profile rect refusals reloaded reloading remaining report request requests
-    resettable results retries revived rewriter rewrites routes row rows samples sanitized script seconds secrets
-    sequence setting settings settled shape shown sibling signature size snapshot spawning started
-    starting stat stats status step stopped stopping storable stuck systemctl table text topology tracks
-    transition translated unchanged undeclared undialable unhealthy unreadable unwritten variables
-    warnings whole windows withdrawal worst zones
+    candidates cannot cause changed charge checks clock collection commands conclusion concurrency
+    contacts country counts credentials credit currency curves dashboard database date descriptors
+    digest directory disks distinct document drawing due duration elapsed entry exhausted expected
+    families fault faults fields fingerprint firing flag garbage given headroom health holds indexed
+    instant intended item joined json lapsed latest left limited limits line lines listed mapping may
+    message minutes money newest now number observation of order overlaps page pages pair passes percent
+    pids placed plain plural policy port price priority profile rect refusals reloaded reloading
+    remaining report request requests requirement resettable results retries revived rewriter rewrites
+    routes row rows samples sanitized script seconds secrets sequence setting settings settled shape
+    shown sibling signature size snapshot spawning started starting stat stats status step stopped
+    stopping storable stuck systemctl table text topology tracks transition translated unchanged
+    undeclared undialable unhealthy unreadable unwritten variables warnings whole windows withdrawal
+    worst zones
     """.split()  # noqa: SIM905 - one word for one name, in lines
 )
 

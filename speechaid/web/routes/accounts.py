@@ -13,7 +13,7 @@ from speechaid.model.reading import mapping
 from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, requirement, require_grant
+from speechaid.web.access import Caller, require_grant, requirement
 from speechaid.web.documents import (
     AccountDocument,
     AccountPage,

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from speechaid.model.identity import Principal
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import Caller, requirement, require_grant
+from speechaid.web.access import Caller, require_grant, requirement
 from speechaid.web.call_settings import CallSettingsBody
 from speechaid.web.command_table import ROUTES
 from speechaid.web.documents import (

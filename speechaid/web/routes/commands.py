@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from speechaid.model.identity import Principal
 from speechaid.protocol.commands import COMMANDS, Argument, CommandSpec, Kind
 from speechaid.protocol.text import encode_json
-from speechaid.web.access import Caller, requirement, require_grant
+from speechaid.web.access import Caller, require_grant, requirement
 from speechaid.web.command_table import ROUTES, CommandRoute
 from speechaid.web.idempotency import IdempotencyKey
 from speechaid.web.services import Served, Services

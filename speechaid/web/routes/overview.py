@@ -18,7 +18,7 @@ from speechaid.model.states import JobStatus
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, requirement, require_grant
+from speechaid.web.access import Caller, require_grant, requirement
 from speechaid.web.documents import Overview, batch_sums
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import Limit, list_jobs

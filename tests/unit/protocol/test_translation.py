@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import pytest
 
-from speechaid.protocol.messages import Refusal, decode_request, encode, encode_refusal
+from speechaid.protocol.messages import ErrorCode, Refusal, decode_request, encode, encode_refusal
 from speechaid.protocol.money import money
 from speechaid.protocol.translation import (
     Capitalised,
@@ -140,7 +140,7 @@ def test_a_request_names_the_language_of_its_answers() -> None:
 
 
 def test_a_refusal_is_sent_in_the_language_of_its_request() -> None:
-    refusal = Refusal(code="busy", message=say("Stop the daemon?"), id="1", language="es")
+    refusal = Refusal(code=ErrorCode.BUSY, message=say("Stop the daemon?"), id="1", language="es")
     assert json.loads(encode_refusal(refusal))["error"]["message"] == "¿Detener el servicio?"
 
 

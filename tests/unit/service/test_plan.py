@@ -675,7 +675,7 @@ def test_removing_takes_what_was_installed_and_leaves_data_and_settings() -> Non
     assert commands(plan)[0] == f"systemctl disable --now {SERVICE}"
     notes = "\n".join(texts(plan, State.NOTE))
     assert f"rm -r {STATE} {BACKUPS}" in notes
-    assert f"rm {SETTINGS} {credential_path('RETELL_API_KEY')}" in notes
+    assert f"rm {SETTINGS} {WEB_SETTINGS} {credential_path('RETELL_API_KEY')}" in notes
     assert "userdel speechaid" in notes
 
 
