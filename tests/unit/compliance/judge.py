@@ -75,7 +75,7 @@ def complaints(country: str, calls: Sequence[Call], wishes: Sequence[Wish]) -> I
         moment = wish.due
         while moment < (wish.at or wish.end):
             if _is_in_batch(wish, moment):
-                before = [call for call in known if call.at <= moment]
+                before = [call for call in known if call.at < moment + timedelta(minutes=1)]
                 if forbids(country, wish.person, moment, before) is None:
                     local = moment.astimezone(wish.person.zone)
                     yield f"{wish.person.name} could have been called at {local}"

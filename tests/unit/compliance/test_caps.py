@@ -179,6 +179,12 @@ UNANSWERED = cap(Unit.UNANSWERED_ATTEMPT, 3, WEEK, name="unanswered")
             "2026-12-07T00:00",
         ),
         (
+            [ONE_MORE],
+            [call("2026-12-01T10:00"), call("2026-12-01T10:00", ANSWERED)],
+            "2026-12-01T11:00",
+            "2026-12-07T00:00",
+        ),
+        (
             [ONE_MORE, UNANSWERED],
             [call("2026-11-30T10:00"), call("2026-12-01T09:00"), call("2026-12-01T10:00", ANSWERED)],
             "2026-12-01T11:00",
@@ -206,7 +212,7 @@ UNANSWERED = cap(Unit.UNANSWERED_ATTEMPT, 3, WEEK, name="unanswered")
             "not on another day",
             "one more is used",
         ),
-        *("one more was answered", "one more beside unanswered", "three unanswered"),
+        *("one more was answered", "two at one instant", "one more beside unanswered", "three unanswered"),
         *("an entry ahead of the clock", "void", "nobody can explain it", "no phone rang"),
     ],
 )

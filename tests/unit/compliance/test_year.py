@@ -135,6 +135,8 @@ class Campaign:
         return decision.next_at
 
     def _call(self, person: Person, moment: datetime) -> None:
+        # Calls of one hour come one after the other: of two at the same instant the order is not known.
+        moment += timedelta(microseconds=len(self._ledger))
         outcome, message, _ = self.random.choices(ENDS, [weight for *_, weight in ENDS])[0]
         is_void = outcome is Outcome.TEMPORARY
         self._ledger.append(
