@@ -104,7 +104,9 @@ class Translatable(str):
         except (KeyError, IndexError, ValueError, TypeError, AttributeError):
             return str.__str__(self)
 
-    def parts(self, pack: Callable[[object], object]) -> tuple[str, dict[str, object], str | None, int]:
+    def packed_parts(
+        self, pack: Callable[[object], object]
+    ) -> tuple[str, dict[str, object], str | None, int]:
         """What ``of`` makes it from, each value packed: sentence, values, plural and number."""
         return (
             self._msgid,
@@ -229,7 +231,7 @@ def _packed(value: object) -> object:
     if isinstance(value, str) and _is_sentence(value):
         value = Translatable.of(str(value), {})
     if isinstance(value, Translatable):
-        return [str.__str__(value), *value.parts(_packed)]
+        return [str.__str__(value), *value.packed_parts(_packed)]
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
