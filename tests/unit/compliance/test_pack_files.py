@@ -322,8 +322,10 @@ class TestChecked:
         [
             ("closed_days = [1, 2, 3, 4, 5, 6]", None),
             (
-                'hours = [{days = [1], start = "09:00", end = "12:00"}, '
-                '{days = [1], start = "11:00", end = "13:00"}]',
+                (
+                    'hours = [{days = [1], start = "09:00", end = "12:00"}, '
+                    '{days = [1], start = "11:00", end = "13:00"}]'
+                ),
                 "mine.toml: windows: the hours of Mon overlap",
             ),
         ],
