@@ -7,7 +7,7 @@ from typing import Final
 
 from speechaid.campaign.cells import fold
 
-_LETTERS: Final = re.compile(r"[^\W\d_]+(?:[.'’ -]*[^\W\d_]+)*\.?")  # noqa: RUF001 - the typed apostrophe
+_LETTERS: Final = re.compile(r"[^\W\d_]+(?:[.'’ -]+[^\W\d_]+)*\.?")  # noqa: RUF001 - the typed apostrophe
 #: Words of each half at most: more are no name of a person.
 _MOST_WORDS: Final = 5
 #: Forms of companies and words between two people; and what follows a name behind a comma (Jr.).
@@ -69,6 +69,7 @@ def in_spoken_order(name: str) -> str | None:
         return None
     for half in (surnames, names):
         words = fold(half).split()
-        if len(words) > _MOST_WORDS or not _OF_NO_PERSON.isdisjoint({*words, "".join(words)}):
+        is_initials = max(map(len, words), default=0) < 2
+        if is_initials or len(words) > _MOST_WORDS or not _OF_NO_PERSON.isdisjoint({*words, "".join(words)}):
             return None
     return f"{names} {surnames}"

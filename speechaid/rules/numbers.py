@@ -148,9 +148,10 @@ _SCIENTIFIC: Final = re.compile(
 )
 _SCIENTIFIC_ASSUMED: Final = say_later("a spreadsheet wrote the number in scientific form, with all digits")
 #: Hours behind a number: ``(9-18 hrs)``, ``(de 9:00 a 18:00)``.
+#: Few blanks each, so that a cell full of them is read in linear time.
 _HOURS: Final = re.compile(
-    r"\s*[(\[](?P<hours>\s*(?:[^\W\d]{1,12}\s+){0,3}\d{1,2}(?:[:.]\d{2})?\s*(?:h|hs|hrs|am|pm)?\s*(?:-|a|y|to)\s*"
-    r"\d{1,2}(?:(?:[:.]\d{2})\s*|\s*(?=[hap]))(?:h|hs|hr|hrs|horas|hours|am|pm)?\.?)\s*[)\]]$",
+    r"[(\[](?P<hours>\s{0,3}(?:[^\W\d]{1,12}\s{1,3}){0,3}\d{1,2}(?:[:.]\d{2})?\s{0,3}(?:h|hs|hrs|am|pm)?\s{0,3}(?:-|a|y|to)\s{0,3}"
+    r"\d{1,2}(?:(?:[:.]\d{2})\s{0,3}|\s{0,3}(?=[hap]))(?:h|hs|hr|hrs|horas|hours|am|pm)?\.?)\s{0,3}[)\]]$",
     re.IGNORECASE,
 )
 _DECIMAL_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")
@@ -227,7 +228,7 @@ def read(text: str, country: str | None) -> Number | Fault:
     if (fault := _fault(plain)) is not None:
         return fault
     hours = _HOURS.search(plain) if plain.endswith((")", "]")) else None
-    run, note = _split_note(plain if hours is None else plain[: hours.start()])
+    run, note = _split_note(plain if hours is None else plain[: hours.start()].rstrip())
     if run is None:
         return Fault.LETTERS
     if sum(map(str.isdecimal, run)) < _MIN_DIGITS:

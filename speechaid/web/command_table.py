@@ -275,7 +275,7 @@ ROUTES: Final = (
     _order("/resume-all", "resume-all", "Resume the batches that pause-all paused, and no others"),
     _post("/release-stuck", "release-stuck", "Requeue jobs whose worker is gone", example={"dry_run": True}),
     # -- calling rules
-    _get("/packs", "packs", "The rule packs in force"),
+    _get("/packs", "packs", "The calling rules by country; no call is refused by them yet"),
     _get(
         "/packs/{country}",
         "pack",
@@ -334,14 +334,6 @@ ROUTES: Final = (
         summary="Revoke a token, at once and for good",
         in_path=_NAME,
     ),
-    # -- calling rules
-    _get("/packs", "packs", "The calling rules by country"),
-    _get(
-        "/packs/{country}/{purpose}",
-        "pack",
-        "The calling rules of a country for a purpose",
-        in_path={"country": ("country", None), "purpose": ("purpose", None)},
-    ),
     # -- Retell, test calls
     _get("/agents", "agents", "The agents that Retell has"),
     _get("/numbers", "numbers", "The phone numbers that Retell has"),
@@ -378,8 +370,6 @@ WITHOUT_ROUTE: Final = frozenset(
     {
         *("drain", "undrain", "pause-worker", "resume-worker", "scale", "reload", "log-level", "shutdown"),
         *("top", "keys", "completion", "ids"),
-        # A file that an operator of the host writes.
-        "check-pack",
         # ``routes.batches`` and ``routes.accounts``, in SpeechAI's names; ``routes.events``.
         *("batches", "create-batch", "edit-batch", "delete-batch", "jobs"),
         *("accounts", "account", "create-account", "events"),
