@@ -13,12 +13,12 @@ from speechctl.render.text import as_words, duration, erased_text, local_time
 #: What is said of a test's state; ``talking`` has the time, too.
 _STATES: Final = {
     "queued": N_("queued: the next free worker takes it"),
-    "dialling": "dialling",
-    "ringing": "ringing",
-    "talking": "talking",
+    "dialling": N_("dialling"),
+    "ringing": N_("ringing"),
+    "talking": N_("talking"),
     "ended": N_("ended; the result is being recorded"),
     "unclear": N_("it is not known yet whether the dial became a call; Retell's call list is searched"),
-    "over": "over",
+    "over": N_("over"),
 }
 
 
@@ -44,7 +44,8 @@ def state_line(result: Result) -> str:
     if state == "talking" and result.get("since"):
         seconds = datetime.fromisoformat(result["at"]) - datetime.fromisoformat(result["since"])
         return say("talking {seconds}", seconds=duration(max(0.0, seconds.total_seconds())))
-    return _STATES.get(state, state)
+    known = _STATES.get(state)
+    return state if known is None else say(known)
 
 
 def test_result(result: Result) -> list[Block]:

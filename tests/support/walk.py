@@ -65,6 +65,8 @@ _SHAPES: Final = tuple(
         (r"\b(?:\w+ \(uid \d+\)|uid \d+)", "USER"),
         (r"\b\d+(?:[.,]\d+)*(?:ms|[smhd]\b)?", "N"),
         (r"\bTIME(?:,? TIME)+\b", "TIME"),
+        # Whether the practice batch's hours have begun.
+        (r"\b(first calls) (?:now|TIME \w+/\w+)(?=,)", r"\1 TIME"),
         (r"\bN(?: N)+\b", "N"),
         (r"\bN (\w+?)s\b", r"N \1"),
         (r"[-#=.]{4,}", "-"),
