@@ -88,7 +88,7 @@ def test_batch_shows_counts_imports_the_next_calls_and_who_did_what(operator: Op
 
 
 def test_a_note_is_masked_wherever_it_is_shown_and_what_is_spoken_is_not(operator: Operator) -> None:
-    made = operator.run("create-batch", name="batch-20261130-1", hours="00:00-24:00")
+    made = operator.run("create-batch", name="lote 20261130-1", hours="00:00-24:00")
     note, spoken = "ask Ana, +56955550101", "leave Call us at +56 9 5555 0101"
     edited = operator.run("edit-batch", batch=made["batch_id"], description=note, voicemail_option=spoken)
     assert "description: default -> ask Ana, +569******01" in as_text(render("edit-batch", edited))
@@ -98,7 +98,7 @@ def test_a_note_is_masked_wherever_it_is_shown_and_what_is_spoken_is_not(operato
     assert shown.count("ask Ana, +569******01") == 2
     assert "55550101" not in shown
     assert spoken in shown
-    assert "name=batch-20261130-1" in shown
+    assert "lote 20261130-1" in shown
     stored = operator.batch(made["batch_id"])
     assert stored["description"] == note
     copy = operator.run("create-batch", name="copy", copy_from=made["batch_id"])

@@ -65,6 +65,6 @@ def test_json_is_english_whatever_the_reader_speaks(client: Client, tmp_path: Pa
 
 def test_a_stored_record_is_english(client: Client) -> None:
     created = client("es", "create-batch", "Marzo", "--hours", "09:00-18:00")
-    assert "(en pausa; resume-batch lo inicia)" in created.stdout
+    assert "para agregar contactos" in created.stdout
     shown = json.loads(client("es", "logs", "--commands", "--json").stdout)
     assert [(line["command"], line["outcome"]) for line in shown["lines"]] == [("create-batch", "done")]

@@ -294,9 +294,7 @@ def test_events_of_a_batch_are_no_other_ones(page: Page) -> None:
 
 
 def test_an_import_of_another_account_is_not_taken_back(page: Page) -> None:
-    imported = page.result(
-        "import", bound=None, filename="a.csv", file=CSV, country="CL", hours="09:00-18:00", batch=OTHER_BATCH
-    )
+    imported = page.result("import", bound=None, filename="a.csv", file=CSV, country="CL", batch=OTHER_BATCH)
     assert page.error("undo-import", **{"import": imported["import_id"]})[0] == "not_found"
     assert page.error("undo-import", **{"import": OTHER_BATCH})[0] == "not_found"
 

@@ -81,12 +81,14 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
 #: The others: writes, whose filters the primary evaluates, and what is read to be shown, counted or tidied.
 DOES_NOT_FORBID: frozenset[str] = frozenset(
     """
-    accounts.clear_release_mark accounts.create accounts.end_top_up accounts.find_by_prefix accounts.page
+    accounts.clear_release_mark accounts.create accounts.end_top_up accounts.find_by_any_id
+    accounts.find_by_prefix accounts.page accounts.select
     accounts.release_legacy_reservation accounts.top_up accounts.with_open_top_ups accounts.write_settings
     accounts.reserve accounts.set_status accounts.settle accounts.stale_reservations analyses.add
     analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
     batches.accept_unassigned batches.cancel batches.create batches.delete batches.end_redial
-    batches.find_by_prefix batches.get batches.imported_into batches.names_by_prefix batches.new_id
+    batches.find_by_any_id batches.find_by_prefix batches.get batches.select batches.imported_into
+    batches.names_by_prefix batches.new_id
     batches.newest batches.newest_of_account batches.note_import batches.note_invalid_number
     batches.of_same_name batches.pause
     batches.pause_all batches.pause_refused batches.pin_agent batches.random_name

@@ -21,7 +21,8 @@ WITH_TESTS: dict[str, frozenset[str]] = {
         # The query names one batch, and no batch is that of the tests.
         "of one batch": """
             queue.due_batches operator_actions.waiting_for_retry
-            operator_actions.find_over operator_actions.in_progress operator_actions.cancel_waiting
+            operator_actions.find_over operator_actions.of_batch
+            operator_actions.in_progress operator_actions.cancel_waiting
             operator_actions.start_imported operator_actions.count_called
             operator_actions.count_never_called operator_actions.delete_never_called imports.waiting_jobs
             imports.waiting_variables results.has_batch queue.candidates diagnostics.ahead_of
@@ -46,6 +47,7 @@ WITH_TESTS: dict[str, frozenset[str]] = {
         # jobs that were found so.
         "the caller's query": """
             jobs.select results.aggregate operator_actions.reset operator_actions.count
+            operator_actions.find_to_reset
             operator_actions.cancel_jobs
         """,
         # A test call holds people's data as every call does, and they are erased as all are.

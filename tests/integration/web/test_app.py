@@ -99,7 +99,7 @@ def test_hostile_values_are_answered_as_the_document_says(tmp_path: Path, value:
         for method, path, operation in OPERATIONS:
             if method != "GET" or path.endswith(STREAMS):
                 continue
-            names = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
+            names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
             ids = {name: quote(value, safe="") for name in UNKNOWN}
             for query in [{}, *({name: value} for name in names)]:
                 check_answer(await client.get(path.format(**ids), params=query), operation)
