@@ -58,7 +58,9 @@ def test_an_account_is_made_paid_for_called_for_and_read(terminal: Terminal) -> 
     assert charged > 0
     report = terminal.ask("report", "--batch", batch)
     (sum_of_report,) = report["calls"]["charged"]["by_currency"]
-    assert sum_of_report == {"currency": "USD", "credit": answer["balance"]["used"]}
+    assert (sum_of_report["currency"], sum_of_report["credit"]) == ("USD", answer["balance"]["used"])
+    each = sum_of_report["credit"] / sum_of_report["people_reached"]
+    assert sum_of_report["per_person_reached"] == pytest.approx(each, abs=1e-6)
     shown = terminal.type("transactions", "acme")
     assert "+100.10 USD" in shown
     assert "invoice 7" in shown

@@ -79,6 +79,7 @@ def test_a_start_that_fails_at_any_step_stops_its_embedded_database(tmp_path: Pa
         tmp_path,
         "_start_database",
         "EmbeddedDatabase.start",
+        "EmbeddedDatabase._spawn",
         "spawn",
         "_prepare",
         MONGO_URI=f"embedded:{tmp_path / 'database'}",

@@ -281,12 +281,16 @@ class Fuzzer:
             if argument.required or self._random.random() < 0.5
         }
         file = [self._random.randbytes(self._random.randrange(2000))] if spec.takes_file else []
-        allowed = self._access.is_enough_for(spec.access)
+        allowed = self._is_allowed(spec)
         frames = [self._header(command=spec.name, args=args), *file]
         return frames, ANY if allowed else "forbidden", self._id()
 
+    def _is_allowed(self, spec: CommandSpec) -> bool:
+        is_remote = isinstance(self._target, Remote)
+        return self._access.is_enough_for(spec.access) and not (spec.is_local and is_remote)
+
     def _may_be_sent(self, spec: CommandSpec) -> bool:
-        allowed = self._access.is_enough_for(spec.access)
+        allowed = self._is_allowed(spec)
         # A stream that is allowed has no last answer.
         return spec.runs is not Runs.STREAM if allowed else isinstance(self._target, Remote)
 
