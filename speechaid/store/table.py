@@ -184,6 +184,11 @@ def limited(client: MongoClient[Document], seconds: float | None) -> Iterator[No
             yield
 
 
+#: Documents of one insert, which the embedded database writes as one transaction: with 1,000 jobs it came
+#: to a stand behind 45,000 jobs in a row, its processor busy; with 250 it wrote 60,000, as fast.
+INSERTED_AT_ONCE = 250
+
+
 class Table:
     """A thin wrapper of one collection; every method raises the exceptions of ``translated``."""
 
@@ -287,9 +292,18 @@ class Table:
             self._collection.insert_one(document)
 
     def insert_many(self, documents: Sequence[Document]) -> None:
-        """Insert many, unordered."""
-        with self._translated():
-            self._collection.insert_many(documents, ordered=False)
+        """Insert many, unordered, a few hundred by one command; all that can be, before a fault is raised."""
+        faults = []
+        for first in range(0, len(documents), INSERTED_AT_ONCE):
+            try:
+                with self._translated():
+                    self._collection.insert_many(documents[first : first + INSERTED_AT_ONCE], ordered=False)
+            except StoreUnavailable:
+                raise
+            except StoreError as exc:
+                faults.append(exc)
+        if faults:
+            raise faults[0]
 
     def update(self, query: Document, change: Update, *, upsert: bool = False) -> bool:
         """Update at most one document; return whether one matched or was inserted."""

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from speechaid.errors import StoreError
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import Store
 from speechaid.store.do_not_call import person_forms
 from speechaid.store.queue_stats import DueJobs, QueueStats
+from speechaid.store.table import INSERTED_AT_ONCE
 from tests.integration.contract.documents import (
     BATCH,
     OTHER_BATCH,
@@ -353,3 +355,13 @@ def test_the_variables_of_a_batch_are_read_from_the_jobs_that_wait(store: Store)
     assert found["pending"]["payload"] == payload
     assert found["pending"]["contact"]["phones"] == [A]
     assert "transcript" not in found["pending"]
+
+
+def test_many_jobs_are_inserted_in_portions_and_a_duplicate_keeps_none_of_the_others_out(
+    grounds: Store,
+) -> None:
+    grounds.jobs.table.insert({"_id": "many-3", "job_id": "many-3"})
+    rows = [{"_id": f"many-{number}", "job_id": f"many-{number}"} for number in range(INSERTED_AT_ONCE + 5)]
+    with pytest.raises(StoreError):
+        grounds.jobs.insert_many(rows)
+    assert grounds.jobs.table.count({"_id": {"$in": [row["_id"] for row in rows]}}) == len(rows)
