@@ -71,6 +71,26 @@ def test_other_digits_in_brackets_are_no_note(text: str) -> None:
     assert not (isinstance(found, Number) and found.is_valid)
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("'+56955550101", '"=""+56955550101"""', '="+56955550101"', "'09 5555 0101", "56955550101.0"),
+        *("+56\xa09\xa05555\u202f0101", "\u202d+56955550101\u202c", "5.6955550101E+10", '"5,6955550101E+10"'),
+    ],
+)
+def test_what_exports_put_around_a_number_is_taken_off(cell: str) -> None:
+    assert [row.phones for row in parse("nombre;celular", f"Ana;{cell}").rows] == [("+56955550101",)]
+
+
+@pytest.mark.parametrize(
+    "cell", ['"5,69556E+10"', "5.69556E+10", "5,70E+10", "9.56E+08", "5.69555501e10", "5E+10", "#¡NUM!"]
+)
+def test_a_number_whose_digits_a_spreadsheet_has_lost_is_never_dialled(cell: str) -> None:
+    parsed = parse("nombre;celular", f"Ana;{cell}", "Eva;955550102")
+    assert [row.name for row in parsed.rows] == ["Eva"]
+    assert [bad.line for bad in parsed.bad_rows] == [2]
+
+
 def test_a_number_of_a_wrong_length_is_told_the_right_one() -> None:
     (bad,) = parse("celular", "955550139999").bad_rows
     assert "12 digits); numbers of CL have 9 digits" in bad.reason
