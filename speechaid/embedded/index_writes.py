@@ -55,7 +55,7 @@ def speed_up_index_writes(storage: Any, module: Any, encoding: Any, binding: Any
     encode = faster_encode(encoding.encode_value, encoding._escape)  # noqa: SLF001 - see the module
     keys = faster_index_keys(module._index_key_variants, encode, encoding.COMPOUND_SEP)  # noqa: SLF001
     module._index_key_variants = keys  # noqa: SLF001
-    _Writer(storage, module, keys).install()
+    _Writer(storage, module, _Keys(make=keys, encode=encode, separator=encoding.COMPOUND_SEP)).install()
     return True
 
 
@@ -73,22 +73,35 @@ class _Plan:
     others: list[tuple[Index, str | None]]
     unique: list[tuple[Index, str | None]]
     geographic: list[Index]
-    #: All paths of the indexes.
-    paths: list[str]
+    #: All paths of the indexes, with their steps.
+    paths: list[tuple[str, tuple[str, ...]]]
 
 
-class _Plans(threading.local):
-    latest: _Plan | None = None
+@dataclass(frozen=True, kw_only=True)
+class _Keys:
+    """How keys are made: of a whole document, of one value, and what stands between the values of a key."""
+
+    make: IndexKeys
+    encode: Encode
+    separator: bytes
+
+
+class _Statement(threading.local):
+    """What a thread's statement knows."""
+
+    plan: _Plan | None = None
+    #: The document that was written last, and the paths under which it has arrays.
+    written: tuple[Any, set[str]] | None = None
 
 
 class _Writer:
     """The methods of one storage that are replaced, and what stands for them."""
 
-    def __init__(self, storage: Any, module: Any, keys: IndexKeys) -> None:
+    def __init__(self, storage: Any, module: Any, keys: _Keys) -> None:
         self._storage = storage
         self._module = module
         self._keys = keys
-        self._plans = _Plans()
+        self._statement = _Statement()
         self._write = storage._write_index_entries  # noqa: SLF001
         self._mark = storage._maybe_mark_multikey  # noqa: SLF001
         self._conflict = storage._unique_conflict  # noqa: SLF001
@@ -113,13 +126,41 @@ class _Writer:
     ) -> None:
         plan = self._plan(database, collection, indexes, partials)
         cursor = self._storage._cursor(self._module._IDX_ENTRIES_TABLE)  # noqa: SLF001
-        pack_entry, keys = self._module._pack_entry, self._keys  # noqa: SLF001
+        pack_entry = self._module._pack_entry  # noqa: SLF001
+        values = _values(document, plan.paths)
+        arrays = _paths_of_arrays(values)
+        self._statement.written = document, arrays
+        encoded: dict[str, bytes] = {}
         for name, fields, sparse, _ in plan.plain:
-            for key in keys(document, fields, sparse=sparse):
+            for key in self._keys_of(document, fields, values, arrays, encoded, sparse=sparse):
                 cursor[database, collection, name, pack_entry(key, recordid)] = b""
         rest = _that_may_hold(plan.others, document)
         if rest:
             self._write(database, collection, document, rest, partials, recordid=recordid)
+
+    def _keys_of(
+        self,
+        document: Document,
+        fields: Mapping[str, Any],
+        values: Mapping[str, Any],
+        arrays: set[str],
+        encoded: dict[str, bytes],
+        *,
+        sparse: bool,
+    ) -> Sequence[bytes]:
+        """The keys of a document; a value that several indexes have is encoded once."""
+        if arrays and not arrays.isdisjoint(fields):
+            return self._keys.make(document, fields, sparse=sparse)
+        if sparse and all(values[path] is _ABSENT for path in fields):
+            return ()
+        parts = []
+        for path in fields:
+            part = encoded.get(path)
+            if part is None:
+                value = values[path]
+                part = encoded[path] = self._keys.encode(None if value is _ABSENT else value)
+            parts.append(part)
+        return (self._keys.separator.join(parts),)
 
     def mark_multikey(
         self,
@@ -129,8 +170,12 @@ class _Writer:
         indexes: Sequence[Index],
         known: set[str],
     ) -> set[str]:
-        plan = self._plan(database, collection, indexes, None)
-        arrays = {path for path in plan.paths if _is_array(_value_at(document, path))}
+        written, self._statement.written = self._statement.written, None
+        if written is not None and written[0] is document:
+            arrays = written[1]
+        else:
+            plan = self._plan(database, collection, indexes, None)
+            arrays = _paths_of_arrays(_values(document, plan.paths))
         if not arrays:
             return known
         concerned = [index for index in indexes if index[0] not in known and not arrays.isdisjoint(index[1])]
@@ -177,13 +222,13 @@ class _Writer:
         partials: Mapping[str, Any] | None,
     ) -> _Plan:
         """The plan of a statement's list: the next method of the statement gets the same list."""
-        latest = self._plans.latest
+        latest = self._statement.plan
         if latest is not None and latest.indexes is indexes:
             return latest
         if partials is None:
             partials = self._storage._partial_filters(database, collection)  # noqa: SLF001
         options = self._storage._index_options_map(database, collection)  # noqa: SLF001
-        plan = self._plans.latest = _make_plan(indexes, partials or {}, options)
+        plan = self._statement.plan = _make_plan(indexes, partials or {}, options)
         return plan
 
 
@@ -209,7 +254,7 @@ def _make_plan(
             plain.append(index)
         else:
             others.append((index, needed))
-    paths = list(dict.fromkeys(path for _, fields, _, _ in indexes for path in fields))
+    paths = [(path, _steps(path)) for path in {path: None for _, fields, _, _ in indexes for path in fields}]
     return _Plan(
         indexes=indexes, plain=plain, others=others, unique=unique, geographic=geographic, paths=paths
     )
@@ -244,8 +289,12 @@ def _steps(path: str) -> tuple[str, ...]:
 
 
 def _value_at(document: Document, path: str) -> Any:
+    return _value_behind(document, _steps(path))
+
+
+def _value_behind(document: Document, steps: Sequence[str]) -> Any:
     value: Any = document
-    for step in _steps(path):
+    for step in steps:
         if isinstance(value, dict):
             value = value.get(step, _ABSENT)
         else:
@@ -253,8 +302,12 @@ def _value_at(document: Document, path: str) -> Any:
     return value
 
 
-def _is_array(value: Any) -> bool:
-    return value is _BEHIND_ARRAY or isinstance(value, list)
+def _values(document: Document, paths: Sequence[tuple[str, tuple[str, ...]]]) -> dict[str, Any]:
+    return {path: _value_behind(document, steps) for path, steps in paths}
+
+
+def _paths_of_arrays(values: Mapping[str, Any]) -> set[str]:
+    return {path for path, value in values.items() if value is _BEHIND_ARRAY or isinstance(value, list)}
 
 
 # -- keys ----------------------------------------------------------------------------------------------------
