@@ -15,7 +15,7 @@ from typing import Final
 
 from speechaid.campaign.cells import clean, fold, fold_accents, one_line
 from speechaid.campaign.countries import can_only_be_a_country
-from speechaid.campaign.dates import DateOrder
+from speechaid.campaign.dates import DateOrder, order_of
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
     DOCUMENT_NUMBERS,
@@ -71,6 +71,8 @@ _LONGEST_CODE: Final = 3
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
 _NUMBER_OF: Final = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)}) (?:de )?(.+)")
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
+_DATE_BY_SLASHES: Final = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](?:\d{4}|\d\d)(?!\d)")
+_MONTHS: Final = 12
 _TITLE_WORDS: Final = re.compile(r"[^\s()\[\]:,;_-]+")
 #: Of ``SEVERAL`` what means money in a title: ``peso`` is a weight, too.
 _TITLE_SIGNS: Final = SEVERAL.keys() - {"peso"}
@@ -570,7 +572,7 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
             where=where,
         )
         return [remark]
-    return _doubts_of_variable(column, cells, where) if column.role is Role.VARIABLE else []
+    return _doubts_of_variable(column, cells, where, country) if column.role is Role.VARIABLE else []
 
 
 def _doubts_of_currency(column: Column, where: str, country: str | None) -> list[str]:
@@ -600,7 +602,7 @@ def _doubts_of_currency(column: Column, where: str, country: str | None) -> list
     return []
 
 
-def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> list[str]:
+def _doubts_of_variable(column: Column, cells: Sequence[str], where: str, country: str | None) -> list[str]:
     if column.why.startswith(_NAME_WITHOUT_LETTERS):
         return [
             say(
@@ -613,6 +615,19 @@ def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> lis
             say(
                 "{where} has a phone's title and no phone numbers: it is given to the agent as a variable",
                 where=where,
+            )
+        ]
+    other = _other_date_order(cells, country)
+    if other is not None:
+        key = column.title or column.number
+        return [
+            say(
+                "{where} has dates as {example!r}, and the agent gets them as they are written:"
+                " --map '{key}=due-date:{order}' has one column of dates said in words",
+                where=where,
+                example=other[1][:40],
+                key=key,
+                order=other[0],
             )
         ]
     if _holds_countries(column.title, cells):
@@ -628,6 +643,16 @@ def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> lis
             )
         ]
     return []
+
+
+def _other_date_order(cells: Sequence[str], country: str | None) -> tuple[DateOrder, str] | None:
+    """The order of a column's dates and one of them, where it is not the country's; None where it may be."""
+    found = [match for match in map(_DATE_BY_SLASHES.match, cells) if match is not None]
+    own = order_of(country or "")
+    other, part = (DateOrder.DAY_FIRST, 1) if own is DateOrder.MONTH_FIRST else (DateOrder.MONTH_FIRST, 2)
+    days = [match for match in found if int(match[part]) > _MONTHS]
+    is_other = bool(days) and all(int(match[3 - part]) <= _MONTHS for match in found)
+    return (other, days[0].string) if is_other and len(found) / len(cells) > PHONE_SHARE else None
 
 
 def _holds_countries(title: str, cells: Sequence[str]) -> bool:

@@ -11,18 +11,18 @@ the query asks for documents that are in it, and a partial index, or one with a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
-
-from bson import Regex
 
 #: Private to the storage but for the first: another version may lack them.
 METHODS: Final = ("find_matching", "_resolve_hint", "_iter_indexes", "_RANGE_OPS")
 FUNCTION: Final = "_sparse_index_usable"
+#: What a query compares by its value alone; a pattern, for one, is applied.
+_VALUES: Final = (str, int, float, bool, datetime, type(None))
 
 
-def look_up_hinted(storage: Any, module: Any) -> bool:
+def use_hinted_indexes(storage: Any, module: Any) -> bool:
     """Have a storage look up what a hint names; False, and nothing is changed, where a part is missing.
 
     Args:
@@ -49,7 +49,7 @@ def look_up_hinted(storage: Any, module: Any) -> bool:
             is_whole = not settings.get("partialFilterExpression") and not settings.get("collation")
             if index != name or not is_whole or (settings.get("sparse") and not covers(fields, filter)):
                 continue
-            if can_be_looked_up(filter, fields, storage._RANGE_OPS):  # noqa: SLF001
+            if can_use_index(filter, fields, storage._RANGE_OPS):  # noqa: SLF001
                 return find(database, collection, fields_first(filter, fields), **options | {"hint": None})
         return find(database, collection, filter, **options)
 
@@ -57,7 +57,7 @@ def look_up_hinted(storage: Any, module: Any) -> bool:
     return True
 
 
-def can_be_looked_up(query: Mapping[str, Any], fields: Mapping[str, Any], operators: Any) -> bool:
+def can_use_index(query: Mapping[str, Any], fields: Mapping[str, Any], operators: Any) -> bool:
     """Whether a query has a value or a range for the first field of an index.
 
     Args:
@@ -71,14 +71,12 @@ def can_be_looked_up(query: Mapping[str, Any], fields: Mapping[str, Any], operat
     if any(direction not in {1, -1} for direction in fields.values()):
         return False
     clause = query[first]
-    if isinstance(clause, Regex | re.Pattern):
-        return False
     if not isinstance(clause, Mapping):
-        return True
+        return isinstance(clause, _VALUES)
     if "$in" in clause:
         values = clause["$in"]
         is_list = len(clause) == 1 and isinstance(values, list)
-        return is_list and not any(isinstance(value, Mapping | Regex | re.Pattern) for value in values)
+        return is_list and all(isinstance(value, _VALUES) for value in values)
     return bool(clause) and all(
         operator in operators and not isinstance(value, Mapping) for operator, value in clause.items()
     )

@@ -37,7 +37,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from speechaid.embedded import files, oplog
-from speechaid.embedded.hinted_reads import look_up_hinted
+from speechaid.embedded.hinted_reads import use_hinted_indexes
 from speechaid.embedded.index_cache import cache_index_reads
 from speechaid.embedded.index_writes import speed_up_index_writes
 from speechaid.embedded.login_limits import LoginLimits
@@ -161,7 +161,7 @@ def _build(directory: Path, *, port: int, sync: bool, campaigns: str | None) -> 
         cache_size="256M",
         sync_on_commit=sync,
     )
-    if not look_up_hinted(server.storage, storage_module):
+    if not use_hinted_indexes(server.storage, storage_module):
         log.warning("database.hints_walk", text="an unknown version of SecantusDB: look-ups are slower")
     if not cache_index_reads(server.storage):
         log.warning("database.index_cache_off", text="an unknown version of SecantusDB: slower")

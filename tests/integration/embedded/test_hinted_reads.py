@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speechaid.embedded.hinted_reads import can_be_looked_up, fields_first, look_up_hinted
+from speechaid.embedded.hinted_reads import can_use_index, fields_first, use_hinted_indexes
 from speechaid.embedded.index_cache import cache_index_reads
 from speechaid.store.indexes import ACCOUNT_JOBS, JOBS, PERSON_KEYS
 
@@ -44,8 +44,8 @@ class Reader:
         self.storage = self.server.storage
         self.walks = 0
         self.plain = self.storage.find_matching
-        assert look_up_hinted(self.storage, storage_module)
-        self.looking_up = self.storage.find_matching
+        assert use_hinted_indexes(self.storage, storage_module)
+        self.by_index = self.storage.find_matching
         assert cache_index_reads(self.storage)
 
     def run(self, command: str, collection: str, **fields: Any) -> Document:
@@ -93,7 +93,7 @@ def test_any_hinted_query_finds_the_same_documents(
     reader.run("delete", "any", deletes=[{"q": {}, "limit": 0}])
     reader.run("insert", "any", documents=[{"_id": place, **one} for place, one in enumerate(documents)])
     walked = reader.plain("db", "any", query, hint=hint)
-    found = reader.looking_up("db", "any", query, hint=hint)
+    found = reader.by_index("db", "any", query, hint=hint)
     assert sorted(row["_id"] for row in found) == sorted(row["_id"] for row in walked)
 
 
@@ -132,11 +132,11 @@ def test_a_hint_that_decides_what_is_found_is_kept() -> None:
         *({"b": 1}, {"a": {"$ne": 1}}, {"a": {"$exists": True}}, {"$or": [{"a": 1}], "a": 1}),
         {"a": {"$in": [{"b": 1}]}},
     ):
-        assert not can_be_looked_up(query, fields, operators), query
-    assert can_be_looked_up({"a": None}, fields, operators)
-    assert not can_be_looked_up({"a": 1}, {"a": "2d"}, operators)
+        assert not can_use_index(query, fields, operators), query
+    assert can_use_index({"a": None}, fields, operators)
+    assert not can_use_index({"a": 1}, {"a": "2d"}, operators)
     assert list(fields_first({"c": 1, "b": 2, "a": 3}, fields)) == ["a", "b", "c"]
 
 
 def test_another_version_of_the_storage_is_left_unchanged() -> None:
-    assert not look_up_hinted(object(), storage_module)
+    assert not use_hinted_indexes(object(), storage_module)

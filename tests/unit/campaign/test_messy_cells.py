@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from speechaid.campaign.cells import clean
 from speechaid.campaign.columns import recognise
 from speechaid.campaign.importer import Parsed
 from speechaid.campaign.national_ids import plain_id, wrong_id
@@ -125,3 +126,47 @@ def test_initials_are_no_countries_and_codes_under_such_a_title_are() -> None:
     (remark,) = columns.remarks
     assert "'Nacionalidad'" in remark
     assert columns.of(Role.VARIABLE)
+
+
+def test_a_date_is_no_phone_number() -> None:
+    assert read("2026-10-02", "EC") is Fault.DATE
+    assert read("2026-10-02 14:30", "EC") is Fault.DATE
+    assert isinstance(read("2026 1002", "EC"), Number)
+    rows = [["0987000000", "2026-10-02"], ["0987000013", "2026-10-03"], ["0987000026", "2026-10-04"]]
+    columns = recognise(["Celular", "Último pago"], rows, country="EC")
+    assert [column.title for column in columns.of(Role.VARIABLE)] == ["Último pago"]
+    assert columns.remarks == ()
+
+
+def test_what_is_overdue_is_the_amount_and_the_loan_beside_it_is_remarked() -> None:
+    parsed = parse("celular;monto;saldo capital;total vencido", "955550101;5000;3000;150,50")
+    (row,) = parsed.rows
+    assert (row.debt_amount, row.additional_info) == (150.5, {"monto": "5000", "saldo capital": "3000"})
+    assert sum("both mean amount" in remark.text for remark in parsed.remarks) == 2
+
+
+def test_the_noise_of_a_formula_is_not_said() -> None:
+    assert [clean(cell) for cell in (150.5 + 36 * 10.1, 0.1 + 0.2, 1e15, 12345678.25)] == [
+        *("514.1", "0.3", "1000000000000000", "12345678.25")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("country", "dates", "order"),
+    [
+        ("CL", ("12/01/2026", "12/24/2026"), "mdy"),
+        ("US", ("01/12/2026", "24/12/2026"), "dmy"),
+        ("CL", ("01/12/2026", "24/12/2026"), None),
+        ("CL", ("12/01/2026", "12/02/2026"), None),
+        ("CL", ("24/12/2026", "12/24/2026"), None),
+        ("CL", ("12/24/2026", "por definir", "sin fecha"), None),
+    ],
+)
+def test_dates_for_the_agent_in_the_other_order_than_the_countrys_are_remarked(
+    country: str, dates: tuple[str, ...], order: str | None
+) -> None:
+    rows = [["+56955550101", text] for text in dates]
+    remarks = recognise(["phone", "Start Date"], rows, country=country).remarks
+    assert [f"--map 'Start Date=due-date:{order}'" in remark for remark in remarks] == [True] * (
+        order is not None
+    )
