@@ -180,7 +180,7 @@ def documents() -> list[Document]:
 
 @pytest.mark.usefixtures("put_back")
 def test_inserts_updates_and_deletes_leave_the_same_tables(tmp_path: Path) -> None:
-    left = []
+    left: list[tuple[list[Document], list[Any], list[Any], list[Any]]] = []
     for is_fast in (False, True):
         server = Server(tmp_path / str(is_fast), is_fast=is_fast)
         try:
@@ -207,12 +207,9 @@ def test_inserts_updates_and_deletes_leave_the_same_tables(tmp_path: Path) -> No
                 server.run("delete", "jobs", deletes=[{"q": {"_id": 3}, "limit": 1}]),
                 server.run("insert", "jobs", documents=[{"_id": 10, "number": 5}, {"_id": 11, "number": 6}]),
             ]
-            tables = (
-                storage_module._IDX_ENTRIES_TABLE,
-                storage_module._UNIQ_TABLE,
-                storage_module._IDX_TABLE,
-            )
-            left.append((replies, *map(server.rows, tables)))
+            entries = server.rows(storage_module._IDX_ENTRIES_TABLE)
+            unique = server.rows(storage_module._UNIQ_TABLE)
+            left.append((replies, entries, unique, server.rows(storage_module._IDX_TABLE)))
         finally:
             server.storage.close()
     plain, fast = left
