@@ -24,7 +24,8 @@ from babel.messages.pofile import read_po, write_po
 from speechaid.fleet.slots import SlotState
 from speechaid.model.account import Plan
 from speechaid.model.states import CallStatus, JobStatus, Outcome, SuspendReason, WorkerState
-from speechaid.protocol.commands import ACCOUNT_STATUSES, COMMANDS, GROUPS
+from speechaid.protocol.commands import COMMANDS, GROUPS
+from speechaid.protocol.specs.accounts import ACCOUNT_STATUSES
 from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
 from speechaid.rules.alerting import Severity
 from speechaid.rules.check_findings import Level

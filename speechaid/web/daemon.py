@@ -19,9 +19,10 @@ from fastapi import UploadFile
 
 from speechaid.model.identity import Principal, PrincipalKind
 from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
-from speechaid.protocol.commands import COMMANDS, CommandSpec
+from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.on_behalf import OnBehalf
+from speechaid.protocol.specs.specification import CommandSpec
 from speechaid.web.problems import Problem, refusal_problem
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The

@@ -404,16 +404,18 @@ def test_a_stream_ends_when_its_token_is_revoked(site: Site, ids: dict[str, str]
 def test_jobs_have_pages(site: Site) -> None:
     batch = site.terminal.import_contacts(7, "pages", "--paused")
     with site.client() as client:
-        found, following = [], None
+        found: list[list[str]] = []
+        following = None
         while True:
-            query = {"batch_id": batch, "limit": 3} | ({} if following is None else {"after": following})
+            query: dict[str, str] = {"batch_id": batch, "limit": "3"}
+            query |= {} if following is None else {"after": following}
             page = client.get("/api/v1/jobs", params=query).json()
             found.append([job["job_id"] for job in page["jobs"]])
             following = page["next"]
             if following is None:
                 break
-        assert [len(ids) for ids in found] == [3, 3, 1]
-        assert len({job_id for ids in found for job_id in ids}) == 7
+        assert [len(page_ids) for page_ids in found] == [3, 3, 1]
+        assert len({job_id for page_ids in found for job_id in page_ids}) == 7
         assert client.get("/api/v1/jobs", params={"after": "nonsense"}).status_code == 422
 
 

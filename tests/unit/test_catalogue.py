@@ -63,6 +63,10 @@ READ_BY_PEOPLE: Final = (
 FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     # The manual's parts of a table of commands, which the catalogue reads itself.
     "speechaid/protocol/commands.py": frozenset({"*"}),
+    **{
+        f"speechaid/protocol/specs/{path.name}": frozenset({"*"})
+        for path in (ROOT / "speechaid" / "protocol" / "specs").glob("*.py")
+    },
     # Titles, words and names of fields to recognise.
     "speechaid/campaign/erasure.py": frozenset({"*"}),
     "speechaid/campaign/titles.py": frozenset({"*"}),

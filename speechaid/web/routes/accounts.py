@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from speechaid.model.batch import Batch
 from speechaid.model.reading import mapping
-from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
+from speechaid.protocol.specs.accounts import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
 from speechaid.web.access import Caller, requires

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Body, File, Form, Path, Query, Response, UploadFi
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from speechaid.model.identity import Principal
-from speechaid.protocol.commands import COMMANDS, Argument, CommandSpec, Kind
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.specification import Argument, CommandSpec, Kind
 from speechaid.protocol.text import encode_json
 from speechaid.web.access import Caller, requires
 from speechaid.web.command_table import ROUTES, CommandRoute

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.protocol import messages
-from speechaid.protocol.commands import GROUPS, Argument
+from speechaid.protocol.commands import GROUPS
 from speechaid.protocol.messages import (
     COMMANDS,
     EXIT_STATUS,
@@ -28,6 +28,7 @@ from speechaid.protocol.messages import (
     validate,
 )
 from speechaid.protocol.on_behalf import OnBehalf
+from speechaid.protocol.specs.specification import Argument
 
 SPECS = list(COMMANDS.values())
 ARGUMENTS = [(spec, argument) for spec in SPECS for argument in spec.arguments]
