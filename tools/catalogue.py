@@ -21,6 +21,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from speechaid.campaign.export_rows import EXPORTS
 from speechaid.fleet.slots import SlotState
 from speechaid.model.account import Plan
 from speechaid.model.states import CallStatus, JobStatus, Outcome, SuspendReason, WorkerState
@@ -42,6 +43,11 @@ _CODES: Final = (
     *("crashes", "due at", "lease until", "call id", "next phone"),
     *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
     *("state directory", "database directory", "log"),
+    # Retell's sentiments.
+    *("Positive", "Neutral", "Negative", "Unknown"),
+    # Sheets and titles of exported workbooks (speechctl.exporting).
+    *(what.capitalize() for what in EXPORTS),
+    *(column for export in EXPORTS.values() for column in export.columns),
 )
 #: The checks of ``speechaid check`` and of ``explain`` by their names in JSON, and the levels of the first.
 _CHECKS: Final = (

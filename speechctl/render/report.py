@@ -113,11 +113,14 @@ def _money(result: Result) -> list[Block]:
     """What is owed, was promised and was paid; a daemon of an older version sends promises alone."""
     if "debt" not in result:
         return []
-    parts = [
-        f"{name} {_amounts(result[key])}"
-        for name, key in (("debt", "debt"), ("promised", "promises"), ("recovered", "recovered"))
+    return [
+        say(
+            "debt {debt}; promised {promised}; recovered {recovered}",
+            debt=_amounts(result["debt"]),
+            promised=_amounts(result["promises"]),
+            recovered=_amounts(result["recovered"]),
+        )
     ]
-    return ["; ".join(parts)]
 
 
 def _amounts(sums: Mapping[str, Any]) -> str:
@@ -167,7 +170,7 @@ def _analyses(analyses: Result) -> list[Block]:
         calls=analyses["calls"],
         waiting=waiting,
     )
-    rows = [[sentiment, number] for sentiment, number in analyses["by_sentiment"].items()]
+    rows = [[say(sentiment), number] for sentiment, number in analyses["by_sentiment"].items()]
     return [line, *([table(say("Conversations by sentiment"), "sentiment #calls", rows)] if rows else [])]
 
 

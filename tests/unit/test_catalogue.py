@@ -40,11 +40,8 @@ STILL_IN_ENGLISH: Final = frozenset(
         # Packs of calling rules.
         "speechaid/commands/packs.py",
         "speechctl/render/packs.py",
-        # What it prints besides its help: install-service and uninstall-service.
-        "speechaid/service",
-        # Files for others: the report as Markdown, the rows of exports.
+        # Files for others: the rows of exports.
         "speechaid/campaign/export_rows.py",
-        "speechaid/campaign/report_markdown.py",
     }
 )
 #: Packages whose sentences people read.
@@ -125,6 +122,42 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechctl/parser.py": frozenset({"speechctl: {}\n"}),
     # Options of a command.
     "speechctl/render/accounts.py": frozenset({"--minutes N", "--credit N"}),
+    # Files that are written for administrators: settings, units, their headers; and commands.
+    "speechaid/service/install.py": frozenset(
+        {
+            "# Settings of the service; written once by speechaid install-service, and yours to edit. Then:",
+            (
+                "# systemctl reload speechaid. What is commented out shows its default;"
+                " docs/settings.md explains each."
+            ),
+            (
+                "# No secrets here, since operators can read this file. Each has a file of its own"
+                " (root, mode 0600):"
+            ),
+            "# RETELL_API_KEY is in {},",
+            "# MONGO_URI, where it holds a password, in {}.",
+            "# Settings of the HTTP API (speechaid-web.service); written once by speechaid install-service,",
+            "# and yours to edit. Then: systemctl restart speechaid-web. docs/api.md explains them.",
+            "# Nothing of Retell's belongs here: the API must not have the key.",
+            "# MONGO_URI holds a password, and is a credential.",
+            (
+                "The nightly backup was set up: from now on install-service leaves its timer on or off,"
+                " as it is.\n"
+            ),
+            *('--name "Test campaign" --accept unassigned --start', "systemctl enable --now {}"),
+            *("systemctl restart {}", "{}/bin/speechaid install-service --live"),
+        }
+    ),
+    "speechaid/service/host.py": frozenset({r"systemd (\d+)"}),
+    "speechaid/service/steps.py": frozenset(
+        {
+            (
+                "# Written by speechaid install-service, which replaces it. Change a unit with:"
+                " systemctl edit NAME"
+            ),
+            "{} (sha256 {})\n{}",
+        }
+    ),
     # The client in logs and limits.
     "speechaid/protocol/messages.py": frozenset({"key {}", "pid {}", "route {}", "on_behalf: {}"}),
 }

@@ -249,8 +249,8 @@ def test_the_metrics_are_for_this_host_or_for_a_token_that_is_bound_to_no_accoun
     local = {"Host": "127.0.0.1:8000"}
 
     async def work(client: httpx.AsyncClient) -> None:
-        await client.get("/api/v1/batches/one", headers={"Authorization": "Bearer admin"})
-        await client.request("BREW", "/api/v1/batches/two", headers={"Authorization": "Bearer admin"})
+        await client.get("/api/v1/batches/secret-1", headers={"Authorization": "Bearer admin"})
+        await client.request("BREW", "/api/v1/batches/secret-2", headers={"Authorization": "Bearer admin"})
         page = await client.get("/metrics", headers=local)
         assert page.status_code == 200
         lines = page.text.splitlines()
@@ -259,7 +259,7 @@ def test_the_metrics_are_for_this_host_or_for_a_token_that_is_bound_to_no_accoun
         assert 'speechaid_web_event_streams{stream="events"} 0.0' in lines
         assert "speechaid_web_requests_under_way 1.0" in lines
         assert "BREW" not in page.text
-        assert "one" not in page.text
+        assert "secret" not in page.text
         for more in ({"X-Forwarded-For": "198.51.100.7"}, {"Host": "attacker.example"}):
             assert (await client.get("/metrics", headers=local | more)).status_code == 401
         by_proxy = {"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer viewer"}

@@ -397,7 +397,7 @@ def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
     text = to_markdown(report(CALLS, JOBS, names=NAMES))
     assert "- **Jobs**: 14 (6 pending, 5 done, 2 failed, 1 odd)" in text
     assert "- **Success rate**: 40.0% (4 calls)" in text
-    assert "| no_answer | 5 | 9.6% |" in text
+    assert "| no answer | 5 | 9.6% |" in text
     row = "| b1 | July \\| \\*collection\\* | 10 | 48 | 3 | 3 | 37.5% | 6.0 | 0.60 USD | 6 minutes |"
     assert row in text
     text += to_markdown(report(HOURS, PROMISES))

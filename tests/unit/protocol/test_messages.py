@@ -87,7 +87,8 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 def test_a_request_gets_defaults() -> None:
     filters = dict.fromkeys(("batch", "account", "outcome", "number", "agent", "from_number", "from", "to"))
-    assert accepted(request("jobs")).args == {**filters, "status": None, "tests": False, "limit": 50}
+    others = {"status": None, "tests": False, "after": None, "limit": 50}
+    assert accepted(request("jobs")).args == {**filters, **others}
 
 
 def test_absent_flags_are_false() -> None:
