@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,10 +40,7 @@ def run(
     zone, kinds = first.get("timezone", "UTC"), first.get("kinds") or [""] * len(first["columns"])
     columns = list(first["columns"])
     for_people = is_for_people(path)
-    titles = [
-        f"{title} ({zone})" if kind == ColumnKind.TIME else title
-        for title, kind in zip(map(_title, columns) if for_people else columns, kinds, strict=True)
-    ]
+    titles = column_titles(columns, kinds, zone, in_words=for_people)
     codes = {at for at, column in enumerate(columns) if for_people and column in _CODES}
 
     def rows() -> Iterator[list[Any]]:
@@ -75,9 +72,20 @@ def is_for_people(path: str) -> bool:
     return Path(path).suffix.lower() == ".xlsx" and current_language() != ENGLISH
 
 
-def _title(column: str) -> str:
-    """The title of a column in words: ``fecha de la llamada`` for ``placed_at``."""
-    return say(column.replace("_", " "))
+def column_titles(columns: Sequence[str], kinds: Sequence[str], zone: str, *, in_words: bool) -> list[str]:
+    """The titles of a file; those of times name the zone.
+
+    Args:
+        columns: their names.
+        kinds: what each holds.
+        zone: of the times.
+        in_words: of the reader's language: ``fecha de la llamada`` for ``placed_at``.
+    """
+    titles = [say(column.replace("_", " ")) if in_words else column for column in columns]
+    return [
+        f"{title} ({zone})" if kind == ColumnKind.TIME else title
+        for title, kind in zip(titles, kinds, strict=True)
+    ]
 
 
 def _cell(cell: Any, kind: str, zone: str) -> Any:

@@ -50,6 +50,9 @@ READ_BY_PEOPLE: Final = (
     "speechaid/check",
     "speechaid/cli.py",
     "speechaid/commands",
+    "speechaid/demo/progress.py",
+    "speechaid/demo/report.py",
+    "speechaid/demo/run.py",
     "speechaid/protocol",
     "speechaid/rules",
     "speechaid/service",
@@ -156,6 +159,18 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
                 " systemctl edit NAME"
             ),
             "{} (sha256 {})\n{}",
+        }
+    ),
+    # A name that is stored, commands, and findings that are written as JSON too.
+    "speechaid/demo/run.py": frozenset(
+        {
+            *("Campaña de muestra", "unjustified dial: {}", "records differ: {}"),
+            (
+                "\n{}\n\n  export SPEECHAID_SOCKET={}\n  export PATH={}:$PATH\n  speechctl status\n"
+                "  speechctl report --batch {}\n  speechctl jobs --batch {} --status failed\n"
+                "  speechctl import {} --name again --accept unassigned --duplicates keep"
+                " --hours 00:00-24:00 --start\n  curl http://{}/metrics\n\n{}"
+            ),
         }
     ),
     # The client in logs and limits.
