@@ -43,8 +43,8 @@ _CODES: Final = (
     *("crashes", "due at", "lease until", "call id", "next phone"),
     *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
     *("state directory", "database directory", "log"),
-    # Retell's sentiments.
-    *("Positive", "Neutral", "Negative", "Unknown"),
+    # Retell's sentiments, and none.
+    *("Positive", "Neutral", "Negative", "Unknown", "not told"),
     # Sheets and titles of exported workbooks (speechctl.exporting).
     *(what.capitalize() for what in EXPORTS),
     *(column for export in EXPORTS.values() for column in export.columns),
