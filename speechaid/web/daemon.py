@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
 from speechaid.protocol.commands import COMMANDS, CommandSpec
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.on_behalf import OnBehalf
+from speechaid.protocol.translation import ENGLISH, say
 from speechaid.web.problems import Problem, refusal_problem
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
@@ -35,6 +37,9 @@ PLACE_SECONDS: Final = 10.0
 #: For so many seconds the daemon counts as up, or away, for ``health``.
 _PRESENCE_SECONDS: Final = 2.0
 _STATUS_SECONDS: Final = 2.0
+
+#: The language of the daemon's sentences in answers to the request that is being served.
+answer_language: ContextVar[str] = ContextVar("answer_language", default=ENGLISH)
 
 
 class DaemonConnection:
@@ -68,12 +73,13 @@ class DaemonConnection:
         """
         spec = COMMANDS[command]
         kind = _kind_of(spec)
+        language = answer_language.get()
         try:
             await asyncio.wait_for(self._places[kind].acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
-            text = "other requests to the daemon are under way: try again later"
+            text = say("other requests to the daemon are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
-        work = self._asking(spec, args, principal, attachment)
+        work = self._asking(spec, args, principal, attachment, language)
         task = asyncio.get_running_loop().run_in_executor(self._threads[kind], work)
         task.add_done_callback(lambda _: self._places[kind].release())
         try:
@@ -81,17 +87,22 @@ class DaemonConnection:
         except Refused as exc:
             raise refusal_problem(exc.code, str(exc)) from exc
         except Unanswered as exc:
-            text = f"{exc}; what was asked for may still be carried out"
+            text = say("{fault}; what was asked for may still be carried out", fault=_text_of(exc))
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text, code=ErrorCode.TIMEOUT) from exc
         except Unreachable as exc:
             self._presence = (time.monotonic(), False)
-            raise daemon_away(str(exc)) from exc
+            raise daemon_away(_text_of(exc)) from exc
 
     def _asking(
-        self, spec: CommandSpec, args: Mapping[str, Any], principal: Principal, attachment: bytes | None
+        self,
+        spec: CommandSpec,
+        args: Mapping[str, Any],
+        principal: Principal,
+        attachment: bytes | None,
+        language: str,
     ) -> Callable[[], dict[str, Any]]:
         def work() -> dict[str, Any]:
-            with Client(self._path, on_behalf=on_behalf(principal)) as client:
+            with Client(self._path, on_behalf=on_behalf(principal), language=language) as client:
                 return client.ask(
                     spec.name, args, attachment=attachment, timeout_seconds=spec.timeout_seconds
                 )
@@ -111,7 +122,7 @@ class DaemonConnection:
         try:
             await asyncio.wait_for(self._files.acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
-            text = "other files are under way: try again later"
+            text = say("other files are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
         try:
             yield await file.read()
@@ -158,7 +169,12 @@ def on_behalf(principal: Principal) -> OnBehalf:
     return OnBehalf(user=principal.name, role=str(principal.role), account=principal.account_id, kind=kind)
 
 
+def _text_of(exc: Exception) -> str:
+    """The text of a fault, translatable where it is: ``str`` of an exception is a plain text."""
+    return exc.args[0] if exc.args and isinstance(exc.args[0], str) else str(exc)
+
+
 def daemon_away(why: str) -> Problem:
     """The daemon cannot be asked."""
-    text = f"the daemon is away, and this needs it: {why}"
+    text = say("the daemon is away, and this needs it: {why}", why=why)
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.UNAVAILABLE)

@@ -172,7 +172,7 @@ async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict
 )
 async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """Counts of the last seconds."""
-    progress, document = await _progress(caller, services, batch_id)
+    progress, document = await read_progress(caller, services, batch_id)
     return {**document, **{name: progress[name] for name in ("status", "jobs", "daemon")}}
 
 
@@ -184,7 +184,7 @@ async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> di
 )
 async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """Made to be polled: one reading of some seconds serves all clients."""
-    return (await _progress(caller, services, batch_id))[0]
+    return (await read_progress(caller, services, batch_id))[0]
 
 
 @router.get(
@@ -202,7 +202,7 @@ async def stream_progress(
     batch_id: BatchId,
 ) -> Response:
     """An event `progress`, as of `/status`, at each change; the first at once, so that a client resumes."""
-    await _progress(caller, services, batch_id)
+    await read_progress(caller, services, batch_id)
     streams = request.app.state.streams
     if len(streams) >= MAX_STREAMS:
         text = f"{MAX_STREAMS} streams are open: ask for /status instead"
@@ -223,7 +223,7 @@ async def _events(
     try:
         while True:
             try:
-                body = encode_json((await _progress(caller, services, name))[0], default=str)
+                body = encode_json((await read_progress(caller, services, name))[0], default=str)
             except Exception as exc:  # noqa: BLE001 - the stream says why it ends
                 yield b"event: problem\ndata: " + encode_json({"detail": str(exc)}) + b"\n\n"
                 return
@@ -239,7 +239,7 @@ async def _events(
         streams.discard(mark)
 
 
-async def _progress(
+async def read_progress(
     caller: Principal, services: Services, name: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The progress of a batch, and its document."""

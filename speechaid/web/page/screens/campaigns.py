@@ -1,0 +1,357 @@
+"""Campaigns: the list, and one campaign with its live progress, its orders and its hours."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.responses import HTMLResponse, StreamingResponse
+
+from speechaid.errors import StoreUnavailable
+from speechaid.model.reading import mapping, text
+from speechaid.protocol.translation import N_, joined, say
+from speechaid.web.access import require_grant
+from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.problems import Problem
+from speechaid.web.routes.batches import MAX_STREAMS, list_batches, read_progress
+
+router = APIRouter()
+
+_LISTED: Final = 50
+#: Seconds between two readings of a live campaign; one reading serves all.
+_LIVE_SECONDS: Final = 3.0
+#: Seconds after which a live page without news has a comment, so that proxies keep it open.
+_COMMENT_SECONDS: Final = 15.0
+#: Seconds between two looks whether the session of a live page is open.
+_SESSION_SECONDS: Final = 15.0
+#: The last call's outcomes of those who were not reached.
+_NOT_REACHED: Final = "no-answer,busy,voicemail,failed"
+_REPORT_SECONDS: Final = 30.0
+#: What the list can be restricted to: the value of ``is_active`` for each choice.
+_SHOW: Final[Mapping[str, tuple[str, bool | None]]] = {
+    "": (N_("all campaigns"), None),
+    "active": (N_("those that are not paused"), True),
+    "paused": (N_("paused and cancelled ones"), False),
+}
+_DAYS: Final = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
+#: What a screen says after something was done, by the code in its address.
+_DONE: Final = {
+    "resumed": N_("The campaign may call, within its hours."),
+    "cancelled": N_("The campaign is cancelled. Calls that are going on go on to their end."),
+    "hours": N_("The hours are in force for the next call."),
+    "made": N_("This campaign was made of those who were not reached. It is paused: start it when it is ready."),
+}
+
+CampaignId = Annotated[str, Path(max_length=200)]
+
+
+@router.get("/campaigns")
+async def show_campaigns(
+    visit: Visiting,
+    show: Annotated[str, Query(max_length=20)] = "",
+    account: Annotated[str, Query(max_length=200)] = "",
+    after: Annotated[str, Query(max_length=500)] = "",
+) -> Response:
+    """The campaigns, the newest first."""
+    shown = show if show in _SHOW else ""
+    found = await list_batches(
+        caller=visit.caller,
+        services=visit.services,
+        account_id=account.strip() or None,
+        is_active=_SHOW[shown][1],
+        limit=_LISTED,
+        after=after or None,
+    )
+    return await visit.page(
+        "campaigns.html",
+        campaigns=found["batches"],
+        next=found["next"],
+        choices=[(code, say(name)) for code, (name, _) in _SHOW.items()],
+        show=shown,
+        account=account,
+        after=after,
+    )
+
+
+@router.get("/campaigns/{batch_id}")
+async def show_campaign(
+    visit: Visiting, batch_id: CampaignId, done: Annotated[str, Query(max_length=20)] = ""
+) -> Response:
+    """One campaign."""
+    return await _campaign(visit, batch_id, notice=say(_DONE[done]) if done in _DONE else None)
+
+
+@router.get("/campaigns/{batch_id}/live")
+async def stream_campaign(request: Request, visit: Visiting, batch_id: CampaignId) -> Response:
+    """The campaign's progress, sent when it changes; the first at once, so that a browser comes back."""
+    await read_progress(visit.caller, visit.services, batch_id)
+    streams: set[object] = request.app.state.streams
+    if len(streams) >= MAX_STREAMS:
+        text = say("too many live pages are open: reload this one to see the latest")
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
+    return StreamingResponse(
+        _live(streams, visit, batch_id),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
+
+
+async def _live(streams: set[object], visit: Visit, batch_id: str) -> AsyncIterator[bytes]:
+    mark = object()
+    streams.add(mark)
+    sent, silent, looked = "", 0.0, 0.0
+    try:
+        yield b"retry: 3000\n\n"
+        while True:
+            try:
+                if looked >= _SESSION_SECONDS:
+                    looked = 0.0
+                    if not await _has_session(visit):
+                        return
+                progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
+            except (Problem, StoreUnavailable):
+                return  # the browser comes back by itself, and is told then
+            part = visit.part("campaign_live.html", progress=progress, campaign=campaign)
+            if part != sent:
+                yield _event("progress", part)
+                sent, silent = part, 0.0
+            elif silent >= _COMMENT_SECONDS:
+                yield b": nothing new\n\n"
+                silent = 0.0
+            await asyncio.sleep(_LIVE_SECONDS)
+            silent += _LIVE_SECONDS
+            looked += _LIVE_SECONDS
+    finally:
+        streams.discard(mark)
+
+
+async def _has_session(visit: Visit) -> bool:
+    """Whether the session is open still; a page that is only looked at does not keep it open."""
+    found = await visit.services.reader.on_identities(
+        lambda store: store.identities.find_session(visit.secret, is_use=False)
+    )
+    return found is not None and found[1] == visit.caller
+
+
+def _event(name: str, data: str) -> bytes:
+    lines = "".join(f"data: {line}\n" for line in data.splitlines())
+    return f"event: {name}\n{lines}\n".encode()
+
+
+@router.post("/campaigns/{batch_id}/pause")
+async def pause(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
+    """Pause; the answer comes when no dial of the campaign is on its way: from then on none is placed."""
+    name = await visit.services.resolve(visit.caller, "batch", batch_id)
+    await visit.ask("pause-batch", {"batch": name, "reason": form.get("reason", "").strip() or None})
+    return await _campaign(visit, batch_id, paused_at=datetime.now(UTC))
+
+
+@router.post("/campaigns/{batch_id}/resume")
+async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:  # noqa: ARG001
+    """Allow calls."""
+    name = await visit.services.resolve(visit.caller, "batch", batch_id)
+    await visit.ask("resume-batch", {"batch": name})
+    return visit.to(f"/campaigns/{name}?done=resumed")
+
+
+@router.get("/campaigns/{batch_id}/cancel")
+async def ask_to_cancel(visit: Visiting, batch_id: CampaignId) -> Response:
+    """What will happen, and to how many."""
+    require_grant(visit.caller, "cancel-batch")
+    progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    return await visit.page("campaign_cancel.html", progress=progress, campaign=campaign)
+
+
+@router.post("/campaigns/{batch_id}/cancel")
+async def cancel(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
+    """Cancel for good."""
+    name = await visit.services.resolve(visit.caller, "batch", batch_id)
+    await visit.ask("cancel-batch", {"batch": name, "reason": form.get("reason", "").strip() or None})
+    return visit.to(f"/campaigns/{name}?done=cancelled")
+
+
+@router.get("/campaigns/{batch_id}/again")
+async def ask_to_call_again(visit: Visiting, batch_id: CampaignId) -> Response:
+    """Who would be called again."""
+    name = await visit.services.resolve(visit.caller, "batch", batch_id)
+    would = await visit.ask("redial-batch", {"batch": name, "outcomes": _NOT_REACHED, "dry_run": True})
+    progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    return await visit.page(
+        "campaign_again.html",
+        progress=progress,
+        campaign=campaign,
+        would=would,
+        key=secrets.token_urlsafe(16),
+    )
+
+
+@router.post("/campaigns/{batch_id}/again")
+async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
+    """A new campaign, paused, of those who were not reached; once, however often the form is sent."""
+    require_grant(visit.caller, "redial-batch")
+    name = await visit.services.resolve(visit.caller, "batch", batch_id)
+    args = {"batch": name, "outcomes": _NOT_REACHED}
+    if wanted := form.get("name", "").strip():
+        args["name"] = wanted
+
+    async def work() -> dict[str, Any]:
+        return await visit.ask("redial-batch", args)
+
+    key = form.get("key") or None
+    made, _ = await visit.services.keys.once(visit.caller, key, ["redial-batch", args], work)
+    return visit.to(f"/campaigns/{made['batch_id']}?done=made")
+
+
+# -- the hours ---------------------------------------------------------------------------------------------
+
+
+@router.get("/campaigns/{batch_id}/hours")
+async def show_hours(visit: Visiting, batch_id: CampaignId) -> Response:
+    """The form of the hours."""
+    require_grant(visit.caller, "edit-batch")
+    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    stored = _hours_of(campaign)
+    return await visit.page("campaign_hours.html", **_hours_form(campaign, stored, stored))
+
+
+@router.post("/campaigns/{batch_id}/hours")
+async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
+    """Change the hours, unless somebody else has changed them since the form was shown."""
+    require_grant(visit.caller, "edit-batch")
+    batch = await visit.services.get_batch(visit.caller, batch_id)
+    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    stored = _hours_of({"call_settings": mapping(batch.document.get("call_settings"))})
+    typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone")}
+    typed["days"] = ",".join(str(day) for day in range(1, 8) if form.get(f"day_{day}"))
+    shown = {name: form.get(f"shown_{name}", "") for name in stored}
+    if shown != stored:
+        return await visit.page(
+            "campaign_hours.html",
+            HTTPStatus.CONFLICT,
+            **_hours_form(campaign, typed, stored),
+            changed=stored,
+        )
+    args: dict[str, Any] = {"batch": batch.batch_id}
+    faults: dict[str, str] = {}
+    if not typed["start"] or not typed["end"]:
+        faults["start"] = say("Say from when to when people may be called, for example 09:00 to 19:00.")
+    if not typed["days"]:
+        faults["day_1"] = say("Choose at least one day.")
+    if not faults:
+        args |= {"hours": f"{typed['start']}-{typed['end']}", "days": typed["days"]}
+        if typed["timezone"]:
+            args["timezone"] = typed["timezone"]
+        elif stored["timezone"]:
+            args["unset"] = ["timezone"]
+        try:
+            await visit.ask("edit-batch", args)
+        except Problem as problem:
+            if problem.document.status not in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}:
+                raise
+            faults["start"] = problem.detail
+    if faults:
+        return await visit.page(
+            "campaign_hours.html",
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            **{**_hours_form(campaign, typed, stored), "faults": faults},
+        )
+    return visit.to(f"/campaigns/{batch.batch_id}?done=hours")
+
+
+def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:
+    """The stored hours as texts; what was never set is empty."""
+    settings = mapping(campaign["call_settings"])
+    hours = mapping(settings.get("allowed_hours"))
+    days = settings.get("days_of_week")
+    return {
+        "start": text(hours.get("start")) or "",
+        "end": text(hours.get("end")) or "",
+        "timezone": text(settings.get("timezone")) or "",
+        "days": ",".join(map(str, days)) if isinstance(days, list) else "",
+    }
+
+
+def _hours_form(
+    campaign: Mapping[str, Any], typed: Mapping[str, str], stored: Mapping[str, str]
+) -> dict[str, Any]:
+    chosen = set(typed["days"].split(",")) if typed["days"] else {str(day) for day in range(1, 8)}
+    days = [(number, say(name), str(number) in chosen) for number, name in enumerate(_DAYS, 1)]
+    return {"campaign": campaign, "typed": typed, "stored": stored, "days": days, "changed": None}
+
+
+# -- one campaign ------------------------------------------------------------------------------------------
+
+
+@router.get("/campaigns/{batch_id}/results")
+async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
+    """The results of the calls, which take a while where there are many."""
+    batch = await visit.services.get_batch(visit.caller, batch_id)
+    values = {"report": await _report(visit, batch.batch_id), "with_outcomes": True}
+    if visit.is_part:
+        return HTMLResponse(visit.part("results.html", **values))
+    return await visit.page(
+        "results_page.html",
+        **values,
+        heading=say("Results"),
+        back=f"/campaigns/{batch.batch_id}",
+        back_name=batch.name or batch.batch_id,
+    )
+
+
+async def _campaign(
+    visit: Visit, batch_id: str, *, notice: str | None = None, paused_at: datetime | None = None
+) -> Response:
+    progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    if paused_at is not None:
+        # The shared reading may be some seconds old.
+        progress = {**progress, "status": "PAUSED", "is_active": False}
+    report, is_late = await visit.soon(_report(visit, campaign["batch_id"]))
+    return await visit.page(
+        "campaign.html",
+        progress=progress,
+        campaign=campaign,
+        details=await _details(visit, campaign["batch_id"]),
+        report=report,
+        report_is_late=is_late,
+        with_outcomes=True,
+        hours=_hours_text(_hours_of(campaign)),
+        notice=notice,
+        paused_at=paused_at,
+    )
+
+
+def _hours_text(hours: Mapping[str, str]) -> str:
+    """The hours as one line; the daemon's default where the campaign has none of its own."""
+    if not hours["start"]:
+        return say("as the server's settings say")
+    days = [say(_DAYS[int(day) - 1]) for day in hours["days"].split(",") if day in set("1234567")]
+    named = say("every day") if len(days) in {0, len(_DAYS)} else None
+    return say(
+        "{start} to {end}, {days}{zone}",
+        start=hours["start"],
+        end=hours["end"],
+        days=named if named is not None else joined(", ", days),
+        zone=f" ({hours['timezone']})" if hours["timezone"] else "",
+    )
+
+
+async def _details(visit: Visit, batch_id: str) -> dict[str, Any] | None:
+    """Settings, imports and who did what; None for a role that may not see them, or without the daemon."""
+    if not visit.may("batch"):
+        return None
+    try:
+        return await visit.ask("batch", {"batch": batch_id})
+    except Problem:
+        return None
+
+
+async def _report(visit: Visit, batch_id: str) -> dict[str, Any] | None:
+    try:
+        return await visit.share("report", {"batch": batch_id, "format": "json"}, _REPORT_SECONDS)
+    except Problem:
+        return None

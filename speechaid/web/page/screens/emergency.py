@@ -1,0 +1,59 @@
+"""The emergency stop: asked once, then no new call on any host, and the guarantee with its time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from speechaid.web.access import require_grant
+from speechaid.web.page.calling import calls_and_waiting
+from speechaid.web.page.visits import Form, Visit, Visiting
+
+router = APIRouter()
+
+
+@router.get("/stop")
+async def ask_to_stop(visit: Visiting) -> Response:
+    """What will happen, and to how many."""
+    require_grant(visit.caller, "hold")
+    return await visit.page("stop.html", **await _numbers(visit))
+
+
+@router.post("/stop")
+async def stop(visit: Visiting, form: Form) -> Response:
+    """Stop all calls; the answer comes when no dial is on its way any more: from then on none is placed.
+
+    It is no redirection, since the moment of the guarantee is known here alone. To send the form again
+    changes nothing more.
+    """
+    await visit.ask("hold", {"reason": form.get("reason", "").strip() or None})
+    guaranteed_at = datetime.now(UTC)
+    status = await visit.ask("status")
+    return await visit.page(
+        "stopped.html", **_counts(status), hold=status.get("fleet_hold"), guaranteed_at=guaranteed_at
+    )
+
+
+@router.get("/release")
+async def ask_to_release(visit: Visiting) -> Response:
+    """What will happen, and to how many."""
+    require_grant(visit.caller, "unhold")
+    return await visit.page("release.html", **await _numbers(visit))
+
+
+@router.post("/release")
+async def release(visit: Visiting, form: Form) -> Response:  # noqa: ARG001 - the form's token was checked
+    """Allow calls again."""
+    await visit.ask("unhold")
+    return visit.to("/start")
+
+
+async def _numbers(visit: Visit) -> dict[str, Any]:
+    return _counts(await visit.ask("status"))
+
+
+def _counts(status: dict[str, Any]) -> dict[str, int]:
+    calls, waiting = calls_and_waiting(status)
+    return {"calls": calls, "waiting": waiting}
