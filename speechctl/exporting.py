@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from speechaid.protocol.client import Client, Progress, Refused
 from speechaid.protocol.messages import ColumnKind, ErrorCode
+from speechaid.protocol.sheets import CsvForm, date_or_text, local_time
 from speechaid.protocol.text import printable_name
-from speechctl.sheets import CsvForm, date_or_text, local_time, write
+from speechctl.sheets import write
 
 #: How long to wait for a database that goes away between two pages, in seconds, and how often to ask again.
 DATABASE_WAIT_SECONDS: Final = 60.0

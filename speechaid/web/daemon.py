@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
-
-from fastapi import UploadFile
+from typing import Any, Final, Protocol
 
 from speechaid.model.identity import Principal, PrincipalKind
 from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
@@ -40,6 +38,13 @@ _STATUS_SECONDS: Final = 2.0
 
 #: The language of the daemon's sentences in answers to the request that is being served.
 answer_language: ContextVar[str] = ContextVar("answer_language", default=ENGLISH)
+
+
+class Attachable(Protocol):
+    """A file that a command takes."""
+
+    async def read(self) -> bytes:
+        """The whole file."""
 
 
 class DaemonConnection:
@@ -110,7 +115,7 @@ class DaemonConnection:
         return work
 
     @contextlib.asynccontextmanager
-    async def place_for(self, file: UploadFile | None) -> AsyncIterator[bytes | None]:
+    async def place_for(self, file: Attachable | None) -> AsyncIterator[bytes | None]:
         """The content of a file, in memory until the block ends; None without one.
 
         Raises:

@@ -116,7 +116,7 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
         {"systemctl start speechaid", "speechaid run", "uid {}"}
     ),
     # A format of a cell.
-    "speechctl/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
+    "speechaid/protocol/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
     "speechctl/cli.py": frozenset({"speechctl {}"}),
     "speechctl/parser.py": frozenset({"speechctl: {}\n"}),
     # Options of a command.

@@ -17,8 +17,9 @@ from speechaid.errors import SpeechaidError, StoreUnavailable
 from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
 from speechaid.web.page import words
+from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
-from speechaid.web.page.screens import campaigns, emergency, login, start
+from speechaid.web.page.screens import campaigns, emergency, login, new_campaign, start
 from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, speak
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
@@ -46,7 +47,8 @@ def build_page(services: Services | None, at_once: int) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
     app.state.streams = set()
-    for screen in (login, start, emergency, campaigns):
+    app.state.drafts = Drafts()
+    for screen in (login, start, emergency, new_campaign, campaigns):
         app.include_router(screen.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_handlers(app)
