@@ -57,6 +57,7 @@ READ_BY_PEOPLE: Final = (
     "speechaid/rules",
     "speechaid/service",
     "speechaid/settings",
+    "speechaid/web/page",
     "speechctl",
 )
 #: What has words and blanks and is for programs, or is the same in every language, by file.

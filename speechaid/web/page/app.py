@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from speechaid.errors import SpeechaidError, StoreUnavailable
+from speechaid.model.identity import Principal
 from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
 from speechaid.web.page import words
@@ -78,31 +79,32 @@ class Sessions:
         request = Request(scope, receive)
         state = scope.setdefault("state", {})
         state["language"] = speak(request)
-        actor = None
+        respond: ASGIApp
         try:
-            state["principal"] = await self._find(request)
-            if state["principal"] is not None:
-                actor = state["principal"].actor
-                self._under_way[actor] += 1
-                if self._under_way[actor] > self._at_once:
-                    text = say("too many requests of this user are under way: wait for an answer")
-                    raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
-            await self.app(scope, receive, send_with_headers)
-        except Problem as problem:  # the framework's own handlers lie within
-            await _fault_page(request, problem.document.status, problem.detail)(
-                scope, receive, send_with_headers
-            )
+            principal = await self._find(request)
+        except Problem as problem:
+            respond = _fault_page(request, problem.document.status, problem.detail)
+            await respond(scope, receive, send_with_headers)
+            return
         except StoreUnavailable as exc:
-            await _fault_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _text_of(exc))(
-                scope, receive, send_with_headers
-            )
+            respond = _fault_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _text_of(exc))
+            await respond(scope, receive, send_with_headers)
+            return
+        state["principal"] = principal
+        actor = "" if principal is None else principal.actor
+        respond = self.app
+        if principal is not None and self._under_way[actor] >= self._at_once:
+            text = say("too many requests of this user are under way: wait for an answer")
+            respond = _fault_page(request, HTTPStatus.TOO_MANY_REQUESTS, text)
+        self._under_way[actor] += 1
+        try:
+            await respond(scope, receive, send_with_headers)
         finally:
-            if actor is not None:
-                self._under_way[actor] -= 1
-                if not self._under_way[actor]:
-                    del self._under_way[actor]
+            self._under_way[actor] -= 1
+            if not self._under_way[actor]:
+                del self._under_way[actor]
 
-    async def _find(self, request: Request) -> object:
+    async def _find(self, request: Request) -> Principal | None:
         secret = request.cookies.get(SESSION_COOKIE)
         if secret is None or self._services is None:
             return None

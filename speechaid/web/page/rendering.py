@@ -24,7 +24,7 @@ STATIC: Final = Path(__file__).parent / "static"
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _SPANISH_SIGNS: Final = str.maketrans(",.", ".,")
 #: Abbreviations for the reader, whatever the locale of the process.
-_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def render(template: str, language: str, values: Mapping[str, Any]) -> str:
@@ -103,7 +103,7 @@ def number(language: str, value: float, digits: int = 0) -> str:
 def percent(language: str, part: float, whole: float | None = None) -> str:
     """A share as ``42 %``; a dash where there is nothing to share."""
     share = part if whole is None else (part / whole if whole else None)
-    return "–" if share is None else number(language, share * 100) + " %"
+    return words.NOTHING if share is None else number(language, share * 100) + " %"
 
 
 def _instant(value: object) -> datetime | None:
@@ -130,7 +130,7 @@ def moment(language: str, value: object, zone: str | None = None) -> str:
     """``30 Nov 2026, 10:15 CET``, in the given zone, else in this host's."""
     read = _instant(value)
     if read is None:
-        return "–"
+        return words.NOTHING
     local = read.astimezone(_zone(zone))
     return f"{_date(language, local)}, {local:%H:%M} {local:%Z}"
 
@@ -138,13 +138,13 @@ def moment(language: str, value: object, zone: str | None = None) -> str:
 def clock(value: object, zone: str | None = None) -> str:
     """``10:15:07``."""
     read = _instant(value)
-    return "–" if read is None else f"{read.astimezone(_zone(zone)):%H:%M:%S}"
+    return words.NOTHING if read is None else f"{read.astimezone(_zone(zone)):%H:%M:%S}"
 
 
 def day(language: str, value: object, zone: str | None = None) -> str:
     """``30 Nov 2026``."""
     read = _instant(value)
-    return "–" if read is None else _date(language, read.astimezone(_zone(zone)))
+    return words.NOTHING if read is None else _date(language, read.astimezone(_zone(zone)))
 
 
 def _date(language: str, local: datetime) -> str:

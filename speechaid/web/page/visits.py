@@ -156,6 +156,8 @@ class Visit:
             "here": self.here,
             "form_token": forgery.token_of(self.secret),
             "language_names": words.LANGUAGE_NAMES,
+            "campaign_states": words.CAMPAIGN_STATES,
+            "settings_names": words.SETTINGS,
             "people_states": words.PEOPLE_STATES,
             "faults": {},
             "notice": None,
