@@ -19,6 +19,7 @@ from babel.messages.catalog import Catalog, Message
 
 from speechaid.campaign.dates import _TIME
 from speechaid.protocol.translation import ENGLISH, LANGUAGES
+from speechaid.web.page.app import POLICY
 from tools.catalogue import (
     KEYWORDS,
     collect_sentences,
@@ -78,6 +79,8 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/campaign/dates.py": frozenset({_TIME}),
     "speechaid/rules/refusals.py": frozenset({"*"}),
     "speechaid/rules/outcomes.py": frozenset({"call {} is {}: it has not ended"}),
+    # The policy that browsers keep.
+    "speechaid/web/page/app.py": frozenset({POLICY}),
     # What notes beside numbers say.
     "speechaid/rules/numbers.py": frozenset(
         {

@@ -19,7 +19,7 @@ from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
 from speechaid.web.page import words
 from speechaid.web.page.rendering import STATIC, render
-from speechaid.web.page.screens import campaigns, emergency, login, start
+from speechaid.web.page.screens import campaigns, emergency, login, people, start
 from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, speak
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
@@ -47,7 +47,7 @@ def build_page(services: Services | None, at_once: int) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
     app.state.streams = set()
-    for screen in (login, start, emergency, campaigns):
+    for screen in (login, start, emergency, campaigns, people):
         app.include_router(screen.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_handlers(app)

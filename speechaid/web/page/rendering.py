@@ -6,6 +6,7 @@ Whatever else a template shows is put into the language where it is translatable
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
@@ -23,6 +24,7 @@ from speechaid.web.page import words
 STATIC: Final = Path(__file__).parent / "static"
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _SPANISH_SIGNS: Final = str.maketrans(",.", ".,")
+_TIME_IN_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 #: Abbreviations for the reader, whatever the locale of the process.
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -67,6 +69,8 @@ def environment(language: str) -> Environment:
         "command_words": words.of_command,
         "capitalised": partial(capitalised, language),
         "moment": partial(moment, language),
+        "people_state": words.people_state,
+        "local_times": partial(local_times, language),
         "clock": clock,
         "day": partial(day, language),
         "iso": lambda value: "" if (found := _instant(value)) is None else found.isoformat(),
@@ -133,6 +137,12 @@ def moment(language: str, value: object, zone: str | None = None) -> str:
         return words.NOTHING
     local = read.astimezone(_zone(zone))
     return f"{_date(language, local)}, {local:%H:%M} {local:%Z}"
+
+
+def local_times(language: str, sentence: str, zone: str | None = None) -> str:
+    """A sentence of the daemon, with each ISO time in it as the reader's."""
+    shown = in_language(sentence, language)
+    return _TIME_IN_TEXT.sub(lambda match: moment(language, match[0], zone), shown)
 
 
 def clock(value: object, zone: str | None = None) -> str:
