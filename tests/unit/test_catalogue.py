@@ -81,6 +81,11 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/rules/outcomes.py": frozenset({"call {} is {}: it has not ended"}),
     # The policy that browsers keep.
     "speechaid/web/page/app.py": frozenset({POLICY}),
+    # An event of a stream.
+    "speechaid/web/page/screens/campaigns.py": frozenset({"event: {}\n{}\n", "data: {}\n"}),
+    "speechaid/web/page/visits.py": frozenset({"no session"}),
+    # Units, the same in every language.
+    "speechaid/web/page/words.py": frozenset({"{} h {} min", "{} min {} s"}),
     # What notes beside numbers say.
     "speechaid/rules/numbers.py": frozenset(
         {

@@ -35,8 +35,8 @@ _HEADERS: Final = (
     (b"content-security-policy", POLICY.encode()),
     # With no-referrer a browser would not say from where a form comes.
     (b"referrer-policy", b"same-origin"),
-    (b"vary", b"Cookie, Accept-Language"),
 )
+_OF_READER: Final = (b"vary", b"Cookie, Accept-Language")
 _KEPT: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What was asked for is not there, in words for people.
 _NOT_FOUND: Final = say("this page does not exist, or what it showed is gone")
@@ -69,8 +69,8 @@ class Sessions:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                more = (*_HEADERS, _KEPT) if is_static and message["status"] == HTTPStatus.OK else _HEADERS
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
+                more = _KEPT if is_static and message["status"] < HTTPStatus.BAD_REQUEST else _OF_READER
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS, more]}
             await send(message)
 
         if is_static:

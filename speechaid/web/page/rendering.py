@@ -136,7 +136,10 @@ def moment(language: str, value: object, zone: str | None = None) -> str:
     if read is None:
         return words.NOTHING
     local = read.astimezone(_zone(zone))
-    return f"{_date(language, local)}, {local:%H:%M} {local:%Z}"
+    name = f"{local:%Z}"
+    # A zone without an abbreviation has its offset as name: -03.
+    shown = f"UTC{name}" if name.startswith(("+", "-")) else name
+    return f"{_date(language, local)}, {local:%H:%M} {shown}"
 
 
 def local_times(language: str, sentence: str, zone: str | None = None) -> str:

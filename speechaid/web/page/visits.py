@@ -128,7 +128,7 @@ class Visit:
         except Problem:
             return None
 
-    async def page(self, template: str, status: int = 200, **values: Any) -> Response:
+    async def page(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """A screen, with what every screen shows around it."""
         known = await self.status()
         is_up = known is not None or (not self.sees_all and await self.services.daemon.is_up())
