@@ -19,6 +19,7 @@ from babel.messages.catalog import Catalog, Message
 
 from speechaid.campaign.dates import _TIME
 from speechaid.protocol.translation import ENGLISH, LANGUAGES
+from speechaid.web.page.app import POLICY
 from tools.catalogue import (
     KEYWORDS,
     collect_sentences,
@@ -57,6 +58,7 @@ READ_BY_PEOPLE: Final = (
     "speechaid/rules",
     "speechaid/service",
     "speechaid/settings",
+    "speechaid/web/page",
     "speechctl",
 )
 #: What has words and blanks and is for programs, or is the same in every language, by file.
@@ -77,6 +79,13 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/campaign/dates.py": frozenset({_TIME}),
     "speechaid/rules/refusals.py": frozenset({"*"}),
     "speechaid/rules/outcomes.py": frozenset({"call {} is {}: it has not ended"}),
+    # The policy that browsers keep.
+    "speechaid/web/page/app.py": frozenset({POLICY}),
+    # An event of a stream.
+    "speechaid/web/page/screens/campaigns.py": frozenset({"event: {}\n{}\n", "data: {}\n"}),
+    "speechaid/web/page/visits.py": frozenset({"no session"}),
+    # Units, the same in every language.
+    "speechaid/web/page/words.py": frozenset({"{} h {} min", "{} min {} s"}),
     # What notes beside numbers say.
     "speechaid/rules/numbers.py": frozenset(
         {

@@ -14,12 +14,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from speechaid.errors import SpeechaidError, StoreUnavailable
+from speechaid.model.identity import Principal
 from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
 from speechaid.web.page import words
 from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
-from speechaid.web.page.screens import campaigns, emergency, login, new_campaign, start
+from speechaid.web.page.screens import campaigns, emergency, login, new_campaign, people, start
 from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, speak
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
@@ -35,8 +36,8 @@ _HEADERS: Final = (
     (b"content-security-policy", POLICY.encode()),
     # With no-referrer a browser would not say from where a form comes.
     (b"referrer-policy", b"same-origin"),
-    (b"vary", b"Cookie, Accept-Language"),
 )
+_OF_READER: Final = (b"vary", b"Cookie, Accept-Language")
 _KEPT: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What was asked for is not there, in words for people.
 _NOT_FOUND: Final = say("this page does not exist, or what it showed is gone")
@@ -48,7 +49,7 @@ def build_page(services: Services | None, at_once: int) -> ASGIApp:
     app.state.services = services
     app.state.streams = set()
     app.state.drafts = Drafts()
-    for screen in (login, start, emergency, new_campaign, campaigns):
+    for screen in (login, start, emergency, new_campaign, campaigns, people):
         app.include_router(screen.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_handlers(app)
@@ -70,8 +71,8 @@ class Sessions:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                more = (*_HEADERS, _KEPT) if is_static and message["status"] == HTTPStatus.OK else _HEADERS
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
+                more = _KEPT if is_static and message["status"] < HTTPStatus.BAD_REQUEST else _OF_READER
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS, more]}
             await send(message)
 
         if is_static:
@@ -80,31 +81,32 @@ class Sessions:
         request = Request(scope, receive)
         state = scope.setdefault("state", {})
         state["language"] = speak(request)
-        actor = None
+        respond: ASGIApp
         try:
-            state["principal"] = await self._find(request)
-            if state["principal"] is not None:
-                actor = state["principal"].actor
-                self._under_way[actor] += 1
-                if self._under_way[actor] > self._at_once:
-                    text = say("too many requests of this user are under way: wait for an answer")
-                    raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
-            await self.app(scope, receive, send_with_headers)
-        except Problem as problem:  # the framework's own handlers lie within
-            await _fault_page(request, problem.document.status, problem.detail)(
-                scope, receive, send_with_headers
-            )
+            principal = await self._find(request)
+        except Problem as problem:
+            respond = _fault_page(request, problem.document.status, problem.detail)
+            await respond(scope, receive, send_with_headers)
+            return
         except StoreUnavailable as exc:
-            await _fault_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _text_of(exc))(
-                scope, receive, send_with_headers
-            )
+            respond = _fault_page(request, HTTPStatus.SERVICE_UNAVAILABLE, _text_of(exc))
+            await respond(scope, receive, send_with_headers)
+            return
+        state["principal"] = principal
+        actor = "" if principal is None else principal.actor
+        respond = self.app
+        if principal is not None and self._under_way[actor] >= self._at_once:
+            text = say("too many requests of this user are under way: wait for an answer")
+            respond = _fault_page(request, HTTPStatus.TOO_MANY_REQUESTS, text)
+        self._under_way[actor] += 1
+        try:
+            await respond(scope, receive, send_with_headers)
         finally:
-            if actor is not None:
-                self._under_way[actor] -= 1
-                if not self._under_way[actor]:
-                    del self._under_way[actor]
+            self._under_way[actor] -= 1
+            if not self._under_way[actor]:
+                del self._under_way[actor]
 
-    async def _find(self, request: Request) -> object:
+    async def _find(self, request: Request) -> Principal | None:
         secret = request.cookies.get(SESSION_COOKIE)
         if secret is None or self._services is None:
             return None

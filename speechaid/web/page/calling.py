@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from speechaid.protocol.translation import say, say_n
+from speechaid.web.page.words import NOTHING
 
 
 class Calling(StrEnum):
@@ -53,9 +54,11 @@ def calling_state(status: Mapping[str, Any] | None) -> CallingState:
         )
     if calls:
         people = say_n("{count} person waits.", "{count} people wait.", waiting)
-        return CallingState(calling=Calling.YES, headline=say("Yes, it is calling"), detail=say(
-            "{calls} {people}", calls=going_on, people=people
-        ))
+        return CallingState(
+            calling=Calling.YES,
+            headline=say("Yes, it is calling"),
+            detail=say("{calls} {people}", calls=going_on, people=people),
+        )
     if int((status.get("census") or {}).get("callable", 0)):
         return CallingState(
             calling=Calling.YES, headline=say("Yes"), detail=say("The next calls begin in a moment.")
@@ -87,16 +90,16 @@ def calls_and_waiting(status: Mapping[str, Any]) -> tuple[int, int]:
 
 def _what_stops_all(status: Mapping[str, Any]) -> str | None:
     supervisor = status.get("supervisor") or {}
-    if status.get("fleet_hold") or supervisor.get("held"):
-        return say("All calls are stopped, by the emergency stop.")
-    if status.get("batches_hold"):
-        return say("All campaigns are being paused.")
-    if (status.get("database") or {}).get("state") == "down":
-        return say("The database does not answer.")
-    if status.get("too_old"):
-        return say("This version is too old for the database: update it.")
-    if status.get("key_held"):
-        return say("Retell refuses calls: {reason}.", reason=str(status.get("key_reason") or "–").rstrip("."))
-    if supervisor.get("draining"):
-        return say("The dialling service is being taken out of service.")
-    return None
+    reason = str(status.get("key_reason") or NOTHING).rstrip(".")
+    conditions = (
+        (
+            status.get("fleet_hold") or supervisor.get("held"),
+            say("All calls are stopped, by the emergency stop."),
+        ),
+        (status.get("batches_hold"), say("All campaigns are being paused.")),
+        ((status.get("database") or {}).get("state") == "down", say("The database does not answer.")),
+        (status.get("too_old"), say("This version is too old for the database: update it.")),
+        (status.get("key_held"), say("Retell refuses calls: {reason}.", reason=reason)),
+        (supervisor.get("draining"), say("The dialling service is being taken out of service.")),
+    )
+    return next((text for holds, text in conditions if holds), None)

@@ -6,6 +6,7 @@ Whatever else a template shows is put into the language where it is translatable
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cache, partial
@@ -23,8 +24,9 @@ from speechaid.web.page import words
 STATIC: Final = Path(__file__).parent / "static"
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _SPANISH_SIGNS: Final = str.maketrans(",.", ".,")
+_TIME_IN_TEXT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 #: Abbreviations for the reader, whatever the locale of the process.
-_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def render(template: str, language: str, values: Mapping[str, Any]) -> str:
@@ -67,6 +69,8 @@ def environment(language: str) -> Environment:
         "command_words": words.of_command,
         "capitalised": partial(capitalised, language),
         "moment": partial(moment, language),
+        "people_state": words.people_state,
+        "local_times": partial(local_times, language),
         "clock": clock,
         "day": partial(day, language),
         "iso": lambda value: "" if (found := _instant(value)) is None else found.isoformat(),
@@ -103,7 +107,7 @@ def number(language: str, value: float, digits: int = 0) -> str:
 def percent(language: str, part: float, whole: float | None = None) -> str:
     """A share as ``42 %``; a dash where there is nothing to share."""
     share = part if whole is None else (part / whole if whole else None)
-    return "–" if share is None else number(language, share * 100) + " %"
+    return words.NOTHING if share is None else number(language, share * 100) + " %"
 
 
 def _instant(value: object) -> datetime | None:
@@ -130,21 +134,30 @@ def moment(language: str, value: object, zone: str | None = None) -> str:
     """``30 Nov 2026, 10:15 CET``, in the given zone, else in this host's."""
     read = _instant(value)
     if read is None:
-        return "–"
+        return words.NOTHING
     local = read.astimezone(_zone(zone))
-    return f"{_date(language, local)}, {local:%H:%M} {local:%Z}"
+    name = f"{local:%Z}"
+    # A zone without an abbreviation has its offset as name: -03.
+    shown = f"UTC{name}" if name.startswith(("+", "-")) else name
+    return f"{_date(language, local)}, {local:%H:%M} {shown}"
+
+
+def local_times(language: str, sentence: str, zone: str | None = None) -> str:
+    """A sentence of the daemon, with each ISO time in it as the reader's."""
+    shown = in_language(sentence, language)
+    return _TIME_IN_TEXT.sub(lambda match: moment(language, match[0], zone), shown)
 
 
 def clock(value: object, zone: str | None = None) -> str:
     """``10:15:07``."""
     read = _instant(value)
-    return "–" if read is None else f"{read.astimezone(_zone(zone)):%H:%M:%S}"
+    return words.NOTHING if read is None else f"{read.astimezone(_zone(zone)):%H:%M:%S}"
 
 
 def day(language: str, value: object, zone: str | None = None) -> str:
     """``30 Nov 2026``."""
     read = _instant(value)
-    return "–" if read is None else _date(language, read.astimezone(_zone(zone)))
+    return words.NOTHING if read is None else _date(language, read.astimezone(_zone(zone)))
 
 
 def _date(language: str, local: datetime) -> str:

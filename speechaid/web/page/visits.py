@@ -128,7 +128,7 @@ class Visit:
         except Problem:
             return None
 
-    async def page(self, template: str, status: int = 200, **values: Any) -> Response:
+    async def page(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """A screen, with what every screen shows around it."""
         known = await self.status()
         is_up = known is not None or (not self.sees_all and await self.services.daemon.is_up())
@@ -156,6 +156,8 @@ class Visit:
             "here": self.here,
             "form_token": forgery.token_of(self.secret),
             "language_names": words.LANGUAGE_NAMES,
+            "campaign_states": words.CAMPAIGN_STATES,
+            "settings_names": words.SETTINGS,
             "people_states": words.PEOPLE_STATES,
             "faults": {},
             "notice": None,

@@ -15,20 +15,29 @@ from speechaid.protocol.translation import N_, say, say_n
 
 #: Each state of a batch: its word, and the shape beside it, so that no state is known by colour alone.
 CAMPAIGN_STATES: Final[Mapping[str, tuple[str, str]]] = {
-    BatchStatus.RUNNING: (N_("calling"), "▶"),
+    BatchStatus.RUNNING: (N_("running"), "▶"),
     BatchStatus.PAUSED: (N_("paused"), "❚❚"),
     BatchStatus.COMPLETED: (N_("finished"), "✓"),
-    BatchStatus.CANCELLED: (N_("cancelled"), "✕"),
+    BatchStatus.CANCELLED: (N_("cancelled for good"), "✕"),
+}
+#: Settings of a campaign that its screen shows, with their names.
+SETTINGS: Final[Mapping[str, str]] = {
+    "max_attempts": N_("Attempts at most"),
+    "retry_delay_hours": N_("Next attempt after"),
+    "max_concurrent_calls": N_("Calls at a time"),
+    "agent": N_("Agent"),
+    "agent_version": N_("Version of the agent"),
+    "from_number": N_("Calls come from"),
 }
 #: What people of a campaign are, by the status of their job.
 PEOPLE_STATES: Final[Mapping[str, str]] = {
     "pending": N_("waiting"),
     "scheduled": N_("to be called later"),
     "in_progress": N_("in a call"),
-    "done": N_("done"),
+    "done": N_("finished"),
     "failed": N_("not reached"),
     "suspended": N_("set aside"),
-    "cancelled": N_("cancelled"),
+    "cancelled": N_("not called any more"),
 }
 ROLES: Final[Mapping[str, str]] = {
     Role.VIEWER: N_("viewer"),
@@ -37,6 +46,8 @@ ROLES: Final[Mapping[str, str]] = {
     Role.ADMIN: N_("administrator"),
 }
 LANGUAGE_NAMES: Final[Mapping[str, str]] = {"en": "English", "es": "Español"}
+#: What stands where there is no value.
+NOTHING: Final = "\N{EN DASH}"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -81,7 +92,7 @@ def people_state(status: object) -> str:
 def duration(seconds: float | None) -> str:
     """``42 s``, ``3 min 05 s``, ``2 h 10 min``; a dash for None."""
     if seconds is None:
-        return "–"
+        return NOTHING
     whole = max(0, int(seconds))
     if whole < _MINUTE:
         return f"{whole} s"

@@ -44,7 +44,9 @@ _DONE: Final = {
     "resumed": N_("The campaign may call, within its hours."),
     "cancelled": N_("The campaign is cancelled. Calls that are going on go on to their end."),
     "hours": N_("The hours are in force for the next call."),
-    "made": N_("This campaign was made of those who were not reached. It is paused: start it when it is ready."),
+    "made": N_(
+        "This campaign was made of those who were not reached. It is paused: start it when it is ready."
+    ),
 }
 
 CampaignId = Annotated[str, Path(max_length=200)]
@@ -291,7 +293,7 @@ def _hours_form(
 async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
     """The results of the calls, which take a while where there are many."""
     batch = await visit.services.get_batch(visit.caller, batch_id)
-    values = {"report": await _report(visit, batch.batch_id), "with_outcomes": True}
+    values: dict[str, Any] = {"report": await _report(visit, batch.batch_id), "with_outcomes": True}
     if visit.is_part:
         return HTMLResponse(visit.part("results.html", **values))
     return await visit.page(

@@ -47,7 +47,7 @@ async def log_in(request: Request, services: Served) -> Response:
     fields = await read_fields(request)
     name, password = fields.get("name", "").strip(), fields.get("password", "")
     path, typed = _own(fields.get("path", START)), fields.get("typed", "")
-    again = {"path": path, "name": name[:_LONGEST_NAME], "typed": typed}
+    again: dict[str, Any] = {"path": path, "name": name[:_LONGEST_NAME], "typed": typed}
     address = request.client.host if request.client is not None else ""
     try:
         user = await services.reader.check_login(name, password, address)

@@ -47,7 +47,7 @@ async def show_start(visit: Visiting) -> Response:
 @router.get("/start/today")
 async def show_today(visit: Visiting) -> Response:
     """Today's results, which take a while where many calls were made."""
-    values = {"report": await _today(visit), "with_outcomes": not visit.is_part}
+    values: dict[str, Any] = {"report": await _today(visit), "with_outcomes": not visit.is_part}
     if visit.is_part:
         return HTMLResponse(visit.part("results.html", **values))
     return await visit.page(
