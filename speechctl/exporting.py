@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from speechaid.protocol.client import Client, Progress, Refused
-from speechaid.protocol.messages import ColumnKind, ErrorCode
-from speechaid.protocol.sheets import CsvForm, date_or_text, local_time
+from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.sheets import CsvForm, exported_cells, exported_titles
 from speechaid.protocol.text import printable_name
 from speechctl.sheets import write
 
@@ -32,20 +32,13 @@ def run(
     """
     first = client.ask("export", args, timeout_seconds=timeout_seconds)
     written = 0
-    # A daemon of an older version does not say what its columns are.
-    zone, kinds = first.get("timezone", "UTC"), first.get("kinds") or [""] * len(first["columns"])
-    titles = [
-        f"{title} ({zone})" if kind == ColumnKind.TIME else title
-        for title, kind in zip(first["columns"], kinds, strict=True)
-    ]
-
     def rows() -> Iterator[list[Any]]:
         nonlocal written
         page = first
         while True:
             for row in page["rows"]:
                 written += 1
-                yield [_cell(cell, kind, zone) for cell, kind in zip(row, kinds, strict=True)]
+                yield exported_cells(row, first)
             if page["next"] is None:
                 return
             if on_progress is not None:
@@ -53,19 +46,8 @@ def run(
             page = _next(client, {**args, "after": page["next"]}, timeout_seconds)
 
     form = CsvForm(**first["form"]) if "form" in first else None
-    write(path, [(str(first["what"]).capitalize(), titles, rows())], form=form)
+    write(path, [(str(first["what"]).capitalize(), exported_titles(first), rows())], form=form)
     return {"what": first["what"], "output": printable_name(path), "rows": written}
-
-
-def _cell(cell: Any, kind: str, zone: str) -> Any:
-    """A cell as a file has it: times are local, dates are dates, ids and phones are texts."""
-    if cell is None:
-        return None
-    if kind == ColumnKind.TIME:
-        return local_time(cell, zone)
-    if kind == ColumnKind.DAY:
-        return date_or_text(cell)
-    return str(cell) if kind == ColumnKind.TEXT else cell
 
 
 def _next(client: Client, args: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import IO, Any, BinaryIO, Final
 from zoneinfo import ZoneInfo
 
+from speechaid.protocol.messages import ColumnKind
 from speechaid.protocol.text import encodable_text
 from speechaid.protocol.translation import say
 
@@ -218,6 +219,36 @@ def date_or_text(text: object) -> object:
         return text if match is None else date.fromisoformat(match[1])
     except ValueError:
         return text
+
+
+def exported_titles(page: Mapping[str, Any]) -> list[str]:
+    """The titles of a file of exported rows, by a page of the answer of ``export``."""
+    zone = page.get("timezone", "UTC")
+    return [
+        f"{title} ({zone})" if kind == ColumnKind.TIME else title
+        for title, kind in zip(page["columns"], _kinds_of(page), strict=True)
+    ]
+
+
+def exported_cells(row: Sequence[Any], page: Mapping[str, Any]) -> list[Any]:
+    """A row of a page as a file has it: times are local, dates are dates, ids and phones are texts."""
+    zone = page.get("timezone", "UTC")
+    return [_exported(cell, kind, zone) for cell, kind in zip(row, _kinds_of(page), strict=True)]
+
+
+def _kinds_of(page: Mapping[str, Any]) -> Sequence[str]:
+    # A daemon of an older version does not say what its columns are.
+    return page.get("kinds") or [""] * len(page["columns"])
+
+
+def _exported(cell: Any, kind: str, zone: str) -> Any:
+    if cell is None:
+        return None
+    if kind == ColumnKind.TIME:
+        return local_time(cell, zone)
+    if kind == ColumnKind.DAY:
+        return date_or_text(cell)
+    return str(cell) if kind == ColumnKind.TEXT else cell
 
 
 def encode_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> bytes:
