@@ -32,6 +32,7 @@ def run(
     """
     first = client.ask("export", args, timeout_seconds=timeout_seconds)
     written = 0
+
     def rows() -> Iterator[list[Any]]:
         nonlocal written
         page = first

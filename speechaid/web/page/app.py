@@ -20,7 +20,17 @@ from speechaid.telemetry.logs import get_logger
 from speechaid.web.page import words
 from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
-from speechaid.web.page.screens import campaigns, emergency, login, new_campaign, people, reports, start
+from speechaid.web.page.screens import (
+    accounts,
+    campaigns,
+    do_not_call,
+    emergency,
+    login,
+    new_campaign,
+    people,
+    reports,
+    start,
+)
 from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, speak
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
@@ -49,7 +59,8 @@ def build_page(services: Services | None, at_once: int) -> ASGIApp:
     app.state.services = services
     app.state.streams = set()
     app.state.drafts = Drafts()
-    for screen in (login, start, emergency, new_campaign, campaigns, people, reports):
+    screens = (login, start, emergency, new_campaign, campaigns, people, reports, do_not_call, accounts)
+    for screen in screens:
         app.include_router(screen.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     _add_handlers(app)

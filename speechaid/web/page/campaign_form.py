@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from fastapi import Response
 from speechaid.model.batch import Batch
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, say
+from speechaid.web.problems import Problem
 
 #: What a column can be, by what ``import --map`` takes, in the order of a form.
 ROLES: Final[Mapping[str, str]] = {
@@ -67,6 +69,33 @@ _KNOWN: Final[Mapping[str, str]] = {
 }
 #: Of these, what the choice to keep duplicates imports all the same.
 DUPLICATES: Final = frozenset({"waiting", "reached", "called", "paid"})
+
+#: Refusals that are faults of what was typed.
+FAULTS: Final = frozenset(
+    {
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    }
+)
+
+
+def fault_at(problem: Problem, fields: Collection[str], otherwise: str) -> dict[str, str]:
+    """A refusal as the fault of the field that it begins with.
+
+    Args:
+        problem: the refusal.
+        fields: of the form.
+        otherwise: the field, or empty for the whole form, where it begins with none of these.
+
+    Raises:
+        Problem: it is no fault of what was typed.
+    """
+    if problem.document.status not in FAULTS:
+        raise problem
+    field = str(problem.detail).partition(":")[0].lstrip("-").replace("-", "_")
+    return {field if field in fields else otherwise: problem.detail}
 
 
 def corrected_columns(form: Mapping[str, str]) -> dict[str, str]:

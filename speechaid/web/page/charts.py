@@ -20,6 +20,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 24, 32
 _LABELS: Final = 12
 #: Share of a category's width that its bars take.
 _FILLED: Final = 0.7
+#: A bar is no wider, in units of the drawing.
+_WIDEST: Final = 64
 #: Lines across the chart, above its base.
 _LINES: Final = 4
 
@@ -55,10 +57,11 @@ def bars(chart: Chart, *, stacked: bool = False) -> Markup:
     highest = max(sums if stacked else [value for one in chart.series for value in one.values], default=0)
     top = chart.most or ceiling(highest)
     step = (WIDTH - _LEFT - _RIGHT) / max(1, len(chart.categories))
-    wide = step * _FILLED / (1 if stacked else max(1, len(chart.series)))
+    filled = min(step * _FILLED, _WIDEST)
+    wide = filled / (1 if stacked else max(1, len(chart.series)))
     drawn: list[Markup] = []
     for place, category in enumerate(chart.categories):
-        left, base = _LEFT + step * place + step * (1 - _FILLED) / 2, 0.0
+        left, base = _LEFT + step * place + (step - filled) / 2, 0.0
         for number, one in enumerate(chart.series):
             value = one.values[place]
             upper = _height(base + value, top) if stacked else _height(value, top)
@@ -93,7 +96,9 @@ def line(chart: Chart) -> Markup:
         ]
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         drawn.append(
-            Markup('<polyline class="line{number}" points="{points}"/>').format(number=number + 1, points=joined)
+            Markup('<polyline class="line{number}" points="{points}"/>').format(
+                number=number + 1, points=joined
+            )
         )
         for (x, y), category, value in zip(points, chart.categories, one.values, strict=True):
             text = f"{category}: {one.name}, {chart.write(value)}"
@@ -110,7 +115,9 @@ def ceiling(value: float) -> float:
     if value <= 0 or not math.isfinite(value):
         return float(_LINES)
     power = 10 ** math.floor(math.log10(value))
-    return float(next(step * power for step in (1, 2, 4, 8, 10, 20) if step * power >= value and step * power >= 4))
+    return float(
+        next(step * power for step in (1, 2, 4, 8, 10, 20) if step * power >= value and step * power >= 4)
+    )
 
 
 def _height(value: float, top: float) -> float:

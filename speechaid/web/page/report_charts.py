@@ -28,8 +28,8 @@ def report_charts(report: Mapping[str, Any], language: str) -> dict[str, Markup]
     charts: dict[str, Markup] = {}
     if report["hours"]:
         charts |= _of_hours(report["hours"], said, language)
-    if report["days"]:
-        charts |= _of_days(report["days"], said, language)
+    if report["days"] and report["hours"]:
+        charts |= _of_days(report["days"], report["hours"], said, language)
     return charts
 
 
@@ -88,26 +88,30 @@ def _of_hours(rows: list[dict[str, Any]], said: Callable[[str], str], language: 
     }
 
 
-def _of_days(rows: list[dict[str, Any]], said: Callable[[str], str], language: str) -> dict[str, Markup]:
+def _of_days(
+    rows: list[dict[str, Any]], hours: list[dict[str, Any]], said: Callable[[str], str], language: str
+) -> dict[str, Markup]:
     names = [rendering.day(language, row["day"]) for row in rows]
-    calls = list(accumulate(row["calls"] for row in rows))
-    reached = list(accumulate(row["by_person"] for row in rows))
+    # Of a single day, its hours show the progress.
+    times, steps = (names, rows) if len(rows) > 1 else ([f"{row['hour']}:00" for row in hours], hours)
+    calls = list(accumulate(row["calls"] for row in steps))
+    reached = list(accumulate(row["by_person"] for row in steps))
     charts = {
         "progress": line(
             Chart(
                 name="progress",
-                title=said(say("Calls up to each day")),
+                title=said(say("Progress")),
                 description=said(
                     say(
-                        "Up to {day} there were {calls} calls, of which a person answered {reached}.",
-                        day=names[-1],
+                        "Up to {time} there were {calls} calls, of which a person answered {reached}.",
+                        time=times[-1],
                         calls=calls[-1],
                         reached=reached[-1],
                     )
                 ),
-                categories=names,
+                categories=times,
                 series=(
-                    Series(name=said(say("calls")), values=calls),
+                    Series(name=said(say("calls up to then")), values=calls),
                     Series(name=said(say("answered by a person")), values=reached),
                 ),
                 write=lambda value: rendering.number(language, value),
@@ -141,7 +145,9 @@ def _of_days(rows: list[dict[str, Any]], said: Callable[[str], str], language: s
 
 def _currencies(rows: list[dict[str, Any]]) -> list[str | None]:
     found = {
-        one["currency"]: None for row in rows for what in ("promised", "recovered")
+        one["currency"]: None
+        for row in rows
+        for what in ("promised", "recovered")
         for one in row[what]["by_currency"]
     }
     return sorted(found, key=str)

@@ -23,6 +23,7 @@ from speechaid.protocol.translation import N_, say
 from speechaid.rules.roles import WebAction
 from speechaid.web.access import require_grant
 from speechaid.web.page import campaign_form
+from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
 from speechaid.web.page.visits import Form, Visit, Visiting
 from speechaid.web.problems import Problem, not_found
@@ -38,8 +39,6 @@ _OFFERED_ACCOUNTS: Final = 200
 _AGENTS_SECONDS: Final = 60.0
 #: Bad rows that the screen lists; the file has all.
 _LISTED_ROWS: Final = 50
-#: Refusals that are faults of what was typed.
-_FAULTS: Final = frozenset({HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND})
 
 Key = Annotated[str, Path(max_length=100)]
 CampaignId = Annotated[str, Path(max_length=200)]
@@ -76,7 +75,7 @@ async def take_file(visit: Visiting, form: Form) -> Response:
             draft.account = await visit.services.resolve(visit.caller, "account", draft.account)
         await _preview(visit, draft)
     except Problem as problem:
-        faults = _faults(problem, ("account", "country"), "file")
+        faults = fault_at(problem, ("account", "country"), "file")
     if faults:
         return await _file_page(visit, draft, faults, form)
     return visit.to(f"/campaigns/new/{draft.key}/columns")
@@ -122,7 +121,7 @@ async def choose_columns(visit: Visiting, form: Form, key: Key) -> Response:
         await _preview(visit, draft)
     except (Problem, ValueError) as exc:
         faults = (
-            _faults(exc, ("sheet", "header_row"), "")
+            fault_at(exc, ("sheet", "header_row"), "")
             if isinstance(exc, Problem)
             else {"header_row": say("The line of the titles is a number from 1 to 40.")}
         )
@@ -138,7 +137,7 @@ async def _columns_page(
     try:
         found = await _preview(visit, draft)
     except Problem as problem:
-        return await _file_page(visit, draft, _faults(problem, (), "file"))
+        return await _file_page(visit, draft, fault_at(problem, (), "file"))
     columns = campaign_form.columns_shown(found["columns"], draft.mapping, typed or {})
     return await visit.page(
         "new_columns.html",
@@ -163,7 +162,7 @@ async def show_check(
     try:
         found = await _preview(visit, draft)
     except Problem as problem:
-        return await _file_page(visit, draft, _faults(problem, (), "file"))
+        return await _file_page(visit, draft, fault_at(problem, (), "file"))
     said, faults = None, {}
     line = row or campaign_form.first_good_line(found)
     if line is not None:
@@ -249,9 +248,7 @@ async def make(visit: Visiting, form: Form, key: Key) -> Response:
         try:
             result = await asyncio.shield(work)
         except Problem as problem:
-            if problem.document.status not in _FAULTS:
-                raise
-            faults = _faults(problem, campaign_form.FIELDS, "")
+            faults = fault_at(problem, campaign_form.FIELDS, "")
         else:
             draft.batch_id = str(result["batch_id"])
         finally:
@@ -392,9 +389,7 @@ async def make_test_call(visit: Visiting, form: Form, batch_id: CampaignId) -> R
     try:
         made = await visit.ask("test-call", {"to": to, "batch": name})
     except Problem as problem:
-        if problem.document.status not in _FAULTS:
-            raise
-        return await _ready_page(visit, name, key, {"to": problem.detail}, to)
+        return await _ready_page(visit, name, key, fault_at(problem, (), "to"), to)
     return visit.to(f"/campaigns/{name}/tests/{made['test']}")
 
 
@@ -465,15 +460,3 @@ async def _preview(visit: Visit, draft: Draft, row: int | None = None) -> dict[s
 async def _ask_with_file(visit: Visit, draft: Draft, args: dict[str, Any]) -> dict[str, Any]:
     async with visit.services.daemon.place_for(draft) as content:
         return await visit.ask("import", {**args, "filename": draft.name}, attachment=content)
-
-
-def _faults(problem: Problem, fields: tuple[str, ...], otherwise: str) -> dict[str, str]:
-    """A refusal at the field that it begins with.
-
-    Raises:
-        Problem: it is no fault of what was typed.
-    """
-    if problem.document.status not in _FAULTS | {HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
-        raise problem
-    field = str(problem.detail).partition(":")[0].lstrip("-").replace("-", "_")
-    return {field if field in fields else otherwise: problem.detail}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -14,7 +14,14 @@ from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import HTMLResponse, StreamingResponse
 
 from speechaid.protocol.report_sheets import report_sheets
-from speechaid.protocol.sheets import CsvForm, Sheet, exported_cells, exported_titles, write_csv, write_workbook
+from speechaid.protocol.sheets import (
+    CsvForm,
+    Sheet,
+    exported_cells,
+    exported_titles,
+    write_csv,
+    write_workbook,
+)
 from speechaid.protocol.translation import in_language, say
 from speechaid.web.access import require_grant
 from speechaid.web.page.campaign_form import download
@@ -44,7 +51,11 @@ class Filters:
     def given(self) -> dict[str, str]:
         """The filters as fields of the form and of addresses."""
         days = {"from": self.first, "to": self.last} if self.first or self.last else {"day": self.day}
-        return {name: value for name, value in {**days, "batch": self.batch, "account": self.account}.items() if value}
+        return {
+            name: value
+            for name, value in {**days, "batch": self.batch, "account": self.account}.items()
+            if value
+        }
 
     def faults(self) -> dict[str, str]:
         """What of it is no day."""
