@@ -113,7 +113,7 @@ def test_the_session_cannot_be_read_by_a_script_and_ends_with_the_logout(site: S
     page.get_by_role("button", name="Log out").click()
     expect(page.locator("h1")).to_have_text("Log in")
     # What the browser had opens nothing any more.
-    page.context.add_cookies([cookie])
+    page.context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": site.web.address}])
     page.goto("/start")
     expect(page.locator("h1")).to_have_text("Log in")
 
