@@ -20,7 +20,7 @@ from speechaid.telemetry.logs import get_logger
 from speechaid.web.page import words
 from speechaid.web.page.rendering import STATIC, render
 from speechaid.web.page.screens import campaigns, emergency, login, people, start
-from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, speak
+from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, choose_answer_language
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
 
@@ -78,7 +78,7 @@ class Sessions:
             return
         request = Request(scope, receive)
         state = scope.setdefault("state", {})
-        state["language"] = speak(request)
+        state["language"] = choose_answer_language(request)
         respond: ASGIApp
         try:
             principal = await self._find(request)
@@ -156,7 +156,7 @@ def _fault_page(request: Request, status: int, text: str) -> Response:
     if request.headers.get("hx-request") == "true":
         # A part of a screen: the rest stays as it is.
         return Response(status_code=status)
-    language = request.scope["state"].get("language") or speak(request)
+    language = request.scope["state"].get("language") or choose_answer_language(request)
     values = {
         "status": status,
         "text": text,

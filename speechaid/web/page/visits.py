@@ -133,7 +133,7 @@ class Visit:
         known = await self.status()
         is_up = known is not None or (not self.sees_all and await self.services.daemon.is_up())
         values = {
-            **self.common(),
+            **self.common_values(),
             "daemon_is_up": is_up,
             "hold": None if known is None else known.get("fleet_hold"),
             "known": known,
@@ -143,9 +143,9 @@ class Visit:
 
     def part(self, template: str, **values: Any) -> str:
         """A part of a screen, which takes the place of its former state."""
-        return render(template, self.language, {**self.common(), **values})
+        return render(template, self.language, {**self.common_values(), **values})
 
-    def common(self) -> dict[str, Any]:
+    def common_values(self) -> dict[str, Any]:
         """What every template may use."""
         return {
             "caller": self.caller,
@@ -174,7 +174,7 @@ class Visit:
         query = self.request.url.query
         return self.request.url.path + (f"?{query}" if query else "")
 
-    def to(self, path: str) -> Response:
+    def redirect_to(self, path: str) -> Response:
         """Show another screen, after something was done."""
         return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
@@ -239,7 +239,7 @@ def _foreign() -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, text, code="forbidden")
 
 
-def speak(request: Request) -> str:
+def choose_answer_language(request: Request) -> str:
     """From now on answer this request in its reader's language; that language."""
     language = language_of_request(request)
     answer_language.set(language)

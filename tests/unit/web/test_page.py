@@ -124,7 +124,7 @@ def all_routes() -> list[APIRoute]:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_can_be_read_and_has_no_script_or_style_of_its_own(name: str) -> None:
     for language in LANGUAGES:
-        rendering.environment(language).get_template(name)
+        rendering.environment_of(language).get_template(name)
     source = (rendering.TEMPLATES / name).read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|javascript:|\|safe", source)
     assert not re.search(r"(?:src|href|action)=[\"'](?:https?:)?//", source)
@@ -138,7 +138,7 @@ def test_each_form_that_is_posted_carries_the_sessions_token(name: str) -> None:
 
 
 def test_what_people_wrote_is_escaped_also_within_a_sentence() -> None:
-    template = rendering.environment("es").from_string(
+    template = rendering.environment_of("es").from_string(
         '{{ say("Paused by {by}, {ago}", by=by, ago="x") }} {{ by }}'
     )
     assert template.render(by="<script>").count("&lt;script&gt;") == 2
@@ -166,9 +166,9 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
     ],
 )
 def test_a_time_is_told_by_its_distance(seconds: int, english: str, spanish: str) -> None:
-    text = words.ago((NOW - timedelta(seconds=seconds)).isoformat(), NOW)
+    text = words.time_distance((NOW - timedelta(seconds=seconds)).isoformat(), NOW)
     assert (text, in_language(text, "es")) == (english, spanish)
-    assert words.ago("nonsense", NOW) == ""
+    assert words.time_distance("nonsense", NOW) == ""
 
 
 def test_a_moment_has_its_zone() -> None:

@@ -158,7 +158,7 @@ async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Allow calls."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     await visit.ask("resume-batch", {"batch": name})
-    return visit.to(f"/campaigns/{name}?done=resumed")
+    return visit.redirect_to(f"/campaigns/{name}?done=resumed")
 
 
 @router.get("/campaigns/{batch_id}/cancel")
@@ -174,7 +174,7 @@ async def cancel(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Cancel for good."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     await visit.ask("cancel-batch", {"batch": name, "reason": form.get("reason", "").strip() or None})
-    return visit.to(f"/campaigns/{name}?done=cancelled")
+    return visit.redirect_to(f"/campaigns/{name}?done=cancelled")
 
 
 @router.get("/campaigns/{batch_id}/again")
@@ -206,7 +206,7 @@ async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Respo
 
     key = form.get("key") or None
     made, _ = await visit.services.keys.once(visit.caller, key, ["redial-batch", args], work)
-    return visit.to(f"/campaigns/{made['batch_id']}?done=made")
+    return visit.redirect_to(f"/campaigns/{made['batch_id']}?done=made")
 
 
 # -- the hours ---------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
             HTTPStatus.UNPROCESSABLE_ENTITY,
             **{**_hours_form(campaign, typed, stored), "faults": faults},
         )
-    return visit.to(f"/campaigns/{batch.batch_id}?done=hours")
+    return visit.redirect_to(f"/campaigns/{batch.batch_id}?done=hours")
 
 
 def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:

@@ -47,7 +47,7 @@ async def ask_to_release(visit: Visiting) -> Response:
 async def release(visit: Visiting, form: Form) -> Response:  # noqa: ARG001 - the form's token was checked
     """Allow calls again."""
     await visit.ask("unhold")
-    return visit.to("/start")
+    return visit.redirect_to("/start")
 
 
 async def _numbers(visit: Visit) -> dict[str, Any]:

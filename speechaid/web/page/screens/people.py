@@ -129,7 +129,7 @@ async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> R
         await visit.ask(command, {"job": await _job_of(visit, job_id)})
     else:
         await visit.ask(command, {"job": await _job_of(visit, job_id), "reason": reason})
-    return visit.to(f"/people/{job_id}?done={order}")
+    return visit.redirect_to(f"/people/{job_id}?done={order}")
 
 
 @router.get("/people/{job_id}/calls/{call_id}")
