@@ -140,7 +140,8 @@ def test_tries_are_limited(site: Site) -> None:
     site.store.identities.create_user(
         "tried", role=Role.VIEWER, account_id=None, password=PASSWORD, by="test"
     )
-    with site.web.client(headers={"Sec-Fetch-Site": "same-origin"}) as client:
+    with site.web.client() as client:
+        client.headers["Sec-Fetch-Site"] = "same-origin"
         answers = [
             client.post("/login", data={"name": "tried", "password": "wrong password"}).status_code
             for _ in range(11)
@@ -270,6 +271,13 @@ def test_the_emergency_stop_asks_once_shows_its_guarantee_and_is_released(site: 
     expect(page.locator(".banner.danger")).to_have_count(0)
     site.terminal.until(lambda: len(site.terminal.simulator.placed_calls()) > placed)
     site.terminal.type("cancel-batch", batch, "--yes")
+
+
+@pytest.fixture(autouse=True)
+def released(site: Site) -> Iterator[None]:
+    """No test leaves the emergency stop behind."""
+    yield
+    site.terminal.type("unhold")
 
 
 # -- who may what ------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from fastapi import Depends, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from speechaid.model.identity import Principal
+from speechaid.protocol.commands import COMMANDS, Access
 from speechaid.protocol.translation import reader_language, say
 from speechaid.web.access import require_grant
 from speechaid.web.daemon import answer_language
@@ -101,7 +102,13 @@ class Visit:
         """
         require_grant(self.caller, command)
         given = {name: value for name, value in (args or {}).items() if value is not None}
-        return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+        if COMMANDS[command].access is not Access.WRITE:
+            return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+        try:
+            return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+        finally:
+            # The next screen shows what was done.
+            self.services.reader.forget_results()
 
     async def share(self, command: str, args: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """As ``ask``, of a read without people; one answer serves all of one role, account and language."""
@@ -202,6 +209,18 @@ async def _visit(request: Request) -> Visit:
 
 #: The parameter of a route for logged-in users.
 Visiting = Annotated[Visit, Depends(_visit)]
+
+
+def needs(what: str) -> dict[str, Any]:
+    """Arguments of a route's decorator: the command or action that the user's role must be allowed.
+
+    It is checked before the route's function runs, as ``web.access.requires`` does for the API.
+    """
+
+    def check(visit: Visiting) -> None:
+        require_grant(visit.caller, what)
+
+    return {"dependencies": [Depends(check)]}
 
 
 async def _form(request: Request, visit: Visiting) -> dict[str, str]:

@@ -111,6 +111,15 @@ def test_whatever_changes_something_checks_where_its_form_comes_from() -> None:
             assert visits._form in dependencies(route.dependant), route.path
 
 
+def test_every_screen_names_what_the_users_role_must_be_allowed() -> None:
+    for route in all_routes():
+        if visits._visit in dependencies(route.dependant) and route.path != "/logout":
+            assert any(
+                "needs.<locals>" in getattr(call, "__qualname__", "")
+                for call in dependencies(route.dependant)
+            ), route.path
+
+
 def test_nothing_but_the_login_and_the_language_is_open_without_a_session() -> None:
     open_paths = {route.path for route in all_routes() if visits._visit not in dependencies(route.dependant)}
     assert open_paths == {"/login", "/language/{code}"}

@@ -18,7 +18,7 @@ from speechaid.protocol.translation import N_, say
 from speechaid.web.access import require_grant
 from speechaid.web.page import words
 from speechaid.web.page.screens.campaigns import CampaignId
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
 from speechaid.web.problems import Problem, not_found
 
 router = APIRouter()
@@ -41,7 +41,7 @@ _ORDERS: Final[Mapping[str, tuple[str, str]]] = {
 JobId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/campaigns/{batch_id}/people")
+@router.get("/campaigns/{batch_id}/people", **needs("jobs"))
 async def show_people(
     visit: Visiting,
     batch_id: CampaignId,
@@ -50,7 +50,6 @@ async def show_people(
     skip: Annotated[int, Query(ge=0, le=_MOST - 1)] = 0,
 ) -> Response:
     """The people of a campaign, by state and by how their last call ended."""
-    require_grant(visit.caller, "jobs")
     batch = await visit.services.get_batch(visit.caller, batch_id)
     status = status if status in words.PEOPLE_STATES else ""
     outcome = outcome if outcome in OUTCOMES else ""
@@ -72,14 +71,13 @@ async def show_people(
     )
 
 
-@router.get("/people")
+@router.get("/people", **needs("person"))
 async def show_search(visit: Visiting) -> Response:
     """The search."""
-    require_grant(visit.caller, "person")
     return await visit.page("search.html", typed="", found=None)
 
 
-@router.post("/people")
+@router.post("/people", **needs("person"))
 async def search(visit: Visiting, form: Form) -> Response:
     """Whoever is meant, over all campaigns."""
     typed = form.get("person", "").strip()
@@ -103,7 +101,7 @@ async def search(visit: Visiting, form: Form) -> Response:
     return await visit.page("search.html", typed=typed, found=found)
 
 
-@router.get("/people/{job_id}")
+@router.get("/people/{job_id}", **needs("job"))
 async def show_person(
     visit: Visiting, job_id: JobId, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
@@ -111,7 +109,7 @@ async def show_person(
     return await _person(visit, job_id, say(_ORDERS[done][1]) if done in _ORDERS else None)
 
 
-@router.post("/people/{job_id}/{order}")
+@router.post("/people/{job_id}/{order}", **needs("job"))
 async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> Response:
     """An order about one person."""
     if order not in _ORDERS:
@@ -132,7 +130,7 @@ async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> R
     return visit.redirect_to(f"/people/{job_id}?done={order}")
 
 
-@router.get("/people/{job_id}/calls/{call_id}")
+@router.get("/people/{job_id}/calls/{call_id}", **needs("job"))
 async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
     """One call of a person."""
     job = await visit.ask("job", {"job": await _job_of(visit, job_id)})
@@ -163,7 +161,6 @@ async def _person(visit: Visit, job_id: str, notice: str | None) -> Response:
 
 
 async def _job_of(visit: Visit, job_id: str) -> str:
-    require_grant(visit.caller, "job")
     return await visit.services.resolve(visit.caller, "job", job_id)
 
 
