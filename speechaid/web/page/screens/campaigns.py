@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -270,12 +271,13 @@ async def _campaign(
     if paused_at is not None:
         # The shared reading may be some seconds old.
         progress = {**progress, "status": "PAUSED", "is_active": False}
-    report, is_late = await visit.soon(_report(visit, campaign["batch_id"]))
+    name = campaign["batch_id"]
+    details, (report, is_late) = await asyncio.gather(_details(visit, name), visit.soon(_report(visit, name)))
     return await visit.page(
         "campaign.html",
         progress=progress,
         campaign=campaign,
-        details=await _details(visit, campaign["batch_id"]),
+        details=details,
         report=report,
         report_is_late=is_late,
         with_outcomes=True,

@@ -6,6 +6,7 @@ are kept in logs on their way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -143,8 +144,7 @@ async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
 
 async def _person(visit: Visit, job_id: str, notice: str | None) -> Response:
     name = await _job_of(visit, job_id)
-    job = await visit.ask("job", {"job": name})
-    why = await visit.ask("explain", {"job": name})
+    job, why = await asyncio.gather(visit.ask("job", {"job": name}), visit.ask("explain", {"job": name}))
     person: dict[str, Any] | None = None
     if job.get("dni") and visit.may("person"):
         found = await visit.ask("person", {"person": job["dni"]})
