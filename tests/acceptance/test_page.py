@@ -136,6 +136,19 @@ def test_what_was_typed_survives_an_ended_session(site: Site) -> None:
     assert (cancelled["by"], cancelled["reason"]) == ("manager (user)", "the list is wrong")
 
 
+def test_of_a_stranger_no_file_is_read(site: Site) -> None:
+    with site.web.client(timeout=30) as client:
+        for path in ("/login", "/stop"):
+            answer = client.post(
+                path,
+                data={"name": "viewer", "password": PASSWORD},
+                files={"file": ("a.csv", b"x" * 2_000_000)},
+                headers={"Sec-Fetch-Site": "same-origin"},
+            )
+            assert answer.status_code == 401
+            assert "speechaid_session" not in answer.cookies
+
+
 def test_tries_are_limited(site: Site) -> None:
     site.store.identities.create_user(
         "tried", role=Role.VIEWER, account_id=None, password=PASSWORD, by="test"
@@ -229,7 +242,11 @@ def test_a_person_is_found_and_why_they_are_not_called_is_said(site: Site) -> No
         {"batch_id": batch, "contact.name": "Persona 1"}, {"$set": {"contact.name": HOSTILE}}
     )
     page = site.visit("operator")
-    page.goto(f"/campaigns/{batch}/people?status=pending")
+    page.goto(f"/campaigns/{batch}/people?status=failed")
+    expect(page.locator(".empty")).to_contain_text("Nobody is like this.")
+    page.select_option("#status", "pending")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile("status=pending"))
     page.get_by_role("link", name=HOSTILE).click()
     expect(page.locator("h1")).to_have_text(HOSTILE)
     expect(page.locator("section.calling")).to_contain_text("is paused")

@@ -299,7 +299,8 @@ def test_jobs_have_pages(site: Site) -> None:
     with site.client() as client:
         found, following = [], None
         while True:
-            query = {"batch_id": batch, "limit": 3} | ({} if following is None else {"after": following})
+            query: dict[str, str | int] = {"batch_id": batch, "limit": 3}
+            query |= {} if following is None else {"after": following}
             page = client.get("/api/v1/jobs", params=query).json()
             found.append([job["job_id"] for job in page["jobs"]])
             following = page["next"]

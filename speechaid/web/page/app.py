@@ -176,11 +176,12 @@ def _fault_page(request: Request, status: int, text: str) -> Response:
     if request.headers.get("hx-request") == "true":
         # A part of a screen: the rest stays as it is.
         return Response(status_code=status)
-    language = request.scope["state"].get("language") or choose_answer_language(request)
+    state = request.scope.get("state", {})
+    language = state.get("language") or choose_answer_language(request)
     values = {
         "status": status,
         "text": text,
-        "principal": request.scope["state"].get("principal"),
+        "principal": state.get("principal"),
         "language_names": words.LANGUAGE_NAMES,
         "here": "/start",
     }

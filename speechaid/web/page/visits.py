@@ -40,6 +40,7 @@ _SOON_SECONDS: Final = 0.1
 #: What a form may have; and of it, what is kept when the session has ended, in characters.
 _MAX_FIELDS: Final = 200
 _MAX_KEPT: Final = 64 * 1024
+_TEXT_FORM: Final = "application/x-www-form-urlencoded"
 _TOKEN_FIELD: Final = "form_token"  # noqa: S105 - the field's name
 
 
@@ -240,8 +241,13 @@ Form = Annotated[dict[str, str], Depends(_form)]
 
 
 async def read_fields(request: Request) -> dict[str, str]:
-    """The texts of a form; files are left out."""
-    if request.method in forgery.SAFE_METHODS:
+    """The texts of a form; files are left out.
+
+    Of a stranger no form with files is read: it would take room on the disk.
+    """
+    media = request.headers.get("content-type", "").lower()
+    is_stranger = request.scope["state"].get("principal") is None
+    if request.method in forgery.SAFE_METHODS or (is_stranger and not media.startswith(_TEXT_FORM)):
         return {}
     form = await request.form(max_fields=_MAX_FIELDS)
     return {name: value for name, value in form.items() if isinstance(value, str)}

@@ -25,8 +25,6 @@ from speechaid.web.problems import Problem, not_found
 router = APIRouter()
 
 _LISTED: Final = 100
-#: The daemon lists at most so many.
-_MOST: Final = 1000
 #: Each order about one person: the command, and what the screen says afterwards.
 _ORDERS: Final[Mapping[str, tuple[str, str]]] = {
     "retry": ("resume-job", N_("This person may be called again.")),
@@ -48,27 +46,32 @@ async def show_people(
     batch_id: CampaignId,
     status: Annotated[str, Query(max_length=20)] = "",
     outcome: Annotated[str, Query(max_length=40)] = "",
-    skip: Annotated[int, Query(ge=0, le=_MOST - 1)] = 0,
+    after: Annotated[str, Query(max_length=500)] = "",
 ) -> Response:
     """The people of a campaign, by state and by how their last call ended."""
     batch = await visit.services.get_batch(visit.caller, batch_id)
     status = status if status in words.PEOPLE_STATES else ""
     outcome = outcome if outcome in OUTCOMES else ""
-    limit = min(skip + _LISTED + 1, _MOST)
-    args = {"batch": batch.batch_id, "status": status or None, "outcome": outcome or None, "limit": limit}
-    rows = (await visit.ask("jobs", args))["jobs"]
+    found = await visit.ask(
+        "jobs",
+        {
+            "batch": batch.batch_id,
+            "status": status or None,
+            "outcome": outcome or None,
+            "after": after or None,
+            "limit": _LISTED,
+        },
+    )
     return await visit.page(
         "people.html",
         batch_id=batch.batch_id,
         name=batch.name or batch.batch_id,
-        people=rows[skip : skip + _LISTED],
+        people=found["jobs"],
+        next=found.get("next"),
         status=status,
         outcome=outcome,
         outcomes=OUTCOMES,
-        skip=skip,
-        following=skip + _LISTED if len(rows) > skip + _LISTED else None,
-        is_cut=limit == _MOST and len(rows) == _MOST,
-        size=_LISTED,
+        after=after,
     )
 
 
