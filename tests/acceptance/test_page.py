@@ -399,6 +399,7 @@ def test_no_screen_is_wider_than_the_window_or_keeps_somebody_out(
             f"/campaigns/{batch}/hours",
         ),
         *(f"/campaigns/{batch}/people", f"/campaigns/{batch}/again", f"/campaigns/{batch}/cancel"),
+        f"/campaigns/{batch}/details",
         *("/people", f"/people/{job}", "/stop", "/nowhere", f"/campaigns/{batch}/results"),
     ):
         page.goto(path)

@@ -31,6 +31,8 @@ MAX_LIVE: Final = 64
 #: The last call's outcomes of those who were not reached.
 _NOT_REACHED: Final = "no-answer,busy,voicemail,failed"
 _REPORT_SECONDS: Final = 30.0
+#: Seconds for which one reading of a campaign's settings serves all, unless something is changed here.
+_DETAILS_SECONDS: Final = 5.0
 #: What the list can be restricted to: the value of ``is_active`` for each choice.
 _SHOW: Final[Mapping[str, tuple[str, bool | None]]] = {
     "": (N_("all campaigns"), None),
@@ -264,6 +266,20 @@ async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
     )
 
 
+@router.get("/campaigns/{batch_id}/details", **needs("batch"))
+async def show_details(visit: Visiting, batch_id: CampaignId) -> Response:
+    """The settings of a campaign, and who did what."""
+    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    values: dict[str, Any] = {
+        "campaign": campaign,
+        "details": await _details(visit, campaign["batch_id"]),
+        "hours": _hours_text(_hours_of(campaign)),
+    }
+    if visit.is_part:
+        return HTMLResponse(visit.part("campaign_details.html", **values))
+    return await visit.page("details_page.html", **values)
+
+
 async def _campaign(
     visit: Visit, batch_id: str, *, notice: str | None = None, paused_at: datetime | None = None
 ) -> Response:
@@ -272,12 +288,15 @@ async def _campaign(
         # The shared reading may be some seconds old.
         progress = {**progress, "status": "PAUSED", "is_active": False}
     name = campaign["batch_id"]
-    details, (report, is_late) = await asyncio.gather(_details(visit, name), visit.soon(_report(visit, name)))
+    (details, details_are_late), (report, is_late) = await asyncio.gather(
+        visit.soon(_details(visit, name)), visit.soon(_report(visit, name))
+    )
     return await visit.page(
         "campaign.html",
         progress=progress,
         campaign=campaign,
         details=details,
+        details_are_late=details_are_late,
         report=report,
         report_is_late=is_late,
         with_outcomes=True,
@@ -307,7 +326,7 @@ async def _details(visit: Visit, batch_id: str) -> dict[str, Any] | None:
     if not visit.may("batch"):
         return None
     try:
-        return await visit.ask("batch", {"batch": batch_id})
+        return await visit.share("batch", {"batch": batch_id}, _DETAILS_SECONDS)
     except Problem:
         return None
 
