@@ -41,6 +41,8 @@ _SOON_SECONDS: Final = 0.1
 _MAX_FIELDS: Final = 200
 _MAX_KEPT: Final = 64 * 1024
 _TEXT_FORM: Final = "application/x-www-form-urlencoded"
+#: Reads whose answer several users get: none shows people, since who looks at them is recorded.
+SHARED: Final = frozenset({"status", "alerts", "report", "batch"})
 _TOKEN_FIELD: Final = "form_token"  # noqa: S105 - the field's name
 
 
@@ -112,7 +114,9 @@ class Visit:
             self.services.reader.forget_results()
 
     async def share(self, command: str, args: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """As ``ask``, of a read without people; one answer serves all of one role, account and language."""
+        """As ``ask``, of one of ``SHARED``; one answer serves all of one role, account and language."""
+        if command not in SHARED:
+            raise ValueError(f"{command} is not shared: it may show people")
         require_grant(self.caller, command)
         key = (
             *(command, json.dumps(args, sort_keys=True), self.language),

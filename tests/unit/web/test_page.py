@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
+from speechaid.commands.registry import REGISTRY
 from speechaid.model.batch import BatchStatus
 from speechaid.model.identity import Role
 from speechaid.model.states import JobStatus
@@ -118,6 +119,11 @@ def test_every_screen_names_what_the_users_role_must_be_allowed() -> None:
                 "needs.<locals>" in getattr(call, "__qualname__", "")
                 for call in dependencies(route.dependant)
             ), route.path
+
+
+@pytest.mark.parametrize("name", sorted(visits.SHARED))
+def test_an_answer_that_several_get_shows_no_people(name: str) -> None:
+    assert getattr(REGISTRY[name], "documents", None) is None
 
 
 def test_nothing_but_the_login_and_the_language_is_open_without_a_session() -> None:
