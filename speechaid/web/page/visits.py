@@ -42,7 +42,7 @@ _MAX_FIELDS: Final = 200
 _MAX_KEPT: Final = 64 * 1024
 _TEXT_FORM: Final = "application/x-www-form-urlencoded"
 #: Reads whose answer several users get: none shows people, since who looks at them is recorded.
-SHARED: Final = frozenset({"status", "alerts", "report", "batch"})
+SHARED: Final = frozenset({"status", "alerts", "batch"})
 _TOKEN_FIELD: Final = "form_token"  # noqa: S105 - the field's name
 
 
@@ -114,13 +114,15 @@ class Visit:
             self.services.reader.forget_results()
 
     async def share(self, command: str, args: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """As ``ask``, of one of ``SHARED``; one answer serves all of one role, account and language."""
-        if command not in SHARED:
-            raise ValueError(f"{command} is not shared: it may show people")
+        """As ``ask``, of a read: one answer serves this user for so many seconds.
+
+        Of one of ``SHARED`` it serves all of one role, account and language.
+        """
         require_grant(self.caller, command)
         key = (
             *(command, json.dumps(args, sort_keys=True), self.language),
             *(self.caller.role, self.caller.account_id),
+            None if command in SHARED else self.caller.actor,
         )
         return await self.services.reader.share_result(key, lambda: self.ask(command, args), seconds)
 
