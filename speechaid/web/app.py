@@ -10,14 +10,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from speechaid import __version__
 from speechaid.settings.groups import WebSettings
+from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web import problems
-from speechaid.web.access import OPEN_PATHS, Authentication, FindPrincipal
+from speechaid.web.access import METRICS_PATH, OPEN_PATHS, Authentication, FindPrincipal
 from speechaid.web.limits import RequestLimits
 from speechaid.web.page.app import build_page, to_start
 from speechaid.web.routes import accounts, batches, commands, overview
 from speechaid.web.services import Services
+from speechaid.web.streams import EventStreams
 
 OPENAPI_PATH: Final = "/api/v1/openapi.json"
+#: Beside those that begin with ``/api/``.
+_OF_THE_API: Final = OPEN_PATHS | {METRICS_PATH, "/api"}
 #: Errors that every route may answer.
 _ERRORS: Final = (
     *(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
@@ -30,10 +34,13 @@ _ERRORS: Final = (
 
 def build(services: Services, find: FindPrincipal, settings: WebSettings) -> ASGIApp:
     """The application with its limits."""
-    app = build_api(services)
+    metrics = WebMetrics()
+    app = build_api(services, metrics)
     app.openapi()  # kept by the framework: it would hold up other requests later
     api = Authentication(app, find, settings.requests_per_client)
-    return RequestLimits(ByPath(api, build_page(services, settings.requests_per_client)), settings)
+    return RequestLimits(
+        ByPath(api, build_page(services, settings.requests_per_client, metrics)), settings, metrics
+    )
 
 
 class ByPath:
@@ -46,7 +53,7 @@ class ByPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path = scope.get("path", "")
-        is_api = scope["type"] != "http" or path in OPEN_PATHS or path == "/api" or path.startswith("/api/")
+        is_api = path in _OF_THE_API or path.startswith("/api/") or scope["type"] != "http"
         if path == "/" and b"text/html" in dict(scope["headers"]).get(b"accept", b""):
             await to_start()(scope, receive, send)
         elif is_api:
@@ -55,7 +62,7 @@ class ByPath:
             await self._page(scope, receive, send)
 
 
-def build_api(services: Services | None = None) -> FastAPI:
+def build_api(services: Services | None = None, metrics: WebMetrics | None = None) -> FastAPI:
     """The routes alone; without services, for the OpenAPI document."""
     app = FastAPI(
         title="speechaid",
@@ -68,8 +75,13 @@ def build_api(services: Services | None = None) -> FastAPI:
         responses=problems.error_responses(*_ERRORS),
     )
     app.state.services = services
-    app.state.streams = set()
-    app.state.event_streams = set()
+    app.state.metrics = metrics = metrics or WebMetrics()
+    app.state.progress_streams = EventStreams(
+        "progress", metrics, at_once=batches.MAX_PROGRESS_STREAMS, tick_seconds=batches.PROGRESS_SECONDS
+    )
+    app.state.event_streams = EventStreams(
+        "events", metrics, at_once=overview.MAX_EVENT_STREAMS, tick_seconds=overview.EVENT_SECONDS
+    )
     problems.add_handlers(app)
     api = APIRouter()
     for router in (batches.router, accounts.router, overview.router):

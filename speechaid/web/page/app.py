@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -17,6 +18,7 @@ from speechaid.errors import SpeechaidError, StoreUnavailable
 from speechaid.model.identity import Principal
 from speechaid.protocol.translation import say
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web.page import words
 from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
@@ -31,9 +33,10 @@ from speechaid.web.page.screens import (
     reports,
     start,
 )
-from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, speak
+from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, choose_answer_language
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
+from speechaid.web.streams import EventStreams
 
 log = get_logger("speechaid.web")
 
@@ -53,11 +56,13 @@ _KEPT: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _NOT_FOUND: Final = say("this page does not exist, or what it showed is gone")
 
 
-def build_page(services: Services | None, at_once: int) -> ASGIApp:
+def build_page(services: Services, at_once: int, metrics: WebMetrics) -> ASGIApp:
     """The page with its sessions."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.services = services
-    app.state.streams = set()
+    app.state.streams = EventStreams(
+        "page", metrics, at_once=campaigns.MAX_LIVE, tick_seconds=campaigns.LIVE_SECONDS
+    )
     app.state.drafts = Drafts()
     screens = (login, start, emergency, new_campaign, campaigns, people, reports, do_not_call, accounts)
     for screen in screens:
@@ -70,7 +75,7 @@ def build_page(services: Services | None, at_once: int) -> ASGIApp:
 class Sessions:
     """Finds the user of each request by its cookie, and bounds what one user has under way."""
 
-    def __init__(self, app: FastAPI, services: Services | None, at_once: int) -> None:
+    def __init__(self, app: FastAPI, services: Services, at_once: int) -> None:
         self.app = app
         self._services = services
         self._at_once = at_once
@@ -91,7 +96,7 @@ class Sessions:
             return
         request = Request(scope, receive)
         state = scope.setdefault("state", {})
-        state["language"] = speak(request)
+        state["language"] = choose_answer_language(request)
         respond: ASGIApp
         try:
             principal = await self._find(request)
@@ -104,6 +109,7 @@ class Sessions:
             await respond(scope, receive, send_with_headers)
             return
         state["principal"] = principal
+        state["is_still_allowed"] = partial(self._is_still_allowed, request, principal)
         actor = "" if principal is None else principal.actor
         respond = self.app
         if principal is not None and self._under_way[actor] >= self._at_once:
@@ -117,9 +123,23 @@ class Sessions:
             if not self._under_way[actor]:
                 del self._under_way[actor]
 
+    async def _is_still_allowed(self, request: Request, principal: Principal | None) -> bool:
+        """Whether the session is open still, with the same rights; true while that cannot be looked up.
+
+        A page that is only open does not keep its session open.
+        """
+        secret = request.cookies.get(SESSION_COOKIE, "")
+        try:
+            found = await self._services.reader.on_identities(
+                lambda store: store.identities.find_session(secret, is_use=False)
+            )
+        except (Problem, StoreUnavailable):
+            return True
+        return found is not None and found[1] == principal
+
     async def _find(self, request: Request) -> Principal | None:
         secret = request.cookies.get(SESSION_COOKIE)
-        if secret is None or self._services is None:
+        if secret is None:
             return None
         found = await self._services.reader.on_identities(lambda store: store.identities.find_session(secret))
         return None if found is None else found[1]
@@ -169,11 +189,12 @@ def _fault_page(request: Request, status: int, text: str) -> Response:
     if request.headers.get("hx-request") == "true":
         # A part of a screen: the rest stays as it is.
         return Response(status_code=status)
-    language = request.scope["state"].get("language") or speak(request)
+    state = request.scope.get("state", {})
+    language = state.get("language") or choose_answer_language(request)
     values = {
         "status": status,
         "text": text,
-        "principal": request.scope["state"].get("principal"),
+        "principal": state.get("principal"),
         "language_names": words.LANGUAGE_NAMES,
         "here": "/start",
     }

@@ -1,4 +1,4 @@
-"""Files of campaigns that are being prepared: kept between two steps, for a bounded time, for their user alone.
+"""Files of campaigns that are being prepared: kept between two steps, for a bounded time, for one user.
 
 A file lies in the temporary directory without a name: it is gone when it is let go, and when the process
 ends, however that comes about. Nothing of it is on another host.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import IO, Any, Final
 
-from fastapi import UploadFile
+from starlette.datastructures import UploadFile
 
 from speechaid.model.identity import Principal
 from speechaid.protocol.translation import say

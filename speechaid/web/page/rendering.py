@@ -31,11 +31,11 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 def render(template: str, language: str, values: Mapping[str, Any]) -> str:
     """The text of a page."""
-    return environment(language).get_template(template).render(values)
+    return environment_of(language).get_template(template).render(values)
 
 
 @cache
-def environment(language: str) -> Environment:
+def environment_of(language: str) -> Environment:
     """The templates for readers of a language."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -58,7 +58,7 @@ def environment(language: str) -> Environment:
         "say_n": say_n,
         "language": language,
         "languages": LANGUAGES,
-        "asset": asset,
+        "asset": asset_path,
         "now": lambda: datetime.now(UTC),
     }
     made.filters |= {
@@ -67,7 +67,7 @@ def environment(language: str) -> Environment:
         "money": money,
         "words": words.of_code,
         "command_words": words.of_command,
-        "capitalised": partial(capitalised, language),
+        "capitalised": partial(with_capital, language),
         "moment": partial(moment, language),
         "people_state": words.people_state,
         "local_times": partial(local_times, language),
@@ -75,14 +75,14 @@ def environment(language: str) -> Environment:
         "day": partial(day, language),
         "iso": lambda value: "" if (found := _instant(value)) is None else found.isoformat(),
         "duration": words.duration,
-        "ago": words.ago,
+        "ago": words.time_distance,
         "paragraphs": _paragraphs,
     }
     return made
 
 
 @cache
-def asset(name: str) -> str:
+def asset_path(name: str) -> str:
     """The address of a static file; it changes with the file's content, so that browsers may keep it."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
@@ -92,7 +92,7 @@ def _shown(language: str, value: object) -> object:
     return in_language(value, language) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def capitalised(language: str, text: str) -> str:
+def with_capital(language: str, text: str) -> str:
     """A text whose first letter is a capital."""
     shown = in_language(text, language)
     return shown[:1].upper() + shown[1:]

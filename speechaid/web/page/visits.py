@@ -18,6 +18,7 @@ from fastapi import Depends, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from speechaid.model.identity import Principal
+from speechaid.protocol.commands import COMMANDS, Access
 from speechaid.protocol.translation import reader_language, say
 from speechaid.web.access import require_grant
 from speechaid.web.daemon import answer_language
@@ -39,6 +40,9 @@ _SOON_SECONDS: Final = 0.1
 #: What a form may have; and of it, what is kept when the session has ended, in characters.
 _MAX_FIELDS: Final = 200
 _MAX_KEPT: Final = 64 * 1024
+_TEXT_FORM: Final = "application/x-www-form-urlencoded"
+#: Reads whose answer several users get: none shows people, since who looks at them is recorded.
+SHARED: Final = frozenset({"status", "alerts", "batch"})
 _TOKEN_FIELD: Final = "form_token"  # noqa: S105 - the field's name
 
 
@@ -101,14 +105,24 @@ class Visit:
         """
         require_grant(self.caller, command)
         given = {name: value for name, value in (args or {}).items() if value is not None}
-        return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+        if COMMANDS[command].access is not Access.WRITE:
+            return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+        try:
+            return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+        finally:
+            # The next screen shows what was done.
+            self.services.reader.forget_results()
 
     async def share(self, command: str, args: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """As ``ask``, of a read without people; one answer serves all of one role, account and language."""
+        """As ``ask``, of a read: one answer serves this user for so many seconds.
+
+        Of one of ``SHARED`` it serves all of one role, account and language.
+        """
         require_grant(self.caller, command)
         key = (
             *(command, json.dumps(args, sort_keys=True), self.language),
             *(self.caller.role, self.caller.account_id),
+            None if command in SHARED else self.caller.actor,
         )
         return await self.services.reader.share_result(key, lambda: self.ask(command, args), seconds)
 
@@ -133,7 +147,7 @@ class Visit:
         known = await self.status()
         is_up = known is not None or (not self.sees_all and await self.services.daemon.is_up())
         values = {
-            **self.common(),
+            **self.common_values(),
             "daemon_is_up": is_up,
             "hold": None if known is None else known.get("fleet_hold"),
             "known": known,
@@ -143,9 +157,9 @@ class Visit:
 
     def part(self, template: str, **values: Any) -> str:
         """A part of a screen, which takes the place of its former state."""
-        return render(template, self.language, {**self.common(), **values})
+        return render(template, self.language, {**self.common_values(), **values})
 
-    def common(self) -> dict[str, Any]:
+    def common_values(self) -> dict[str, Any]:
         """What every template may use."""
         return {
             "caller": self.caller,
@@ -174,7 +188,7 @@ class Visit:
         query = self.request.url.query
         return self.request.url.path + (f"?{query}" if query else "")
 
-    def to(self, path: str) -> Response:
+    def redirect_to(self, path: str) -> Response:
         """Show another screen, after something was done."""
         return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
@@ -204,6 +218,18 @@ async def _visit(request: Request) -> Visit:
 Visiting = Annotated[Visit, Depends(_visit)]
 
 
+def needs(what: str) -> dict[str, Any]:
+    """Arguments of a route's decorator: the command or action that the user's role must be allowed.
+
+    It is checked before the route's function runs, as ``web.access.requires`` does for the API.
+    """
+
+    def check(visit: Visiting) -> None:
+        require_grant(visit.caller, what)
+
+    return {"dependencies": [Depends(check)]}
+
+
 async def _form(request: Request, visit: Visiting) -> dict[str, str]:
     """The fields of a form of this session.
 
@@ -221,8 +247,13 @@ Form = Annotated[dict[str, str], Depends(_form)]
 
 
 async def read_fields(request: Request) -> dict[str, str]:
-    """The texts of a form; files are left out."""
-    if request.method in forgery.SAFE_METHODS:
+    """The texts of a form; files are left out.
+
+    Of a stranger no form with files is read: it would take room on the disk.
+    """
+    media = request.headers.get("content-type", "").lower()
+    is_stranger = request.scope["state"].get("principal") is None
+    if request.method in forgery.SAFE_METHODS or (is_stranger and not media.startswith(_TEXT_FORM)):
         return {}
     form = await request.form(max_fields=_MAX_FIELDS)
     return {name: value for name, value in form.items() if isinstance(value, str)}
@@ -239,7 +270,7 @@ def _foreign() -> Problem:
     return Problem(HTTPStatus.FORBIDDEN, text, code="forbidden")
 
 
-def speak(request: Request) -> str:
+def choose_answer_language(request: Request) -> str:
     """From now on answer this request in its reader's language; that language."""
     language = language_of_request(request)
     answer_language.set(language)

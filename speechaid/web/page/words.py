@@ -101,7 +101,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
 
 
-def ago(value: object, now: datetime | None = None) -> str:
+def time_distance(value: object, now: datetime | None = None) -> str:
     """How long ago, or in how long: ``20 minutes ago``, ``in 3 hours``; empty for what is no time."""
     try:
         read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, File, Form, Path, Query, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from starlette.datastructures import UploadFile as AnyUpload
 
 from speechaid.model.identity import Principal
 from speechaid.protocol.commands import COMMANDS, Argument, CommandSpec, Kind
 from speechaid.protocol.text import encode_json
-from speechaid.web.access import Caller, require_grant, requirement
+from speechaid.web.access import Caller, requires
 from speechaid.web.command_table import ROUTES, CommandRoute
 from speechaid.web.idempotency import IdempotencyKey
 from speechaid.web.services import Served, Services
@@ -50,7 +51,7 @@ def add_routes(router: APIRouter) -> None:
                 operation_id=f"{method.lower()}{route.path}".replace("/", "_")
                 .replace("{", "")
                 .replace("}", ""),
-                openapi_extra=requirement(route.command),
+                **requires(route.command),
                 tags=[route.path.split("/")[1]],
             )
 
@@ -75,7 +76,6 @@ def _endpoint(route: CommandRoute) -> Any:
     async def endpoint(**given: Any) -> Response:
         caller: Principal = given["caller"]
         services: Services = given["services"]
-        require_grant(caller, route.command)
         if has_body:
             body: BaseModel | None = given["body"]
             args = {} if body is None else body.model_dump(by_alias=True, exclude_none=True)
@@ -218,6 +218,6 @@ def _file_argument(spec: CommandSpec) -> str:
     return next(argument.name for argument in spec.arguments if argument.kind is Kind.FILE)
 
 
-def name_of(file: UploadFile) -> str:
+def name_of(file: AnyUpload) -> str:
     """The last part of a file's name; it tells the daemon what the file is."""
     return (file.filename or "upload").replace("\\", "/").rpartition("/")[2][:200]

@@ -10,28 +10,29 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.responses import HTMLResponse, StreamingResponse
+from starlette.responses import HTMLResponse
 
-from speechaid.errors import StoreUnavailable
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, joined, say
-from speechaid.web.access import require_grant
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.rules.roles import WebAction
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
-from speechaid.web.routes.batches import MAX_STREAMS, list_batches, read_progress
+from speechaid.web.routes.batches import list_batches, read_progress
+from speechaid.web.streams import EventStreams
 
 router = APIRouter()
 
 _LISTED: Final = 50
 #: Seconds between two readings of a live campaign; one reading serves all.
-_LIVE_SECONDS: Final = 3.0
-#: Seconds after which a live page without news has a comment, so that proxies keep it open.
-_COMMENT_SECONDS: Final = 15.0
-#: Seconds between two looks whether the session of a live page is open.
-_SESSION_SECONDS: Final = 15.0
+LIVE_SECONDS: Final = 3.0
+#: Live pages at once.
+MAX_LIVE: Final = 64
 #: The last call's outcomes of those who were not reached.
 _NOT_REACHED: Final = "no-answer,busy,voicemail,failed"
 _REPORT_SECONDS: Final = 30.0
+#: Seconds for which one reading of a campaign's settings serves all, unless something is changed here.
+_DETAILS_SECONDS: Final = 5.0
 #: What the list can be restricted to: the value of ``is_active`` for each choice.
 _SHOW: Final[Mapping[str, tuple[str, bool | None]]] = {
     "": (N_("all campaigns"), None),
@@ -52,7 +53,7 @@ _DONE: Final = {
 CampaignId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/campaigns")
+@router.get("/campaigns", **needs(WebAction.VIEW_PROGRESS))
 async def show_campaigns(
     visit: Visiting,
     show: Annotated[str, Query(max_length=20)] = "",
@@ -66,8 +67,7 @@ async def show_campaigns(
         services=visit.services,
         account_id=account.strip() or None,
         is_active=_SHOW[shown][1],
-        limit=_LISTED,
-        after=after or None,
+        page=Page(limit=_LISTED, skip=0, after=after or None),
     )
     return await visit.page(
         "campaigns.html",
@@ -80,7 +80,7 @@ async def show_campaigns(
     )
 
 
-@router.get("/campaigns/{batch_id}")
+@router.get("/campaigns/{batch_id}", **needs(WebAction.VIEW_PROGRESS))
 async def show_campaign(
     visit: Visiting, batch_id: CampaignId, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
@@ -88,56 +88,22 @@ async def show_campaign(
     return await _campaign(visit, batch_id, notice=say(_DONE[done]) if done in _DONE else None)
 
 
-@router.get("/campaigns/{batch_id}/live")
+@router.get("/campaigns/{batch_id}/live", **needs(WebAction.VIEW_PROGRESS))
 async def stream_campaign(request: Request, visit: Visiting, batch_id: CampaignId) -> Response:
     """The campaign's progress, sent when it changes; the first at once, so that a browser comes back."""
     await read_progress(visit.caller, visit.services, batch_id)
-    streams: set[object] = request.app.state.streams
-    if len(streams) >= MAX_STREAMS:
-        text = say("too many live pages are open: reload this one to see the latest")
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
-    return StreamingResponse(
-        _live(streams, visit, batch_id),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    streams: EventStreams = request.app.state.streams
+    return streams.respond(request, _live(visit, batch_id))
 
 
-async def _live(streams: set[object], visit: Visit, batch_id: str) -> AsyncIterator[bytes]:
-    mark = object()
-    streams.add(mark)
-    sent, silent, looked = "", 0.0, 0.0
-    try:
-        yield b"retry: 3000\n\n"
-        while True:
-            try:
-                if looked >= _SESSION_SECONDS:
-                    looked = 0.0
-                    if not await _has_session(visit):
-                        return
-                progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
-            except (Problem, StoreUnavailable):
-                return  # the browser comes back by itself, and is told then
-            part = visit.part("campaign_live.html", progress=progress, campaign=campaign)
-            if part != sent:
-                yield _event("progress", part)
-                sent, silent = part, 0.0
-            elif silent >= _COMMENT_SECONDS:
-                yield b": nothing new\n\n"
-                silent = 0.0
-            await asyncio.sleep(_LIVE_SECONDS)
-            silent += _LIVE_SECONDS
-            looked += _LIVE_SECONDS
-    finally:
-        streams.discard(mark)
-
-
-async def _has_session(visit: Visit) -> bool:
-    """Whether the session is open still; a page that is only looked at does not keep it open."""
-    found = await visit.services.reader.on_identities(
-        lambda store: store.identities.find_session(visit.secret, is_use=False)
-    )
-    return found is not None and found[1] == visit.caller
+async def _live(visit: Visit, batch_id: str) -> AsyncIterator[bytes]:
+    """The progress at each look, where it is another than the last."""
+    sent = ""
+    while True:
+        progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
+        part = visit.part("campaign_live.html", progress=progress, campaign=campaign)
+        yield b"" if part == sent else _event("progress", part)
+        sent = part
 
 
 def _event(name: str, data: str) -> bytes:
@@ -145,7 +111,7 @@ def _event(name: str, data: str) -> bytes:
     return f"event: {name}\n{lines}\n".encode()
 
 
-@router.post("/campaigns/{batch_id}/pause")
+@router.post("/campaigns/{batch_id}/pause", **needs("pause-batch"))
 async def pause(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Pause; the answer comes when no dial of the campaign is on its way: from then on none is placed."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -153,31 +119,30 @@ async def pause(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     return await _campaign(visit, batch_id, paused_at=datetime.now(UTC))
 
 
-@router.post("/campaigns/{batch_id}/resume")
+@router.post("/campaigns/{batch_id}/resume", **needs("resume-batch"))
 async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:  # noqa: ARG001
     """Allow calls."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     await visit.ask("resume-batch", {"batch": name})
-    return visit.to(f"/campaigns/{name}?done=resumed")
+    return visit.redirect_to(f"/campaigns/{name}?done=resumed")
 
 
-@router.get("/campaigns/{batch_id}/cancel")
+@router.get("/campaigns/{batch_id}/cancel", **needs("cancel-batch"))
 async def ask_to_cancel(visit: Visiting, batch_id: CampaignId) -> Response:
     """What will happen, and to how many."""
-    require_grant(visit.caller, "cancel-batch")
     progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
     return await visit.page("campaign_cancel.html", progress=progress, campaign=campaign)
 
 
-@router.post("/campaigns/{batch_id}/cancel")
+@router.post("/campaigns/{batch_id}/cancel", **needs("cancel-batch"))
 async def cancel(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Cancel for good."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     await visit.ask("cancel-batch", {"batch": name, "reason": form.get("reason", "").strip() or None})
-    return visit.to(f"/campaigns/{name}?done=cancelled")
+    return visit.redirect_to(f"/campaigns/{name}?done=cancelled")
 
 
-@router.get("/campaigns/{batch_id}/again")
+@router.get("/campaigns/{batch_id}/again", **needs("redial-batch"))
 async def ask_to_call_again(visit: Visiting, batch_id: CampaignId) -> Response:
     """Who would be called again."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -192,10 +157,9 @@ async def ask_to_call_again(visit: Visiting, batch_id: CampaignId) -> Response:
     )
 
 
-@router.post("/campaigns/{batch_id}/again")
+@router.post("/campaigns/{batch_id}/again", **needs("redial-batch"))
 async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """A new campaign, paused, of those who were not reached; once, however often the form is sent."""
-    require_grant(visit.caller, "redial-batch")
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     args = {"batch": name, "outcomes": _NOT_REACHED}
     if wanted := form.get("name", "").strip():
@@ -206,25 +170,23 @@ async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Respo
 
     key = form.get("key") or None
     made, _ = await visit.services.keys.once(visit.caller, key, ["redial-batch", args], work)
-    return visit.to(f"/campaigns/{made['batch_id']}?done=made")
+    return visit.redirect_to(f"/campaigns/{made['batch_id']}?done=made")
 
 
 # -- the hours ---------------------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/{batch_id}/hours")
+@router.get("/campaigns/{batch_id}/hours", **needs("edit-batch"))
 async def show_hours(visit: Visiting, batch_id: CampaignId) -> Response:
     """The form of the hours."""
-    require_grant(visit.caller, "edit-batch")
     _, campaign = await read_progress(visit.caller, visit.services, batch_id)
     stored = _hours_of(campaign)
     return await visit.page("campaign_hours.html", **_hours_form(campaign, stored, stored))
 
 
-@router.post("/campaigns/{batch_id}/hours")
+@router.post("/campaigns/{batch_id}/hours", **needs("edit-batch"))
 async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Change the hours, unless somebody else has changed them since the form was shown."""
-    require_grant(visit.caller, "edit-batch")
     batch = await visit.services.get_batch(visit.caller, batch_id)
     _, campaign = await read_progress(visit.caller, visit.services, batch_id)
     stored = _hours_of({"call_settings": mapping(batch.document.get("call_settings"))})
@@ -235,8 +197,7 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
         return await visit.page(
             "campaign_hours.html",
             HTTPStatus.CONFLICT,
-            **_hours_form(campaign, typed, stored),
-            changed=stored,
+            **{**_hours_form(campaign, typed, stored), "changed": stored},
         )
     args: dict[str, Any] = {"batch": batch.batch_id}
     faults: dict[str, str] = {}
@@ -262,7 +223,7 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
             HTTPStatus.UNPROCESSABLE_ENTITY,
             **{**_hours_form(campaign, typed, stored), "faults": faults},
         )
-    return visit.to(f"/campaigns/{batch.batch_id}?done=hours")
+    return visit.redirect_to(f"/campaigns/{batch.batch_id}?done=hours")
 
 
 def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:
@@ -289,7 +250,7 @@ def _hours_form(
 # -- one campaign ------------------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/{batch_id}/results")
+@router.get("/campaigns/{batch_id}/results", **needs("report"))
 async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
     """The results of the calls, which take a while where there are many."""
     batch = await visit.services.get_batch(visit.caller, batch_id)
@@ -305,6 +266,20 @@ async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
     )
 
 
+@router.get("/campaigns/{batch_id}/details", **needs("batch"))
+async def show_details(visit: Visiting, batch_id: CampaignId) -> Response:
+    """The settings of a campaign, and who did what."""
+    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    values: dict[str, Any] = {
+        "campaign": campaign,
+        "details": await _details(visit, campaign["batch_id"]),
+        "hours": _hours_text(_hours_of(campaign)),
+    }
+    if visit.is_part:
+        return HTMLResponse(visit.part("campaign_details.html", **values))
+    return await visit.page("details_page.html", **values)
+
+
 async def _campaign(
     visit: Visit, batch_id: str, *, notice: str | None = None, paused_at: datetime | None = None
 ) -> Response:
@@ -312,12 +287,16 @@ async def _campaign(
     if paused_at is not None:
         # The shared reading may be some seconds old.
         progress = {**progress, "status": "PAUSED", "is_active": False}
-    report, is_late = await visit.soon(_report(visit, campaign["batch_id"]))
+    name = campaign["batch_id"]
+    (details, details_are_late), (report, is_late) = await asyncio.gather(
+        visit.soon(_details(visit, name)), visit.soon(_report(visit, name))
+    )
     return await visit.page(
         "campaign.html",
         progress=progress,
         campaign=campaign,
-        details=await _details(visit, campaign["batch_id"]),
+        details=details,
+        details_are_late=details_are_late,
         report=report,
         report_is_late=is_late,
         with_outcomes=True,
@@ -347,7 +326,7 @@ async def _details(visit: Visit, batch_id: str) -> dict[str, Any] | None:
     if not visit.may("batch"):
         return None
     try:
-        return await visit.ask("batch", {"batch": batch_id})
+        return await visit.share("batch", {"batch": batch_id}, _DETAILS_SECONDS)
     except Problem:
         return None
 

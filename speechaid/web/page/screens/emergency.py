@@ -7,21 +7,19 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from speechaid.web.access import require_grant
 from speechaid.web.page.calling import calls_and_waiting
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
 
 router = APIRouter()
 
 
-@router.get("/stop")
+@router.get("/stop", **needs("hold"))
 async def ask_to_stop(visit: Visiting) -> Response:
     """What will happen, and to how many."""
-    require_grant(visit.caller, "hold")
     return await visit.page("stop.html", **await _numbers(visit))
 
 
-@router.post("/stop")
+@router.post("/stop", **needs("hold"))
 async def stop(visit: Visiting, form: Form) -> Response:
     """Stop all calls; the answer comes when no dial is on its way any more: from then on none is placed.
 
@@ -36,18 +34,17 @@ async def stop(visit: Visiting, form: Form) -> Response:
     )
 
 
-@router.get("/release")
+@router.get("/release", **needs("unhold"))
 async def ask_to_release(visit: Visiting) -> Response:
     """What will happen, and to how many."""
-    require_grant(visit.caller, "unhold")
     return await visit.page("release.html", **await _numbers(visit))
 
 
-@router.post("/release")
+@router.post("/release", **needs("unhold"))
 async def release(visit: Visiting, form: Form) -> Response:  # noqa: ARG001 - the form's token was checked
     """Allow calls again."""
     await visit.ask("unhold")
-    return visit.to("/start")
+    return visit.redirect_to("/start")
 
 
 async def _numbers(visit: Visit) -> dict[str, Any]:

@@ -6,6 +6,7 @@ are kept in logs on their way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -18,14 +19,12 @@ from speechaid.protocol.translation import N_, say
 from speechaid.web.access import require_grant
 from speechaid.web.page import words
 from speechaid.web.page.screens.campaigns import CampaignId
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
 from speechaid.web.problems import Problem, not_found
 
 router = APIRouter()
 
 _LISTED: Final = 100
-#: The daemon lists at most so many.
-_MOST: Final = 1000
 #: Each order about one person: the command, and what the screen says afterwards.
 _ORDERS: Final[Mapping[str, tuple[str, str]]] = {
     "retry": ("resume-job", N_("This person may be called again.")),
@@ -41,45 +40,48 @@ _ORDERS: Final[Mapping[str, tuple[str, str]]] = {
 JobId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/campaigns/{batch_id}/people")
+@router.get("/campaigns/{batch_id}/people", **needs("jobs"))
 async def show_people(
     visit: Visiting,
     batch_id: CampaignId,
     status: Annotated[str, Query(max_length=20)] = "",
     outcome: Annotated[str, Query(max_length=40)] = "",
-    skip: Annotated[int, Query(ge=0, le=_MOST - 1)] = 0,
+    after: Annotated[str, Query(max_length=500)] = "",
 ) -> Response:
     """The people of a campaign, by state and by how their last call ended."""
-    require_grant(visit.caller, "jobs")
     batch = await visit.services.get_batch(visit.caller, batch_id)
     status = status if status in words.PEOPLE_STATES else ""
     outcome = outcome if outcome in OUTCOMES else ""
-    limit = min(skip + _LISTED + 1, _MOST)
-    args = {"batch": batch.batch_id, "status": status or None, "outcome": outcome or None, "limit": limit}
-    rows = (await visit.ask("jobs", args))["jobs"]
+    found = await visit.ask(
+        "jobs",
+        {
+            "batch": batch.batch_id,
+            "status": status or None,
+            "outcome": outcome or None,
+            "after": after or None,
+            "limit": _LISTED,
+        },
+    )
     return await visit.page(
         "people.html",
         batch_id=batch.batch_id,
         name=batch.name or batch.batch_id,
-        people=rows[skip : skip + _LISTED],
+        people=found["jobs"],
+        next=found.get("next"),
         status=status,
         outcome=outcome,
         outcomes=OUTCOMES,
-        skip=skip,
-        following=skip + _LISTED if len(rows) > skip + _LISTED else None,
-        is_cut=limit == _MOST and len(rows) == _MOST,
-        size=_LISTED,
+        after=after,
     )
 
 
-@router.get("/people")
+@router.get("/people", **needs("person"))
 async def show_search(visit: Visiting) -> Response:
     """The search."""
-    require_grant(visit.caller, "person")
     return await visit.page("search.html", typed="", found=None)
 
 
-@router.post("/people")
+@router.post("/people", **needs("person"))
 async def search(visit: Visiting, form: Form) -> Response:
     """Whoever is meant, over all campaigns."""
     typed = form.get("person", "").strip()
@@ -103,7 +105,7 @@ async def search(visit: Visiting, form: Form) -> Response:
     return await visit.page("search.html", typed=typed, found=found)
 
 
-@router.get("/people/{job_id}")
+@router.get("/people/{job_id}", **needs("job"))
 async def show_person(
     visit: Visiting, job_id: JobId, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
@@ -111,7 +113,7 @@ async def show_person(
     return await _person(visit, job_id, say(_ORDERS[done][1]) if done in _ORDERS else None)
 
 
-@router.post("/people/{job_id}/{order}")
+@router.post("/people/{job_id}/{order}", **needs("job"))
 async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> Response:
     """An order about one person."""
     if order not in _ORDERS:
@@ -129,10 +131,10 @@ async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> R
         await visit.ask(command, {"job": await _job_of(visit, job_id)})
     else:
         await visit.ask(command, {"job": await _job_of(visit, job_id), "reason": reason})
-    return visit.to(f"/people/{job_id}?done={order}")
+    return visit.redirect_to(f"/people/{job_id}?done={order}")
 
 
-@router.get("/people/{job_id}/calls/{call_id}")
+@router.get("/people/{job_id}/calls/{call_id}", **needs("job"))
 async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
     """One call of a person."""
     job = await visit.ask("job", {"job": await _job_of(visit, job_id)})
@@ -145,8 +147,7 @@ async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
 
 async def _person(visit: Visit, job_id: str, notice: str | None) -> Response:
     name = await _job_of(visit, job_id)
-    job = await visit.ask("job", {"job": name})
-    why = await visit.ask("explain", {"job": name})
+    job, why = await asyncio.gather(visit.ask("job", {"job": name}), visit.ask("explain", {"job": name}))
     person: dict[str, Any] | None = None
     if job.get("dni") and visit.may("person"):
         found = await visit.ask("person", {"person": job["dni"]})
@@ -163,7 +164,6 @@ async def _person(visit: Visit, job_id: str, notice: str | None) -> Response:
 
 
 async def _job_of(visit: Visit, job_id: str) -> str:
-    require_grant(visit.caller, "job")
     return await visit.services.resolve(visit.caller, "job", job_id)
 
 

@@ -9,8 +9,10 @@ from starlette.responses import HTMLResponse
 
 from speechaid.model.batch import BatchStatus
 from speechaid.protocol.translation import say
+from speechaid.rules.roles import WebAction
 from speechaid.web.page.calling import calling_state
-from speechaid.web.page.visits import Visit, Visiting
+from speechaid.web.page.visits import Visit, Visiting, needs
+from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import list_batches
 
@@ -23,11 +25,14 @@ _TODAY_SECONDS: Final = 30.0
 _ALERT_SECONDS: Final = 10.0
 
 
-@router.get("/start")
+@router.get("/start", **needs(WebAction.VIEW_PROGRESS))
 async def show_start(visit: Visiting) -> Response:
     """What is at work now, today's results, and what needs somebody."""
     found = await list_batches(
-        caller=visit.caller, services=visit.services, is_active=True, limit=_CAMPAIGNS + 1
+        caller=visit.caller,
+        services=visit.services,
+        is_active=True,
+        page=Page(limit=_CAMPAIGNS + 1, skip=0, after=None),
     )
     campaigns = [one for one in found["batches"] if one["status"] == BatchStatus.RUNNING]
     today, is_late = await visit.soon(_today(visit))
@@ -44,7 +49,7 @@ async def show_start(visit: Visiting) -> Response:
     )
 
 
-@router.get("/start/today")
+@router.get("/start/today", **needs("report"))
 async def show_today(visit: Visiting) -> Response:
     """Today's results, which take a while where many calls were made."""
     values: dict[str, Any] = {"report": await _today(visit), "with_outcomes": not visit.is_part}
