@@ -69,8 +69,8 @@ def bars(chart: Chart, *, stacked: bool = False) -> Markup:
             x = left if stacked else left + wide * number
             drawn.append(
                 Markup(
-                    '<rect class="bar{number}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">'
-                    "<title>{text}</title></rect>"
+                    '<rect class="bar{number}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}"'
+                    ' height="{height:.1f}"><title>{text}</title></rect>'
                 ).format(
                     number=number + 1,
                     x=x,
@@ -104,7 +104,8 @@ def line(chart: Chart) -> Markup:
             text = f"{category}: {one.name}, {chart.write(value)}"
             drawn.append(
                 Markup(
-                    '<circle class="bar{number}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{text}</title></circle>'
+                    '<circle class="bar{number}" cx="{x:.1f}" cy="{y:.1f}" r="4">'
+                    "<title>{text}</title></circle>"
                 ).format(number=number + 1, x=x, y=y, text=text)
             )
     return _frame(chart, top, Markup("").join(drawn))
@@ -115,9 +116,8 @@ def ceiling(value: float) -> float:
     if value <= 0 or not math.isfinite(value):
         return float(_LINES)
     power = 10 ** math.floor(math.log10(value))
-    return float(
-        next(step * power for step in (1, 2, 4, 8, 10, 20) if step * power >= value and step * power >= 4)
-    )
+    least = max(value, _LINES)
+    return float(next(end for end in (step * power for step in (1, 2, 4, 8, 10, 20, 40)) if end >= least))
 
 
 def _height(value: float, top: float) -> float:

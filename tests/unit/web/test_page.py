@@ -17,7 +17,17 @@ from speechaid.protocol.translation import LANGUAGES, in_language
 from speechaid.web.page import forgery, rendering, visits, words
 from speechaid.web.page.calling import Calling, calling_state
 from speechaid.web.page.languages import choose_language
-from speechaid.web.page.screens import campaigns, emergency, login, people, start
+from speechaid.web.page.screens import (
+    accounts,
+    campaigns,
+    do_not_call,
+    emergency,
+    login,
+    new_campaign,
+    people,
+    reports,
+    start,
+)
 from speechaid.web.page.visits import kept_fields
 
 OWN = {"host": "dialer.example.com"}
@@ -132,7 +142,10 @@ def test_nothing_but_the_login_and_the_language_is_open_without_a_session() -> N
 
 
 def all_routes() -> list[APIRoute]:
-    screens = (login, start, emergency, campaigns, people)
+    screens = (
+        *(login, start, emergency, campaigns, people),
+        *(new_campaign, reports, do_not_call, accounts),
+    )
     return [route for one in screens for route in one.router.routes if isinstance(route, APIRoute)]
 
 

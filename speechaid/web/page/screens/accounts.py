@@ -11,9 +11,9 @@ from fastapi import APIRouter, Path, Query, Response
 
 from speechaid.protocol.translation import N_, say
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import require_grant
 from speechaid.web.page.campaign_form import fault_at
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
 from speechaid.web.routes.accounts import list_accounts
 
@@ -29,16 +29,18 @@ _DONE: Final = {
 AccountId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/accounts")
+@router.get("/accounts", **needs(WebAction.VIEW_ACCOUNTS))
 async def show_accounts(visit: Visiting, after: Annotated[str, Query(max_length=200)] = "") -> Response:
     """All accounts with what they have left."""
     found = await list_accounts(
-        caller=visit.caller, services=visit.services, limit=_LISTED, after=after or None
+        caller=visit.caller,
+        services=visit.services,
+        page=Page(limit=_LISTED, skip=0, after=after or None),
     )
     return await visit.page("accounts.html", accounts=found["accounts"], next=found["next"], after=after)
 
 
-@router.get("/accounts/{account_id}")
+@router.get("/accounts/{account_id}", **needs(WebAction.VIEW_ACCOUNTS))
 async def show_account(
     visit: Visiting,
     account_id: AccountId,
@@ -49,10 +51,9 @@ async def show_account(
     return await _page(visit, account_id, notice=say(_DONE[done]) if done in _DONE else None, after=after)
 
 
-@router.post("/accounts/{account_id}/topup")
+@router.post("/accounts/{account_id}/topup", **needs("top-up"))
 async def top_up(visit: Visiting, form: Form, account_id: AccountId) -> Response:
     """Add minutes or credit; once, however often the form is sent."""
-    require_grant(visit.caller, "top-up")
     name = await visit.services.resolve(visit.caller, "account", account_id)
     account = await visit.ask("account", {"account": name})
     unit = "minutes" if (account["balance"] or {}).get("unit") == "minutes" else "credit"
@@ -66,31 +67,30 @@ async def top_up(visit: Visiting, form: Form, account_id: AccountId) -> Response
         await visit.ask("top-up", {**args, "idempotency_key": key or secrets.token_hex(16)})
     except Problem as problem:
         return await _page(visit, name, typed=form, faults=fault_at(problem, ("note",), "amount"))
-    return visit.to(f"/accounts/{name}?done=topup")
+    return visit.redirect_to(f"/accounts/{name}?done=topup")
 
 
-@router.get("/accounts/{account_id}/suspend")
+@router.get("/accounts/{account_id}/suspend", **needs("suspend-account"))
 async def ask_to_suspend(visit: Visiting, account_id: AccountId) -> Response:
     """What will happen."""
-    require_grant(visit.caller, "suspend-account")
     name = await visit.services.resolve(visit.caller, "account", account_id)
     return await visit.page("account_suspend.html", account=await visit.ask("account", {"account": name}))
 
 
-@router.post("/accounts/{account_id}/suspend")
+@router.post("/accounts/{account_id}/suspend", **needs("suspend-account"))
 async def suspend(visit: Visiting, form: Form, account_id: AccountId) -> Response:
     """Stop new calls of the account."""
     name = await visit.services.resolve(visit.caller, "account", account_id)
     await visit.ask("suspend-account", {"account": name, "reason": form.get("reason", "").strip() or None})
-    return visit.to(f"/accounts/{name}?done=suspended")
+    return visit.redirect_to(f"/accounts/{name}?done=suspended")
 
 
-@router.post("/accounts/{account_id}/activate")
+@router.post("/accounts/{account_id}/activate", **needs("resume-account"))
 async def activate(visit: Visiting, form: Form, account_id: AccountId) -> Response:  # noqa: ARG001
     """Allow its calls again."""
     name = await visit.services.resolve(visit.caller, "account", account_id)
     await visit.ask("resume-account", {"account": name})
-    return visit.to(f"/accounts/{name}?done=active")
+    return visit.redirect_to(f"/accounts/{name}?done=active")
 
 
 async def _page(
@@ -102,7 +102,6 @@ async def _page(
     faults: dict[str, str] | None = None,
     after: str = "",
 ) -> Response:
-    require_grant(visit.caller, WebAction.VIEW_ACCOUNTS)
     name = await visit.services.resolve(visit.caller, "account", account_id)
     moved = await visit.ask("transactions", {"account": name, "limit": _LISTED, "after": after or None})
     return await visit.page(

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Path, Response
 from starlette.datastructures import UploadFile
 
 from speechaid.protocol.translation import say, say_n
-from speechaid.web.access import require_grant
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
 from speechaid.web.problems import Problem
 from speechaid.web.routes.commands import name_of
 
@@ -22,13 +21,13 @@ router = APIRouter()
 _LISTED: Final = 50
 
 
-@router.get("/do-not-call")
+@router.get("/do-not-call", **needs("dnc"))
 async def show_list(visit: Visiting) -> Response:
     """How long it is, and the forms."""
     return await _page(visit)
 
 
-@router.post("/do-not-call/search")
+@router.post("/do-not-call/search", **needs("dnc"))
 async def search(visit: Visiting, form: Form) -> Response:
     """Whether a number or a person is on the list; by POST, since addresses are logged on their way."""
     typed = form.get("number", "").strip()
@@ -41,10 +40,9 @@ async def search(visit: Visiting, form: Form) -> Response:
     return await _page(visit, typed=form, found=found)
 
 
-@router.post("/do-not-call/add")
+@router.post("/do-not-call/add", **needs("dnc-add"))
 async def add(visit: Visiting, form: Form) -> Response:
     """Put a number on the list: from now on no host dials it."""
-    require_grant(visit.caller, "dnc-add")
     typed, reason = form.get("added", "").strip(), form.get("reason", "").strip()
     faults = {}
     if not typed:
@@ -67,10 +65,9 @@ async def add(visit: Visiting, form: Form) -> Response:
     return await _page(visit, notice=notice)
 
 
-@router.post("/do-not-call/remove")
+@router.post("/do-not-call/remove", **needs("dnc-remove"))
 async def remove(visit: Visiting, form: Form) -> Response:
     """Take a number, or a person with their numbers, off the list."""
-    require_grant(visit.caller, "dnc-remove")
     number = form.get("number", "").strip()
     if not form.get("sure"):
         faults = {"sure": say("Confirm that these calls are allowed again.")}
@@ -94,10 +91,9 @@ async def remove(visit: Visiting, form: Form) -> Response:
     return await _page(visit, notice=notice)
 
 
-@router.post("/do-not-call/import")
+@router.post("/do-not-call/import", **needs("dnc-import"))
 async def preview(visit: Visiting, form: Form) -> Response:
     """What a file would add."""
-    require_grant(visit.caller, "dnc-import")
     upload = (await visit.request.form()).get("file")
     if not isinstance(upload, UploadFile) or not upload.filename or not upload.size:
         return await _page(visit, typed=form, faults={"file": say("Choose the file with the numbers.")})
@@ -110,14 +106,13 @@ async def preview(visit: Visiting, form: Form) -> Response:
     return await visit.page("do_not_call_import.html", draft=draft, found=found, listed=_LISTED)
 
 
-@router.post("/do-not-call/import/{key}")
+@router.post("/do-not-call/import/{key}", **needs("dnc-import"))
 async def import_list(
     visit: Visiting,
     form: Form,  # noqa: ARG001 - the form's token was checked
     key: Annotated[str, Path(max_length=100)],
 ) -> Response:
     """Put the numbers of the file on the list; to send it again changes nothing more."""
-    require_grant(visit.caller, "dnc-import")
     draft = _drafts(visit).find(visit.caller, key)
     if draft is None:
         return await _page(visit, faults={"file": say("The file is not kept any more: choose it again.")})
@@ -142,7 +137,6 @@ async def _page(
     notice: str | None = None,
     faults: dict[str, str] | None = None,
 ) -> Response:
-    require_grant(visit.caller, "dnc")
     return await visit.page(
         "do_not_call.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,

@@ -21,11 +21,11 @@ from speechaid.model.masking import mask_phone
 from speechaid.protocol.sheets import SheetError, encode_bad_rows
 from speechaid.protocol.translation import N_, say
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import require_grant
 from speechaid.web.page import campaign_form
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
-from speechaid.web.page.visits import Form, Visit, Visiting
+from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.pages import Page
 from speechaid.web.problems import Problem, not_found
 from speechaid.web.routes.accounts import list_accounts
 from speechaid.web.routes.batches import read_progress
@@ -47,17 +47,15 @@ CampaignId = Annotated[str, Path(max_length=200)]
 # -- the file ----------------------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new")
+@router.get("/campaigns/new", **needs("import"))
 async def show_new(visit: Visiting, key: Annotated[str, Query(max_length=100)] = "") -> Response:
     """Choose the file, and whose campaign it is."""
-    require_grant(visit.caller, "import")
     return await _file_page(visit, _drafts(visit).find(visit.caller, key), {})
 
 
-@router.post("/campaigns/new")
+@router.post("/campaigns/new", **needs("import"))
 async def take_file(visit: Visiting, form: Form) -> Response:
     """Keep the file, and have it read."""
-    require_grant(visit.caller, "import")
     upload = (await visit.request.form()).get("file")
     draft = _drafts(visit).find(visit.caller, form.get("key", ""))
     if isinstance(upload, UploadFile) and upload.filename:
@@ -78,7 +76,7 @@ async def take_file(visit: Visiting, form: Form) -> Response:
         faults = fault_at(problem, ("account", "country"), "file")
     if faults:
         return await _file_page(visit, draft, faults, form)
-    return visit.to(f"/campaigns/new/{draft.key}/columns")
+    return visit.redirect_to(f"/campaigns/new/{draft.key}/columns")
 
 
 async def _file_page(
@@ -103,14 +101,14 @@ async def _file_page(
 # -- what its columns are ----------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new/{key}/columns")
+@router.get("/campaigns/new/{key}/columns", **needs("import"))
 async def show_columns(visit: Visiting, key: Key) -> Response:
     """What each column was taken for."""
     draft = _draft(visit, key)
     return await _columns_page(visit, draft, {})
 
 
-@router.post("/campaigns/new/{key}/columns")
+@router.post("/campaigns/new/{key}/columns", **needs("import"))
 async def choose_columns(visit: Visiting, form: Form, key: Key) -> Response:
     """Correct what a column is, and which part of the file is read."""
     draft = _draft(visit, key)
@@ -128,7 +126,7 @@ async def choose_columns(visit: Visiting, form: Form, key: Key) -> Response:
         draft.mapping, draft.reading = before
         return await _columns_page(visit, draft, faults, form)
     step = "columns" if form.get("again") else "check"
-    return visit.to(f"/campaigns/new/{draft.key}/{step}")
+    return visit.redirect_to(f"/campaigns/new/{draft.key}/{step}")
 
 
 async def _columns_page(
@@ -153,7 +151,7 @@ async def _columns_page(
 # -- what would be imported --------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new/{key}/check")
+@router.get("/campaigns/new/{key}/check", **needs("import"))
 async def show_check(
     visit: Visiting, key: Key, row: Annotated[int | None, Query(ge=1, le=10_000_000)] = None
 ) -> Response:
@@ -186,7 +184,7 @@ async def show_check(
     )
 
 
-@router.post("/campaigns/new/{key}/check")
+@router.post("/campaigns/new/{key}/check", **needs("import"))
 async def choose_rows(visit: Visiting, form: Form, key: Key) -> Response:
     """Which doubtful rows are imported."""
     draft = _draft(visit, key)
@@ -194,10 +192,10 @@ async def choose_rows(visit: Visiting, form: Form, key: Key) -> Response:
     draft.refused = {name.removeprefix("refuse_") for name in form if name.startswith("refuse_")}
     draft.refused -= draft.accepted
     draft.keeps_duplicates = "keep_duplicates" in form
-    return visit.to(f"/campaigns/new/{draft.key}/check")
+    return visit.redirect_to(f"/campaigns/new/{draft.key}/check")
 
 
-@router.get("/campaigns/new/{key}/bad-rows")
+@router.get("/campaigns/new/{key}/bad-rows", **needs("import"))
 async def download_bad_rows(visit: Visiting, key: Key) -> Response:
     """The bad rows in the form of the file, to be corrected there."""
     draft = _draft(visit, key)
@@ -217,7 +215,7 @@ async def download_bad_rows(visit: Visiting, key: Key) -> Response:
 # -- the settings, which make it ---------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new/{key}/settings")
+@router.get("/campaigns/new/{key}/settings", **needs("import"))
 async def show_settings(visit: Visiting, key: Key) -> Response:
     """Name, hours, agent, number, attempts."""
     draft = _draft(visit, key)
@@ -232,12 +230,12 @@ async def show_settings(visit: Visiting, key: Key) -> Response:
     return await _settings_page(visit, draft, {})
 
 
-@router.post("/campaigns/new/{key}/settings")
+@router.post("/campaigns/new/{key}/settings", **needs("import"))
 async def make(visit: Visiting, form: Form, key: Key) -> Response:
     """Make the campaign, which waits; once, however often the form is sent."""
     draft = _draft(visit, key)
     if draft.batch_id is not None:
-        return visit.to(f"/campaigns/{draft.batch_id}/ready?key={draft.key}")
+        return visit.redirect_to(f"/campaigns/{draft.batch_id}/ready?key={draft.key}")
     draft.settings = campaign_form.settings_typed(form)
     options, faults = campaign_form.settings_options(draft.settings)
     if not faults:
@@ -256,7 +254,7 @@ async def make(visit: Visiting, form: Form, key: Key) -> Response:
                 draft.work = None
     if faults:
         return await _settings_page(visit, draft, faults)
-    return visit.to(f"/campaigns/{draft.batch_id}/ready?key={draft.key}")
+    return visit.redirect_to(f"/campaigns/{draft.batch_id}/ready?key={draft.key}")
 
 
 async def _import(visit: Visit, draft: Draft, options: dict[str, Any]) -> dict[str, Any]:
@@ -297,7 +295,7 @@ async def _of_retell(visit: Visit, what: str) -> list[dict[str, Any]] | None:
 # -- ready: what it costs, a test call, the start ----------------------------------------------------------
 
 
-@router.get("/campaigns/{batch_id}/ready")
+@router.get("/campaigns/{batch_id}/ready", **needs("forecast"))
 async def show_ready(
     visit: Visiting, batch_id: CampaignId, key: Annotated[str, Query(max_length=100)] = ""
 ) -> Response:
@@ -305,10 +303,9 @@ async def show_ready(
     return await _ready_page(visit, batch_id, key, {})
 
 
-@router.get("/campaigns/{batch_id}/ready/forecast")
+@router.get("/campaigns/{batch_id}/ready/forecast", **needs("forecast"))
 async def show_forecast(visit: Visiting, batch_id: CampaignId) -> Response:
     """Who would be called, what it costs and how long it takes; a while, where there are many people."""
-    require_grant(visit.caller, "forecast")
     _, campaign = await read_progress(visit.caller, visit.services, batch_id)
     values = {"campaign": campaign, "forecast": await _forecast(visit, campaign["batch_id"])}
     if visit.is_part:
@@ -319,7 +316,6 @@ async def show_forecast(visit: Visiting, batch_id: CampaignId) -> Response:
 async def _ready_page(
     visit: Visit, batch_id: str, key: str, faults: dict[str, str], to: str = ""
 ) -> Response:
-    require_grant(visit.caller, "forecast")
     progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
     forecast, is_late = await visit.soon(_forecast(visit, campaign["batch_id"]), 2.0)
     agent, agent_is_late = await visit.soon(_agent(visit, campaign["batch_id"]), 1.0)
@@ -364,22 +360,21 @@ async def _test_numbers(visit: Visit) -> list[dict[str, Any]] | None:
     return found
 
 
-@router.post("/campaigns/{batch_id}/take-back")
+@router.post("/campaigns/{batch_id}/take-back", **needs("undo-import"))
 async def take_back(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Take back a campaign of which nobody was called, to change what it was made of."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     await visit.ask("undo-import", {"import": name})
     draft = _drafts(visit).find(visit.caller, form.get("key", ""))
     if draft is None or draft.batch_id != name:
-        return visit.to("/campaigns")
+        return visit.redirect_to("/campaigns")
     draft.batch_id, draft.attempt, draft.preview = None, draft.attempt + 1, None
-    return visit.to(f"/campaigns/new/{draft.key}/settings")
+    return visit.redirect_to(f"/campaigns/new/{draft.key}/settings")
 
 
-@router.post("/campaigns/{batch_id}/tests")
+@router.post("/campaigns/{batch_id}/tests", **needs("test-call"))
 async def make_test_call(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Call a registered number as the first person of the campaign would be called."""
-    require_grant(visit.caller, "test-call")
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     to = form.get("to", "").strip()
     key = form.get("key", "")
@@ -390,15 +385,14 @@ async def make_test_call(visit: Visiting, form: Form, batch_id: CampaignId) -> R
         made = await visit.ask("test-call", {"to": to, "batch": name})
     except Problem as problem:
         return await _ready_page(visit, name, key, fault_at(problem, (), "to"), to)
-    return visit.to(f"/campaigns/{name}/tests/{made['test']}")
+    return visit.redirect_to(f"/campaigns/{name}/tests/{made['test']}")
 
 
-@router.get("/campaigns/{batch_id}/tests/{test_id}")
+@router.get("/campaigns/{batch_id}/tests/{test_id}", **needs("test-result"))
 async def show_test_call(
     visit: Visiting, batch_id: CampaignId, test_id: Annotated[str, Path(max_length=100)]
 ) -> Response:
     """How far a test call is; then what was said."""
-    require_grant(visit.caller, "test-result")
     batch = await visit.services.get_batch(visit.caller, batch_id)
     found = await visit.ask("test-result", {"test": test_id})
     if found["batch_id"] != batch.batch_id:
@@ -424,7 +418,6 @@ _GONE: Final = N_(
 
 
 def _draft(visit: Visit, key: str) -> Draft:
-    require_grant(visit.caller, "import")
     draft = _drafts(visit).find(visit.caller, key)
     if draft is None:
         raise Problem(HTTPStatus.NOT_FOUND, say(_GONE), code="not_found")

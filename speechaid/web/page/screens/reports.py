@@ -23,10 +23,9 @@ from speechaid.protocol.sheets import (
     write_workbook,
 )
 from speechaid.protocol.translation import in_language, say
-from speechaid.web.access import require_grant
 from speechaid.web.page.campaign_form import download
 from speechaid.web.page.report_charts import report_charts
-from speechaid.web.page.visits import Visit, Visiting
+from speechaid.web.page.visits import Visit, Visiting, needs
 from speechaid.web.problems import Problem
 
 router = APIRouter()
@@ -77,10 +76,9 @@ class Filters:
 Filtered = Annotated[Filters, Depends()]
 
 
-@router.get("/reports")
+@router.get("/reports", **needs("report"))
 async def show_reports(visit: Visiting, filters: Filtered) -> Response:
     """The figures, once they are added up."""
-    require_grant(visit.caller, "report")
     faults = filters.faults()
     report, is_late = None, False
     if not faults:
@@ -100,7 +98,7 @@ async def show_reports(visit: Visiting, filters: Filtered) -> Response:
     )
 
 
-@router.get("/reports/figures")
+@router.get("/reports/figures", **needs("report"))
 async def show_figures(visit: Visiting, filters: Filtered) -> Response:
     """The figures, however long they take."""
     report = await _report(visit, filters)
@@ -115,7 +113,7 @@ async def show_figures(visit: Visiting, filters: Filtered) -> Response:
     return await visit.page("reports.html", **values, report_is_late=False)
 
 
-@router.get("/reports/report.xlsx")
+@router.get("/reports/report.xlsx", **needs("report"))
 async def download_report(visit: Visiting, filters: Filtered) -> Response:
     """The report as a workbook, in the account's zone."""
     report = await _report(visit, filters)
@@ -125,10 +123,9 @@ async def download_report(visit: Visiting, filters: Filtered) -> Response:
     return download(f"{say('report')}-{report['at'][:10]}.xlsx", made.getvalue())
 
 
-@router.get("/reports/calls.csv")
+@router.get("/reports/calls.csv", **needs("export"))
 async def download_calls(visit: Visiting, filters: Filtered) -> Response:
     """Every call of the report with its telephone; who reads them is recorded."""
-    require_grant(visit.caller, "export")
     args = await _args(visit, filters)
     day = args.pop("day", None)
     if day is not None and _DAY.fullmatch(day):
@@ -172,7 +169,6 @@ async def _args(visit: Visit, filters: Filters) -> dict[str, Any]:
 
 
 async def _report(visit: Visit, filters: Filters) -> dict[str, Any]:
-    require_grant(visit.caller, "report")
     args = await _args(visit, filters)
     return await visit.share("report", {**args, "format": "json"}, _REPORT_SECONDS)
 
