@@ -84,7 +84,11 @@ async def _file_page(
 ) -> Response:
     accounts: list[dict[str, Any]] | None = None
     if visit.sees_all and visit.may(WebAction.VIEW_ACCOUNTS):
-        found = await list_accounts(caller=visit.caller, services=visit.services, limit=_OFFERED_ACCOUNTS)
+        found = await list_accounts(
+            caller=visit.caller,
+            services=visit.services,
+            page=Page(limit=_OFFERED_ACCOUNTS, skip=0, after=None),
+        )
         accounts = None if found["next"] else found["accounts"]
     given = typed or {}
     return await visit.page(
