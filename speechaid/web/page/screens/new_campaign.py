@@ -37,6 +37,8 @@ router = APIRouter()
 _OFFERED_ACCOUNTS: Final = 200
 #: Seconds for which Retell's agents and numbers serve all forms.
 _AGENTS_SECONDS: Final = 60.0
+#: Seconds for which one forecast serves the screen and the part of it that comes later.
+_READY_SECONDS: Final = 10.0
 #: Bad rows that the screen lists; the file has all.
 _LISTED_ROWS: Final = 50
 
@@ -341,7 +343,7 @@ async def _ready_page(
 
 async def _forecast(visit: Visit, batch_id: str) -> dict[str, Any] | None:
     try:
-        return await visit.ask("forecast", {"batch": batch_id, "limit": 1})
+        return await visit.share("forecast", {"batch": batch_id, "limit": 1}, _READY_SECONDS)
     except Problem:
         return None
 
@@ -349,7 +351,7 @@ async def _forecast(visit: Visit, batch_id: str) -> dict[str, Any] | None:
 async def _agent(visit: Visit, batch_id: str) -> dict[str, Any] | None:
     """Whether the people have what the agent's prompt names; None where that is not known."""
     try:
-        return await visit.ask("check-agent", {"batch": batch_id})
+        return await visit.share("check-agent", {"batch": batch_id}, _READY_SECONDS)
     except Problem:
         return None
 
