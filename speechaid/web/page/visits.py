@@ -111,7 +111,7 @@ class Visit:
             return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
         finally:
             # The next screen shows what was done.
-            self.services.reader.forget_results()
+            self.services.reader.forget_shared()
 
     async def share(self, command: str, args: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """As ``ask``, of a read: one answer serves this user for so many seconds.

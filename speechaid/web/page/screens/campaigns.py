@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules.roles import WebAction
+from speechaid.web.documents import batch_document
 from speechaid.web.page.visits import Form, Visit, Visiting, needs
 from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
@@ -179,7 +180,8 @@ async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Respo
 @router.get("/campaigns/{batch_id}/hours", **needs("edit-batch"))
 async def show_hours(visit: Visiting, batch_id: CampaignId) -> Response:
     """The form of the hours."""
-    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    # Not a shared reading, which may be some seconds old: what is shown here is compared when the form comes.
+    campaign = batch_document(await visit.services.get_batch(visit.caller, batch_id))
     stored = _hours_of(campaign)
     return await visit.page("campaign_hours.html", **_hours_form(campaign, stored, stored))
 
@@ -188,8 +190,8 @@ async def show_hours(visit: Visiting, batch_id: CampaignId) -> Response:
 async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Change the hours, unless somebody else has changed them since the form was shown."""
     batch = await visit.services.get_batch(visit.caller, batch_id)
-    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
-    stored = _hours_of({"call_settings": mapping(batch.document.get("call_settings"))})
+    campaign = batch_document(batch)
+    stored = _hours_of(campaign)
     typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone")}
     typed["days"] = ",".join(str(day) for day in range(1, 8) if form.get(f"day_{day}"))
     shown = {name: form.get(f"shown_{name}", "") for name in stored}
