@@ -122,10 +122,12 @@ async def pause(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
 
 @router.post("/campaigns/{batch_id}/resume", **needs("resume-batch"))
 async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:  # noqa: ARG001
-    """Allow calls."""
+    """Allow calls; the answer says what the agent would lack."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
-    await visit.ask("resume-batch", {"batch": name})
-    return visit.redirect_to(f"/campaigns/{name}?done=resumed")
+    started = await visit.ask("resume-batch", {"batch": name})
+    return await _campaign(
+        visit, batch_id, notice=say(_DONE["resumed"]), warning=started.get("agent_warning")
+    )
 
 
 @router.get("/campaigns/{batch_id}/cancel", **needs("cancel-batch"))
@@ -283,7 +285,12 @@ async def show_details(visit: Visiting, batch_id: CampaignId) -> Response:
 
 
 async def _campaign(
-    visit: Visit, batch_id: str, *, notice: str | None = None, paused_at: datetime | None = None
+    visit: Visit,
+    batch_id: str,
+    *,
+    notice: str | None = None,
+    warning: str | None = None,
+    paused_at: datetime | None = None,
 ) -> Response:
     progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
     if paused_at is not None:
@@ -304,6 +311,7 @@ async def _campaign(
         with_outcomes=True,
         hours=_hours_text(_hours_of(campaign)),
         notice=notice,
+        warning=warning,
         paused_at=paused_at,
     )
 
