@@ -218,7 +218,7 @@ async def _visit(request: Request) -> Visit:
 Visiting = Annotated[Visit, Depends(_visit)]
 
 
-def needs(what: str) -> dict[str, Any]:
+def needs_grant(what: str) -> dict[str, Any]:
     """Arguments of a route's decorator: the command or action that the user's role must be allowed.
 
     It is checked before the route's function runs, as ``web.access.requires`` does for the API.
