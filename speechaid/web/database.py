@@ -167,9 +167,9 @@ class DatabaseReader:
         """What ``produce`` returns, for all who ask for the same key within so many seconds of its end."""
         return await self._share(("result", key), produce, seconds)
 
-    def forget_results(self) -> None:
-        """Have the next reader of each shared result produce it anew: something was changed."""
-        self._shared = {key: one for key, one in self._shared.items() if not _is_result(key)}
+    def forget_shared(self) -> None:
+        """Have the next reader of each shared reading read anew: something was changed."""
+        self._shared.clear()
 
     async def _share(
         self, key: Hashable, produce: Callable[[], Awaitable[_T]], seconds: float = SHARED_SECONDS
@@ -197,7 +197,3 @@ class DatabaseReader:
             del self._shared[key]
         else:
             self._shared[key] = (time.monotonic() + seconds, known[1])
-
-
-def _is_result(key: Hashable) -> bool:
-    return isinstance(key, tuple) and key[:1] == ("result",)

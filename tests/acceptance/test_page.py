@@ -230,6 +230,7 @@ def test_hours_are_edited_and_somebody_elses_change_is_told(site: Site) -> None:
     expect(page.locator("#start")).to_have_value("09:30")
     page.click("main button[type=submit]")
     expect(page.get_by_role("status")).to_contain_text("in force")
+    expect(page.locator("main")).to_contain_text("09:30 to 18:00")  # at once, not when a reading is renewed
     settings: Any = site.store.batches.get(batch).document["call_settings"]
     assert settings["allowed_hours"] == {"start": "09:30", "end": "18:00"}
     assert settings["days_of_week"] == [1, 2, 3, 4, 5, 6]

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from speechaid.errors import SpeechaidError, StoreUnavailable
 from speechaid.model.identity import Principal
-from speechaid.protocol.translation import say
+from speechaid.protocol.translation import say, say_later
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web.page import words
@@ -53,7 +53,7 @@ _HEADERS: Final = (
 _OF_READER: Final = (b"vary", b"Cookie, Accept-Language")
 _KEPT: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 #: What was asked for is not there, in words for people.
-_NOT_FOUND: Final = say("this page does not exist, or what it showed is gone")
+_NOT_FOUND: Final = say_later("this page does not exist, or what it showed is gone")
 
 
 def build_page(services: Services, at_once: int, metrics: WebMetrics) -> ASGIApp:

@@ -136,10 +136,13 @@ def moment(language: str, value: object, zone: str | None = None) -> str:
     if read is None:
         return words.NOTHING
     local = read.astimezone(_zone(zone))
+    return f"{_date(language, local)}, {local:%H:%M} {_zone_name(local)}"
+
+
+def _zone_name(local: datetime) -> str:
     name = f"{local:%Z}"
     # A zone without an abbreviation has its offset as name: -03.
-    shown = f"UTC{name}" if name.startswith(("+", "-")) else name
-    return f"{_date(language, local)}, {local:%H:%M} {shown}"
+    return f"UTC{name}" if name.startswith(("+", "-")) else name
 
 
 def local_times(language: str, sentence: str, zone: str | None = None) -> str:
@@ -149,9 +152,12 @@ def local_times(language: str, sentence: str, zone: str | None = None) -> str:
 
 
 def clock(value: object, zone: str | None = None) -> str:
-    """``10:15:07``."""
+    """``10:15:07 CET``."""
     read = _instant(value)
-    return words.NOTHING if read is None else f"{read.astimezone(_zone(zone)):%H:%M:%S}"
+    if read is None:
+        return words.NOTHING
+    local = read.astimezone(_zone(zone))
+    return f"{local:%H:%M:%S} {_zone_name(local)}"
 
 
 def day(language: str, value: object, zone: str | None = None) -> str:

@@ -111,7 +111,7 @@ class Visit:
             return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
         finally:
             # The next screen shows what was done.
-            self.services.reader.forget_results()
+            self.services.reader.forget_shared()
 
     async def share(self, command: str, args: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """As ``ask``, of a read: one answer serves this user for so many seconds.
@@ -218,7 +218,7 @@ async def _visit(request: Request) -> Visit:
 Visiting = Annotated[Visit, Depends(_visit)]
 
 
-def needs(what: str) -> dict[str, Any]:
+def needs_grant(what: str) -> dict[str, Any]:
     """Arguments of a route's decorator: the command or action that the user's role must be allowed.
 
     It is checked before the route's function runs, as ``web.access.requires`` does for the API.

@@ -126,7 +126,7 @@ def test_every_screen_names_what_the_users_role_must_be_allowed() -> None:
     for route in all_routes():
         if visits._visit in dependencies(route.dependant) and route.path != "/logout":
             assert any(
-                "needs.<locals>" in getattr(call, "__qualname__", "")
+                "needs_grant.<locals>" in getattr(call, "__qualname__", "")
                 for call in dependencies(route.dependant)
             ), route.path
 

@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules.roles import WebAction
-from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.documents import batch_document
+from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import list_batches, read_progress
@@ -53,7 +54,7 @@ _DONE: Final = {
 CampaignId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/campaigns", **needs(WebAction.VIEW_PROGRESS))
+@router.get("/campaigns", **needs_grant(WebAction.VIEW_PROGRESS))
 async def show_campaigns(
     visit: Visiting,
     show: Annotated[str, Query(max_length=20)] = "",
@@ -80,7 +81,7 @@ async def show_campaigns(
     )
 
 
-@router.get("/campaigns/{batch_id}", **needs(WebAction.VIEW_PROGRESS))
+@router.get("/campaigns/{batch_id}", **needs_grant(WebAction.VIEW_PROGRESS))
 async def show_campaign(
     visit: Visiting, batch_id: CampaignId, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
@@ -88,7 +89,7 @@ async def show_campaign(
     return await _campaign(visit, batch_id, notice=say(_DONE[done]) if done in _DONE else None)
 
 
-@router.get("/campaigns/{batch_id}/live", **needs(WebAction.VIEW_PROGRESS))
+@router.get("/campaigns/{batch_id}/live", **needs_grant(WebAction.VIEW_PROGRESS))
 async def stream_campaign(request: Request, visit: Visiting, batch_id: CampaignId) -> Response:
     """The campaign's progress, sent when it changes; the first at once, so that a browser comes back."""
     await read_progress(visit.caller, visit.services, batch_id)
@@ -111,7 +112,7 @@ def _event(name: str, data: str) -> bytes:
     return f"event: {name}\n{lines}\n".encode()
 
 
-@router.post("/campaigns/{batch_id}/pause", **needs("pause-batch"))
+@router.post("/campaigns/{batch_id}/pause", **needs_grant("pause-batch"))
 async def pause(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Pause; the answer comes when no dial of the campaign is on its way: from then on none is placed."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -119,22 +120,24 @@ async def pause(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     return await _campaign(visit, batch_id, paused_at=datetime.now(UTC))
 
 
-@router.post("/campaigns/{batch_id}/resume", **needs("resume-batch"))
+@router.post("/campaigns/{batch_id}/resume", **needs_grant("resume-batch"))
 async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:  # noqa: ARG001
-    """Allow calls."""
+    """Allow calls; the answer says what the agent would lack."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
-    await visit.ask("resume-batch", {"batch": name})
-    return visit.redirect_to(f"/campaigns/{name}?done=resumed")
+    started = await visit.ask("resume-batch", {"batch": name})
+    return await _campaign(
+        visit, batch_id, notice=say(_DONE["resumed"]), warning=started.get("agent_warning")
+    )
 
 
-@router.get("/campaigns/{batch_id}/cancel", **needs("cancel-batch"))
+@router.get("/campaigns/{batch_id}/cancel", **needs_grant("cancel-batch"))
 async def ask_to_cancel(visit: Visiting, batch_id: CampaignId) -> Response:
     """What will happen, and to how many."""
     progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
     return await visit.page("campaign_cancel.html", progress=progress, campaign=campaign)
 
 
-@router.post("/campaigns/{batch_id}/cancel", **needs("cancel-batch"))
+@router.post("/campaigns/{batch_id}/cancel", **needs_grant("cancel-batch"))
 async def cancel(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Cancel for good."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -142,7 +145,7 @@ async def cancel(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     return visit.redirect_to(f"/campaigns/{name}?done=cancelled")
 
 
-@router.get("/campaigns/{batch_id}/again", **needs("redial-batch"))
+@router.get("/campaigns/{batch_id}/again", **needs_grant("redial-batch"))
 async def ask_to_call_again(visit: Visiting, batch_id: CampaignId) -> Response:
     """Who would be called again."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -157,7 +160,7 @@ async def ask_to_call_again(visit: Visiting, batch_id: CampaignId) -> Response:
     )
 
 
-@router.post("/campaigns/{batch_id}/again", **needs("redial-batch"))
+@router.post("/campaigns/{batch_id}/again", **needs_grant("redial-batch"))
 async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """A new campaign, paused, of those who were not reached; once, however often the form is sent."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -176,20 +179,21 @@ async def call_again(visit: Visiting, form: Form, batch_id: CampaignId) -> Respo
 # -- the hours ---------------------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/{batch_id}/hours", **needs("edit-batch"))
+@router.get("/campaigns/{batch_id}/hours", **needs_grant("edit-batch"))
 async def show_hours(visit: Visiting, batch_id: CampaignId) -> Response:
     """The form of the hours."""
-    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
+    # Not a shared reading, which may be some seconds old: what is shown here is compared when the form comes.
+    campaign = batch_document(await visit.services.get_batch(visit.caller, batch_id))
     stored = _hours_of(campaign)
     return await visit.page("campaign_hours.html", **_hours_form(campaign, stored, stored))
 
 
-@router.post("/campaigns/{batch_id}/hours", **needs("edit-batch"))
+@router.post("/campaigns/{batch_id}/hours", **needs_grant("edit-batch"))
 async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Change the hours, unless somebody else has changed them since the form was shown."""
     batch = await visit.services.get_batch(visit.caller, batch_id)
-    _, campaign = await read_progress(visit.caller, visit.services, batch_id)
-    stored = _hours_of({"call_settings": mapping(batch.document.get("call_settings"))})
+    campaign = batch_document(batch)
+    stored = _hours_of(campaign)
     typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone")}
     typed["days"] = ",".join(str(day) for day in range(1, 8) if form.get(f"day_{day}"))
     shown = {name: form.get(f"shown_{name}", "") for name in stored}
@@ -250,7 +254,7 @@ def _hours_form(
 # -- one campaign ------------------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/{batch_id}/results", **needs("report"))
+@router.get("/campaigns/{batch_id}/results", **needs_grant("report"))
 async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
     """The results of the calls, which take a while where there are many."""
     batch = await visit.services.get_batch(visit.caller, batch_id)
@@ -266,7 +270,7 @@ async def show_results(visit: Visiting, batch_id: CampaignId) -> Response:
     )
 
 
-@router.get("/campaigns/{batch_id}/details", **needs("batch"))
+@router.get("/campaigns/{batch_id}/details", **needs_grant("batch"))
 async def show_details(visit: Visiting, batch_id: CampaignId) -> Response:
     """The settings of a campaign, and who did what."""
     _, campaign = await read_progress(visit.caller, visit.services, batch_id)
@@ -281,7 +285,12 @@ async def show_details(visit: Visiting, batch_id: CampaignId) -> Response:
 
 
 async def _campaign(
-    visit: Visit, batch_id: str, *, notice: str | None = None, paused_at: datetime | None = None
+    visit: Visit,
+    batch_id: str,
+    *,
+    notice: str | None = None,
+    warning: str | None = None,
+    paused_at: datetime | None = None,
 ) -> Response:
     progress, campaign = await read_progress(visit.caller, visit.services, batch_id)
     if paused_at is not None:
@@ -302,6 +311,7 @@ async def _campaign(
         with_outcomes=True,
         hours=_hours_text(_hours_of(campaign)),
         notice=notice,
+        warning=warning,
         paused_at=paused_at,
     )
 

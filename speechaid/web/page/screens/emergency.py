@@ -8,18 +8,18 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from speechaid.web.page.calling import calls_and_waiting
-from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 
 router = APIRouter()
 
 
-@router.get("/stop", **needs("hold"))
+@router.get("/stop", **needs_grant("hold"))
 async def ask_to_stop(visit: Visiting) -> Response:
     """What will happen, and to how many."""
     return await visit.page("stop.html", **await _numbers(visit))
 
 
-@router.post("/stop", **needs("hold"))
+@router.post("/stop", **needs_grant("hold"))
 async def stop(visit: Visiting, form: Form) -> Response:
     """Stop all calls; the answer comes when no dial is on its way any more: from then on none is placed.
 
@@ -34,13 +34,13 @@ async def stop(visit: Visiting, form: Form) -> Response:
     )
 
 
-@router.get("/release", **needs("unhold"))
+@router.get("/release", **needs_grant("unhold"))
 async def ask_to_release(visit: Visiting) -> Response:
     """What will happen, and to how many."""
     return await visit.page("release.html", **await _numbers(visit))
 
 
-@router.post("/release", **needs("unhold"))
+@router.post("/release", **needs_grant("unhold"))
 async def release(visit: Visiting, form: Form) -> Response:  # noqa: ARG001 - the form's token was checked
     """Allow calls again."""
     await visit.ask("unhold")

@@ -19,7 +19,7 @@ from speechaid.protocol.translation import N_, say
 from speechaid.web.access import require_grant
 from speechaid.web.page import words
 from speechaid.web.page.screens.campaigns import CampaignId
-from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.problems import Problem, not_found
 
 router = APIRouter()
@@ -40,7 +40,7 @@ _ORDERS: Final[Mapping[str, tuple[str, str]]] = {
 JobId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/campaigns/{batch_id}/people", **needs("jobs"))
+@router.get("/campaigns/{batch_id}/people", **needs_grant("jobs"))
 async def show_people(
     visit: Visiting,
     batch_id: CampaignId,
@@ -75,13 +75,13 @@ async def show_people(
     )
 
 
-@router.get("/people", **needs("person"))
+@router.get("/people", **needs_grant("person"))
 async def show_search(visit: Visiting) -> Response:
     """The search."""
     return await visit.page("search.html", typed="", found=None)
 
 
-@router.post("/people", **needs("person"))
+@router.post("/people", **needs_grant("person"))
 async def search(visit: Visiting, form: Form) -> Response:
     """Whoever is meant, over all campaigns."""
     typed = form.get("person", "").strip()
@@ -105,7 +105,7 @@ async def search(visit: Visiting, form: Form) -> Response:
     return await visit.page("search.html", typed=typed, found=found)
 
 
-@router.get("/people/{job_id}", **needs("job"))
+@router.get("/people/{job_id}", **needs_grant("job"))
 async def show_person(
     visit: Visiting, job_id: JobId, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
@@ -113,7 +113,7 @@ async def show_person(
     return await _person(visit, job_id, say(_ORDERS[done][1]) if done in _ORDERS else None)
 
 
-@router.post("/people/{job_id}/{order}", **needs("job"))
+@router.post("/people/{job_id}/{order}", **needs_grant("job"))
 async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> Response:
     """An order about one person."""
     if order not in _ORDERS:
@@ -134,7 +134,7 @@ async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> R
     return visit.redirect_to(f"/people/{job_id}?done={order}")
 
 
-@router.get("/people/{job_id}/calls/{call_id}", **needs("job"))
+@router.get("/people/{job_id}/calls/{call_id}", **needs_grant("job"))
 async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
     """One call of a person."""
     job = await visit.ask("job", {"job": await _job_of(visit, job_id)})

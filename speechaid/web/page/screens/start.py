@@ -11,7 +11,7 @@ from speechaid.model.batch import BatchStatus
 from speechaid.protocol.translation import say
 from speechaid.rules.roles import WebAction
 from speechaid.web.page.calling import calling_state
-from speechaid.web.page.visits import Visit, Visiting, needs
+from speechaid.web.page.visits import Visit, Visiting, needs_grant
 from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import list_batches
@@ -25,7 +25,7 @@ _TODAY_SECONDS: Final = 30.0
 _ALERT_SECONDS: Final = 10.0
 
 
-@router.get("/start", **needs(WebAction.VIEW_PROGRESS))
+@router.get("/start", **needs_grant(WebAction.VIEW_PROGRESS))
 async def show_start(visit: Visiting) -> Response:
     """What is at work now, today's results, and what needs somebody."""
     found = await list_batches(
@@ -49,7 +49,7 @@ async def show_start(visit: Visiting) -> Response:
     )
 
 
-@router.get("/start/today", **needs("report"))
+@router.get("/start/today", **needs_grant("report"))
 async def show_today(visit: Visiting) -> Response:
     """Today's results, which take a while where many calls were made."""
     values: dict[str, Any] = {"report": await _today(visit), "with_outcomes": not visit.is_part}
