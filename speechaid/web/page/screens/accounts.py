@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Response
 from speechaid.protocol.translation import N_, say
 from speechaid.rules.roles import WebAction
 from speechaid.web.page.campaign_form import fault_at
-from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.pages import Page
 from speechaid.web.problems import Problem
 from speechaid.web.routes.accounts import list_accounts
@@ -29,7 +29,7 @@ _DONE: Final = {
 AccountId = Annotated[str, Path(max_length=200)]
 
 
-@router.get("/accounts", **needs(WebAction.VIEW_ACCOUNTS))
+@router.get("/accounts", **needs_grant(WebAction.VIEW_ACCOUNTS))
 async def show_accounts(visit: Visiting, after: Annotated[str, Query(max_length=200)] = "") -> Response:
     """All accounts with what they have left."""
     found = await list_accounts(
@@ -40,7 +40,7 @@ async def show_accounts(visit: Visiting, after: Annotated[str, Query(max_length=
     return await visit.page("accounts.html", accounts=found["accounts"], next=found["next"], after=after)
 
 
-@router.get("/accounts/{account_id}", **needs(WebAction.VIEW_ACCOUNTS))
+@router.get("/accounts/{account_id}", **needs_grant(WebAction.VIEW_ACCOUNTS))
 async def show_account(
     visit: Visiting,
     account_id: AccountId,
@@ -51,7 +51,7 @@ async def show_account(
     return await _page(visit, account_id, notice=say(_DONE[done]) if done in _DONE else None, after=after)
 
 
-@router.post("/accounts/{account_id}/topup", **needs("top-up"))
+@router.post("/accounts/{account_id}/topup", **needs_grant("top-up"))
 async def top_up(visit: Visiting, form: Form, account_id: AccountId) -> Response:
     """Add minutes or credit; once, however often the form is sent."""
     name = await visit.services.resolve(visit.caller, "account", account_id)
@@ -70,14 +70,14 @@ async def top_up(visit: Visiting, form: Form, account_id: AccountId) -> Response
     return visit.redirect_to(f"/accounts/{name}?done=topup")
 
 
-@router.get("/accounts/{account_id}/suspend", **needs("suspend-account"))
+@router.get("/accounts/{account_id}/suspend", **needs_grant("suspend-account"))
 async def ask_to_suspend(visit: Visiting, account_id: AccountId) -> Response:
     """What will happen."""
     name = await visit.services.resolve(visit.caller, "account", account_id)
     return await visit.page("account_suspend.html", account=await visit.ask("account", {"account": name}))
 
 
-@router.post("/accounts/{account_id}/suspend", **needs("suspend-account"))
+@router.post("/accounts/{account_id}/suspend", **needs_grant("suspend-account"))
 async def suspend(visit: Visiting, form: Form, account_id: AccountId) -> Response:
     """Stop new calls of the account."""
     name = await visit.services.resolve(visit.caller, "account", account_id)
@@ -85,7 +85,7 @@ async def suspend(visit: Visiting, form: Form, account_id: AccountId) -> Respons
     return visit.redirect_to(f"/accounts/{name}?done=suspended")
 
 
-@router.post("/accounts/{account_id}/activate", **needs("resume-account"))
+@router.post("/accounts/{account_id}/activate", **needs_grant("resume-account"))
 async def activate(visit: Visiting, form: Form, account_id: AccountId) -> Response:  # noqa: ARG001
     """Allow its calls again."""
     name = await visit.services.resolve(visit.caller, "account", account_id)

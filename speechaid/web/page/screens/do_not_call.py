@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from speechaid.protocol.translation import say, say_n
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
-from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.problems import Problem
 from speechaid.web.routes.commands import name_of
 
@@ -21,13 +21,13 @@ router = APIRouter()
 _LISTED: Final = 50
 
 
-@router.get("/do-not-call", **needs("dnc"))
+@router.get("/do-not-call", **needs_grant("dnc"))
 async def show_list(visit: Visiting) -> Response:
     """How long it is, and the forms."""
     return await _page(visit)
 
 
-@router.post("/do-not-call/search", **needs("dnc"))
+@router.post("/do-not-call/search", **needs_grant("dnc"))
 async def search(visit: Visiting, form: Form) -> Response:
     """Whether a number or a person is on the list; by POST, since addresses are logged on their way."""
     typed = form.get("number", "").strip()
@@ -40,7 +40,7 @@ async def search(visit: Visiting, form: Form) -> Response:
     return await _page(visit, typed=form, found=found)
 
 
-@router.post("/do-not-call/add", **needs("dnc-add"))
+@router.post("/do-not-call/add", **needs_grant("dnc-add"))
 async def add(visit: Visiting, form: Form) -> Response:
     """Put a number on the list: from now on no host dials it."""
     typed, reason = form.get("added", "").strip(), form.get("reason", "").strip()
@@ -65,7 +65,7 @@ async def add(visit: Visiting, form: Form) -> Response:
     return await _page(visit, notice=notice)
 
 
-@router.post("/do-not-call/remove", **needs("dnc-remove"))
+@router.post("/do-not-call/remove", **needs_grant("dnc-remove"))
 async def remove(visit: Visiting, form: Form) -> Response:
     """Take a number, or a person with their numbers, off the list."""
     number = form.get("number", "").strip()
@@ -91,7 +91,7 @@ async def remove(visit: Visiting, form: Form) -> Response:
     return await _page(visit, notice=notice)
 
 
-@router.post("/do-not-call/import", **needs("dnc-import"))
+@router.post("/do-not-call/import", **needs_grant("dnc-import"))
 async def preview(visit: Visiting, form: Form) -> Response:
     """What a file would add."""
     upload = (await visit.request.form()).get("file")
@@ -106,7 +106,7 @@ async def preview(visit: Visiting, form: Form) -> Response:
     return await visit.page("do_not_call_import.html", draft=draft, found=found, listed=_LISTED)
 
 
-@router.post("/do-not-call/import/{key}", **needs("dnc-import"))
+@router.post("/do-not-call/import/{key}", **needs_grant("dnc-import"))
 async def import_list(
     visit: Visiting,
     form: Form,  # noqa: ARG001 - the form's token was checked

@@ -24,7 +24,7 @@ from speechaid.rules.roles import WebAction
 from speechaid.web.page import campaign_form
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
-from speechaid.web.page.visits import Form, Visit, Visiting, needs
+from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.pages import Page
 from speechaid.web.problems import Problem, not_found
 from speechaid.web.routes.accounts import list_accounts
@@ -49,13 +49,13 @@ CampaignId = Annotated[str, Path(max_length=200)]
 # -- the file ----------------------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new", **needs("import"))
+@router.get("/campaigns/new", **needs_grant("import"))
 async def show_new(visit: Visiting, key: Annotated[str, Query(max_length=100)] = "") -> Response:
     """Choose the file, and whose campaign it is."""
     return await _file_page(visit, _drafts(visit).find(visit.caller, key), {})
 
 
-@router.post("/campaigns/new", **needs("import"))
+@router.post("/campaigns/new", **needs_grant("import"))
 async def take_file(visit: Visiting, form: Form) -> Response:
     """Keep the file, and have it read."""
     upload = (await visit.request.form()).get("file")
@@ -107,14 +107,14 @@ async def _file_page(
 # -- what its columns are ----------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new/{key}/columns", **needs("import"))
+@router.get("/campaigns/new/{key}/columns", **needs_grant("import"))
 async def show_columns(visit: Visiting, key: Key) -> Response:
     """What each column was taken for."""
     draft = _draft(visit, key)
     return await _columns_page(visit, draft, {})
 
 
-@router.post("/campaigns/new/{key}/columns", **needs("import"))
+@router.post("/campaigns/new/{key}/columns", **needs_grant("import"))
 async def choose_columns(visit: Visiting, form: Form, key: Key) -> Response:
     """Correct what a column is, and which part of the file is read."""
     draft = _draft(visit, key)
@@ -157,7 +157,7 @@ async def _columns_page(
 # -- what would be imported --------------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new/{key}/check", **needs("import"))
+@router.get("/campaigns/new/{key}/check", **needs_grant("import"))
 async def show_check(
     visit: Visiting, key: Key, row: Annotated[int | None, Query(ge=1, le=10_000_000)] = None
 ) -> Response:
@@ -190,7 +190,7 @@ async def show_check(
     )
 
 
-@router.post("/campaigns/new/{key}/check", **needs("import"))
+@router.post("/campaigns/new/{key}/check", **needs_grant("import"))
 async def choose_rows(visit: Visiting, form: Form, key: Key) -> Response:
     """Which doubtful rows are imported."""
     draft = _draft(visit, key)
@@ -201,7 +201,7 @@ async def choose_rows(visit: Visiting, form: Form, key: Key) -> Response:
     return visit.redirect_to(f"/campaigns/new/{draft.key}/check")
 
 
-@router.get("/campaigns/new/{key}/bad-rows", **needs("import"))
+@router.get("/campaigns/new/{key}/bad-rows", **needs_grant("import"))
 async def download_bad_rows(visit: Visiting, key: Key) -> Response:
     """The bad rows in the form of the file, to be corrected there."""
     draft = _draft(visit, key)
@@ -221,7 +221,7 @@ async def download_bad_rows(visit: Visiting, key: Key) -> Response:
 # -- the settings, which make it ---------------------------------------------------------------------------
 
 
-@router.get("/campaigns/new/{key}/settings", **needs("import"))
+@router.get("/campaigns/new/{key}/settings", **needs_grant("import"))
 async def show_settings(visit: Visiting, key: Key) -> Response:
     """Name, hours, agent, number, attempts."""
     draft = _draft(visit, key)
@@ -236,7 +236,7 @@ async def show_settings(visit: Visiting, key: Key) -> Response:
     return await _settings_page(visit, draft, {})
 
 
-@router.post("/campaigns/new/{key}/settings", **needs("import"))
+@router.post("/campaigns/new/{key}/settings", **needs_grant("import"))
 async def make(visit: Visiting, form: Form, key: Key) -> Response:
     """Make the campaign, which waits; once, however often the form is sent."""
     draft = _draft(visit, key)
@@ -301,7 +301,7 @@ async def _of_retell(visit: Visit, what: str) -> list[dict[str, Any]] | None:
 # -- ready: what it costs, a test call, the start ----------------------------------------------------------
 
 
-@router.get("/campaigns/{batch_id}/ready", **needs("forecast"))
+@router.get("/campaigns/{batch_id}/ready", **needs_grant("forecast"))
 async def show_ready(
     visit: Visiting, batch_id: CampaignId, key: Annotated[str, Query(max_length=100)] = ""
 ) -> Response:
@@ -309,7 +309,7 @@ async def show_ready(
     return await _ready_page(visit, batch_id, key, {})
 
 
-@router.get("/campaigns/{batch_id}/ready/forecast", **needs("forecast"))
+@router.get("/campaigns/{batch_id}/ready/forecast", **needs_grant("forecast"))
 async def show_forecast(visit: Visiting, batch_id: CampaignId) -> Response:
     """Who would be called, what it costs and how long it takes; a while, where there are many people."""
     _, campaign = await read_progress(visit.caller, visit.services, batch_id)
@@ -366,7 +366,7 @@ async def _test_numbers(visit: Visit) -> list[dict[str, Any]] | None:
     return found
 
 
-@router.post("/campaigns/{batch_id}/take-back", **needs("undo-import"))
+@router.post("/campaigns/{batch_id}/take-back", **needs_grant("undo-import"))
 async def take_back(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Take back a campaign of which nobody was called, to change what it was made of."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -378,7 +378,7 @@ async def take_back(visit: Visiting, form: Form, batch_id: CampaignId) -> Respon
     return visit.redirect_to(f"/campaigns/new/{draft.key}/settings")
 
 
-@router.post("/campaigns/{batch_id}/tests", **needs("test-call"))
+@router.post("/campaigns/{batch_id}/tests", **needs_grant("test-call"))
 async def make_test_call(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Call a registered number as the first person of the campaign would be called."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
@@ -394,7 +394,7 @@ async def make_test_call(visit: Visiting, form: Form, batch_id: CampaignId) -> R
     return visit.redirect_to(f"/campaigns/{name}/tests/{made['test']}")
 
 
-@router.get("/campaigns/{batch_id}/tests/{test_id}", **needs("test-result"))
+@router.get("/campaigns/{batch_id}/tests/{test_id}", **needs_grant("test-result"))
 async def show_test_call(
     visit: Visiting, batch_id: CampaignId, test_id: Annotated[str, Path(max_length=100)]
 ) -> Response:

@@ -25,7 +25,7 @@ from speechaid.protocol.sheets import (
 from speechaid.protocol.translation import in_language, say
 from speechaid.web.page.campaign_form import download
 from speechaid.web.page.report_charts import report_charts
-from speechaid.web.page.visits import Visit, Visiting, needs
+from speechaid.web.page.visits import Visit, Visiting, needs_grant
 from speechaid.web.problems import Problem
 
 router = APIRouter()
@@ -76,7 +76,7 @@ class Filters:
 Filtered = Annotated[Filters, Depends()]
 
 
-@router.get("/reports", **needs("report"))
+@router.get("/reports", **needs_grant("report"))
 async def show_reports(visit: Visiting, filters: Filtered) -> Response:
     """The figures, once they are added up."""
     faults = filters.faults()
@@ -98,7 +98,7 @@ async def show_reports(visit: Visiting, filters: Filtered) -> Response:
     )
 
 
-@router.get("/reports/figures", **needs("report"))
+@router.get("/reports/figures", **needs_grant("report"))
 async def show_figures(visit: Visiting, filters: Filtered) -> Response:
     """The figures, however long they take."""
     report = await _report(visit, filters)
@@ -113,7 +113,7 @@ async def show_figures(visit: Visiting, filters: Filtered) -> Response:
     return await visit.page("reports.html", **values, report_is_late=False)
 
 
-@router.get("/reports/report.xlsx", **needs("report"))
+@router.get("/reports/report.xlsx", **needs_grant("report"))
 async def download_report(visit: Visiting, filters: Filtered) -> Response:
     """The report as a workbook, in the account's zone."""
     report = await _report(visit, filters)
@@ -123,7 +123,7 @@ async def download_report(visit: Visiting, filters: Filtered) -> Response:
     return download(f"{say('report')}-{report['at'][:10]}.xlsx", made.getvalue())
 
 
-@router.get("/reports/calls.csv", **needs("export"))
+@router.get("/reports/calls.csv", **needs_grant("export"))
 async def download_calls(visit: Visiting, filters: Filtered) -> Response:
     """Every call of the report with its telephone; who reads them is recorded."""
     args = await _args(visit, filters)
