@@ -35,6 +35,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
 from speechaid.model.test_calls import TESTS
+from speechaid.protocol.translation import N_, say
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
@@ -117,12 +118,18 @@ def _environment(directory: Path, seed: int, announce: _Announcer) -> Iterator[D
     api_key = f"key_{secrets.token_hex(16)}"
     simulator = SimulatorProcess(api_key=api_key, speed=SPEED, seed=seed, odds=ODDS)
     with simulator:
-        announce(f"Retell simulator on {simulator.base_url}: no real calls")
+        announce(say("Retell simulator on {address}: no real calls", address=simulator.base_url))
         daemon = DaemonProcess(directory, _variables(directory, simulator))
         at_once = True
         try:
             daemon.start()
-            announce(f"speechaid run with {WORKERS} workers on an embedded database in {directory}")
+            announce(
+                say(
+                    "speechaid run with {workers} workers on an embedded database in {directory}",
+                    workers=WORKERS,
+                    directory=directory,
+                )
+            )
             uri = published_uri(directory / "database")
             store = connect(DatabaseSettings(), uri=uri)
             with contextlib.closing(store):
@@ -161,7 +168,13 @@ def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> st
     agent = {"agent": WANTED.agent_id, "from_number": WANTED.from_number, "language": "es-419"}
     answer = environment.daemon.ask("import", contacts(jobs), **names, **agent, **IMPORT_OPTIONS)
     batch_id = str(answer["batch_id"])
-    announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
+    announce(
+        say(
+            "{contacts} contacts imported as {batch}; calling them",
+            contacts=answer["imported"],
+            batch=batch_id,
+        )
+    )
     return batch_id
 
 
@@ -177,9 +190,11 @@ def _watch(environment: DemoEnvironment, batch_id: str, jobs: int, *, silent: bo
             if view.finished >= view.jobs > 0:
                 return
             if not environment.daemon.is_alive():
-                raise FleetError("the daemon exited during the campaign")
+                raise FleetError(say("the daemon exited during the campaign"))
             if time.monotonic() > deadline:
-                raise FleetError(f"the campaign did not end in time: {view.by_status}")
+                raise FleetError(
+                    say("the campaign did not end in time: {statuses}", statuses=str(view.by_status))
+                )
             time.sleep(max(REFRESH_SECONDS, (time.monotonic() - began) * REFRESH_COST_FACTOR))
 
 
@@ -212,7 +227,7 @@ def _in_progress(environment: DemoEnvironment) -> list[CallInProgress]:
         CallInProgress(
             worker=workers[call["call_id"]],
             number=mask_phone(call["to_number"]),
-            state="talking" if call["call_status"] == "ongoing" else "ringing",
+            state=N_("talking") if call["call_status"] == "ongoing" else N_("ringing"),
             seconds=(now - (call["connected_at"] or call["placed_at"])) * SPEED,
         )
         for call in environment.simulator.placed_calls()
@@ -284,13 +299,13 @@ def _keep_running(environment: DemoEnvironment, batch_id: str) -> None:
     with WebProcess(environment.directory, environment.daemon.socket) as web:
         print(
             f"""
-Everything keeps running. The page for campaigns, in a browser on this machine:
+{say("Everything keeps running. The page for campaigns, in a browser on this machine:")}
 
   http://{web.address}/
-  name: {_USER}
-  password: {password}
+  {say("name: {name}", name=_USER)}
+  {say("password: {password}", password=password)}
 
-In another terminal:
+{say("In another terminal:")}
 
   export SPEECHAID_SOCKET={environment.daemon.socket}
   export PATH={Path(sys.executable).parent}:$PATH
@@ -300,7 +315,7 @@ In another terminal:
   speechctl import {sample} --name again --accept unassigned --duplicates keep --hours 00:00-24:00 --start
   curl http://{environment.daemon.ask("status")["metrics"]}/metrics
 
-The daemon's log is {environment.daemon.log}. Ctrl-C here stops everything.""",
+{say("The daemon's log is {log}. Ctrl-C here stops everything.", log=environment.daemon.log)}""",
             file=sys.stderr,
             flush=True,
         )
