@@ -18,7 +18,8 @@ from fastapi import Depends, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from speechaid.model.identity import Principal
-from speechaid.protocol.commands import COMMANDS, Access
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.specification import Access
 from speechaid.protocol.translation import reader_language, say
 from speechaid.web.access import require_grant
 from speechaid.web.daemon import answer_language
