@@ -17,7 +17,7 @@ from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules.roles import WebAction
 from speechaid.web.documents import batch_document
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
-from speechaid.web.pages import Page
+from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import list_batches, read_progress
 from speechaid.web.streams import EventStreams
@@ -68,7 +68,7 @@ async def show_campaigns(
         services=visit.services,
         account_id=account.strip() or None,
         is_active=_SHOW[shown][1],
-        page=Page(limit=_LISTED, skip=0, after=after or None),
+        page=ListPage(limit=_LISTED, skip=0, after=after or None),
     )
     return await visit.page(
         "campaigns.html",

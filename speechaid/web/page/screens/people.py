@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Response
 
 from speechaid.errors import StoreUnavailable
-from speechaid.protocol.commands import OUTCOMES
+from speechaid.protocol.specs.arguments import OUTCOMES
 from speechaid.protocol.translation import N_, say
 from speechaid.web.access import require_grant
 from speechaid.web.page import words

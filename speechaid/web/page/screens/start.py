@@ -12,7 +12,7 @@ from speechaid.protocol.translation import say
 from speechaid.rules.roles import WebAction
 from speechaid.web.page.calling import calling_state
 from speechaid.web.page.visits import Visit, Visiting, needs_grant
-from speechaid.web.pages import Page
+from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem
 from speechaid.web.routes.batches import list_batches
 
@@ -32,7 +32,7 @@ async def show_start(visit: Visiting) -> Response:
         caller=visit.caller,
         services=visit.services,
         is_active=True,
-        page=Page(limit=_CAMPAIGNS + 1, skip=0, after=None),
+        page=ListPage(limit=_CAMPAIGNS + 1, skip=0, after=None),
     )
     campaigns = [one for one in found["batches"] if one["status"] == BatchStatus.RUNNING]
     today, is_late = await visit.soon(_today(visit))
