@@ -13,7 +13,7 @@ from speechaid.protocol.translation import N_, say
 from speechaid.rules.roles import WebAction
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
-from speechaid.web.pages import Page
+from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem
 from speechaid.web.routes.accounts import list_accounts
 
@@ -35,7 +35,7 @@ async def show_accounts(visit: Visiting, after: Annotated[str, Query(max_length=
     found = await list_accounts(
         caller=visit.caller,
         services=visit.services,
-        page=Page(limit=_LISTED, skip=0, after=after or None),
+        page=ListPage(limit=_LISTED, skip=0, after=after or None),
     )
     return await visit.page("accounts.html", accounts=found["accounts"], next=found["next"], after=after)
 

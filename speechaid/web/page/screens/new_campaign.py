@@ -25,7 +25,7 @@ from speechaid.web.page import campaign_form
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
-from speechaid.web.pages import Page
+from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem, not_found
 from speechaid.web.routes.accounts import list_accounts
 from speechaid.web.routes.batches import read_progress
@@ -89,7 +89,7 @@ async def _file_page(
         found = await list_accounts(
             caller=visit.caller,
             services=visit.services,
-            page=Page(limit=_OFFERED_ACCOUNTS, skip=0, after=None),
+            page=ListPage(limit=_OFFERED_ACCOUNTS, skip=0, after=None),
         )
         accounts = None if found["next"] else found["accounts"]
     given = typed or {}
