@@ -130,6 +130,14 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     ),
     # A format of a cell.
     "speechaid/protocol/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
+    # Headers of HTTP, and SVG.
+    "speechaid/web/page/campaign_form.py": frozenset(
+        {"text/csv; charset=utf-8", "attachment; filename*=UTF-8''{}"}
+    ),
+    "speechaid/web/page/screens/reports.py": frozenset(
+        {"text/csv; charset=utf-8", 'attachment; filename="calls.csv"'}
+    ),
+    "speechaid/web/page/graphs.py": frozenset({"*"}),
     "speechctl/cli.py": frozenset({"speechctl {}"}),
     "speechctl/parser.py": frozenset({"speechctl: {}\n"}),
     # Options of a command.

@@ -227,7 +227,7 @@ def _number(typed: str, name: str) -> float | None:
     return value if least <= value <= most else None
 
 
-def download(name: str, content: bytes) -> Response:
+def to_download(name: str, content: bytes) -> Response:
     """A file for the browser to save."""
     kind = "text/csv; charset=utf-8"
     if name.endswith(".xlsx"):

@@ -114,6 +114,11 @@ class Drafts:
         draft.used_at = self._clock()
         return draft
 
+    def close(self) -> None:
+        """Let all files go."""
+        for draft in list(self._drafts.values()):
+            self._forget(draft)
+
     def _forget_old(self) -> None:
         oldest = self._clock() - KEEP_SECONDS
         for draft in [one for one in self._drafts.values() if one.used_at < oldest]:

@@ -215,7 +215,7 @@ async def download_bad_rows(visit: Visiting, key: Key) -> Response:
         )
     except SheetError as exc:
         raise Problem(HTTPStatus.CONFLICT, exc.args[0], code="refused") from exc
-    return campaign_form.download(name, content)
+    return campaign_form.to_download(name, content)
 
 
 # -- the settings, which make it ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Reports: figures and charts of the calls that the address names, and their files."""
+"""Reports: figures and graphs of the calls that the address names, and their files."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from speechaid.protocol.sheets import (
     write_workbook,
 )
 from speechaid.protocol.translation import in_language, say
-from speechaid.web.page.campaign_form import download
-from speechaid.web.page.report_charts import report_charts
+from speechaid.web.page.campaign_form import to_download
+from speechaid.web.page.report_graphs import report_graphs
 from speechaid.web.page.visits import Visit, Visiting, needs_grant
 from speechaid.web.problems import Problem
 
@@ -92,7 +92,7 @@ async def show_reports(visit: Visiting, filters: Filtered) -> Response:
         filters=filters,
         given=filters.given,
         report=report,
-        charts={} if report is None else report_charts(report, visit.language),
+        graphs={} if report is None else report_graphs(report, visit.language),
         report_is_late=is_late,
         faults=faults,
     )
@@ -105,7 +105,7 @@ async def show_figures(visit: Visiting, filters: Filtered) -> Response:
     values = {
         "filters": filters,
         "report": report,
-        "charts": report_charts(report, visit.language),
+        "graphs": report_graphs(report, visit.language),
         "given": filters.given,
     }
     if visit.is_part:
@@ -120,7 +120,7 @@ async def download_report(visit: Visiting, filters: Filtered) -> Response:
     sheets = [_translated(sheet, visit.language) for sheet in report_sheets(report)]
     made = io.BytesIO()
     await asyncio.to_thread(write_workbook, "report.xlsx", made, sheets)
-    return download(f"{say('report')}-{report['at'][:10]}.xlsx", made.getvalue())
+    return to_download(f"{say('report')}-{report['at'][:10]}.xlsx", made.getvalue())
 
 
 @router.get("/reports/calls.csv", **needs_grant("export"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Iterator
 
 import pytest
 from starlette.datastructures import UploadFile
@@ -12,6 +13,18 @@ from speechaid.model.identity import Principal, PrincipalKind, Role
 from speechaid.web.page import drafts as module
 from speechaid.web.page.drafts import KEEP_SECONDS, PER_USER, Draft, Drafts
 from speechaid.web.problems import Problem
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def drafts(clock: Clock) -> Iterator[Drafts]:
+    made = Drafts(clock)
+    yield made
+    made.close()
 
 
 class Clock:
@@ -30,14 +43,12 @@ def keep(drafts: Drafts, who: Principal, content: bytes = b"nombre,telefono\n") 
     return asyncio.run(drafts.keep(who, upload, "a.csv"))
 
 
-def test_a_file_is_read_as_often_as_it_is_needed() -> None:
-    drafts = Drafts()
+def test_a_file_is_read_as_often_as_it_is_needed(drafts: Drafts) -> None:
     draft = keep(drafts, user("ana"))
     assert asyncio.run(draft.read()) == asyncio.run(draft.read()) == b"nombre,telefono\n"
 
 
-def test_a_file_is_its_users_alone() -> None:
-    drafts = Drafts()
+def test_a_file_is_its_users_alone(drafts: Drafts) -> None:
     key = keep(drafts, user("ana", "acc_1")).key
     assert drafts.find(user("ana", "acc_1"), key) is not None
     assert drafts.find(user("luis", "acc_1"), key) is None
@@ -45,9 +56,7 @@ def test_a_file_is_its_users_alone() -> None:
     assert drafts.find(user("ana", "acc_2"), key) is None
 
 
-def test_a_file_is_let_go_after_its_time() -> None:
-    clock = Clock()
-    drafts = Drafts(clock)
+def test_a_file_is_let_go_after_its_time(drafts: Drafts, clock: Clock) -> None:
     draft = keep(drafts, user("ana"))
     clock.now += KEEP_SECONDS - 1
     assert drafts.find(user("ana"), draft.key) is draft
@@ -56,9 +65,7 @@ def test_a_file_is_let_go_after_its_time() -> None:
     assert draft.file.closed
 
 
-def test_the_file_that_was_not_used_for_longest_makes_room() -> None:
-    clock = Clock()
-    drafts = Drafts(clock)
+def test_the_file_that_was_not_used_for_longest_makes_room(drafts: Drafts, clock: Clock) -> None:
     made = []
     for _ in range(PER_USER + 1):
         clock.now += 1
@@ -66,9 +73,8 @@ def test_the_file_that_was_not_used_for_longest_makes_room() -> None:
     assert [drafts.find(user("ana"), one.key) is not None for one in made] == [False] + [True] * PER_USER
 
 
-def test_beyond_the_room_of_all_users_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_room_of_all_users_a_file_is_refused(drafts: Drafts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 20)
-    drafts = Drafts()
     kept = keep(drafts, user("ana"))
     with pytest.raises(Problem, match="no room"):
         keep(drafts, user("luis"))

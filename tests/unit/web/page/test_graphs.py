@@ -1,4 +1,4 @@
-"""Charts: what is drawn, and that a screen reader and a printer have it too."""
+"""Graphs: what is drawn, and that a screen reader and a printer have it too."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from speechaid.web.page.charts import HEIGHT, WIDTH, Chart, Series, bars, ceiling, line
-from speechaid.web.page.report_charts import report_charts
+from speechaid.web.page.graphs import HEIGHT, WIDTH, Graph, Series, bars, axis_end, line
+from speechaid.web.page.report_graphs import report_graphs
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def chart_of(*values: list[float], title: str = "Calls") -> Chart:
-    return Chart(
+def graph_of(*values: list[float], title: str = "Calls") -> Graph:
+    return Graph(
         name="calls",
         title=title,
         description="What there is to see.",
@@ -32,7 +32,7 @@ def bars_of(svg: ET.Element) -> list[ET.Element]:
 
 
 def test_a_screen_reader_gets_title_and_description() -> None:
-    svg = parsed(bars(chart_of([1, 2])))
+    svg = parsed(bars(graph_of([1, 2])))
     assert svg.get("role") == "img"
     names = (svg.get("aria-labelledby") or "").split()
     texts = {one.get("id"): one.text for one in svg if one.get("id")}
@@ -40,12 +40,12 @@ def test_a_screen_reader_gets_title_and_description() -> None:
 
 
 def test_bars_are_as_high_as_their_values() -> None:
-    small, large = (float(one.get("height") or 0) for one in bars_of(parsed(bars(chart_of([10, 40])))))
+    small, large = (float(one.get("height") or 0) for one in bars_of(parsed(bars(graph_of([10, 40])))))
     assert large == pytest.approx(4 * small, rel=0.01)
 
 
 def test_stacked_bars_stand_on_each_other() -> None:
-    lower, upper = bars_of(parsed(bars(chart_of([10], [30]), stacked=True)))
+    lower, upper = bars_of(parsed(bars(graph_of([10], [30]), stacked=True)))
     assert float(upper.get("y") or 0) + float(upper.get("height") or 0) == pytest.approx(
         float(lower.get("y") or 0), abs=0.2
     )
@@ -53,7 +53,7 @@ def test_stacked_bars_stand_on_each_other() -> None:
 
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [1e9, 1], [0.001], list(map(float, range(400)))])
 def test_everything_is_drawn_within_the_frame(values: list[float]) -> None:
-    for svg in (parsed(bars(chart_of(values))), parsed(line(chart_of(values)))):
+    for svg in (parsed(bars(graph_of(values))), parsed(line(graph_of(values)))):
         for one in svg.iter("rect"):
             x, y = float(one.get("x") or 0), float(one.get("y") or 0)
             assert 0 <= x <= x + float(one.get("width") or 0) <= WIDTH
@@ -64,25 +64,25 @@ def test_everything_is_drawn_within_the_frame(values: list[float]) -> None:
 
 
 def test_what_people_typed_is_no_markup() -> None:
-    text = bars(chart_of([1], title="<script>alert(1)</script>"))
+    text = bars(graph_of([1], title="<script>alert(1)</script>"))
     assert "<script" not in text
     assert parsed(text).findtext("title") == "<script>alert(1)</script>"
 
 
-def test_no_chart_has_a_style_that_the_policy_refuses() -> None:
-    assert "style" not in bars(chart_of([1]))
-    assert "style" not in line(chart_of([1]))
+def test_no_graph_has_a_style_that_the_policy_refuses() -> None:
+    assert "style" not in bars(graph_of([1]))
+    assert "style" not in line(graph_of([1]))
 
 
 @pytest.mark.parametrize(
     ("value", "end"), [(0, 4), (1, 4), (4, 4), (5, 8), (9, 10), (41, 80), (60, 80), (1000, 1000), (1001, 2000)]
 )
 def test_an_axis_ends_at_a_round_number_above_all_values(value: float, end: float) -> None:
-    assert ceiling(value) == end
+    assert axis_end(value) == end
 
 
-def test_a_report_without_calls_has_no_charts() -> None:
-    assert report_charts({"hours": [], "days": []}, "en") == {}
+def test_a_report_without_calls_has_no_graphs() -> None:
+    assert report_graphs({"hours": [], "days": []}, "en") == {}
 
 
 def test_a_report_of_one_day_shows_its_progress_by_hours_and_its_money() -> None:
@@ -95,14 +95,14 @@ def test_a_report_of_one_day_shows_its_progress_by_hours_and_its_money() -> None
         {"hour": 9, "calls": 8, "by_person": 2, "successful": 1},
         {"hour": 11, "calls": 4, "by_person": 4, "successful": 2},
     ]
-    charts = report_charts({"hours": hours, "days": [day]}, "es")
-    assert set(charts) == {"hours", "rates", "progress", "money-CLP"}
-    assert parsed(charts["hours"]).findtext("desc") == (
+    graphs = report_graphs({"hours": hours, "days": [day]}, "es")
+    assert set(graphs) == {"hours", "rates", "progress", "money-CLP"}
+    assert parsed(graphs["hours"]).findtext("desc") == (
         "La mayoría de las llamadas, 8, fue entre las 9:00 y las 10:00."
     )
-    assert "100 %" in (parsed(charts["rates"]).findtext("desc") or "")
+    assert "100 %" in (parsed(graphs["rates"]).findtext("desc") or "")
     # Ten o'clock, without a call, has its place; the progress has a point for each hour with calls.
-    assert len(bars_of(parsed(charts["rates"]))) == 3
-    points = [one.findtext("title") for one in parsed(charts["progress"]).iter("circle")]
+    assert len(bars_of(parsed(graphs["rates"]))) == 3
+    points = [one.findtext("title") for one in parsed(graphs["progress"]).iter("circle")]
     assert points[:2] == ["9:00: llamadas hasta entonces, 8", "11:00: llamadas hasta entonces, 12"]
-    assert "5,000 CLP" in (parsed(charts["money-CLP"]).findtext("desc") or "")
+    assert "5.000 CLP" in (parsed(graphs["money-CLP"]).findtext("desc") or "")

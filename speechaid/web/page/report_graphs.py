@@ -1,4 +1,4 @@
-"""The charts of a report: pure."""
+"""The graphs of a report: pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from markupsafe import Markup
 from speechaid.protocol.money import money
 from speechaid.protocol.translation import in_language, say
 from speechaid.web.page import rendering
-from speechaid.web.page.charts import Chart, Series, bars, line
+from speechaid.web.page.graphs import Graph, Series, bars, line
 
 
-def report_charts(report: Mapping[str, Any], language: str) -> dict[str, Markup]:
-    """By its name, each chart for which the report has figures.
+def report_graphs(report: Mapping[str, Any], language: str) -> dict[str, Markup]:
+    """By its name, each graph for which the report has figures.
 
     Args:
         report: of the command ``report``.
@@ -25,12 +25,12 @@ def report_charts(report: Mapping[str, Any], language: str) -> dict[str, Markup]
     def said(text: str) -> str:
         return in_language(text, language)
 
-    charts: dict[str, Markup] = {}
+    graphs: dict[str, Markup] = {}
     if report["hours"]:
-        charts |= _of_hours(report["hours"], said, language)
+        graphs |= _of_hours(report["hours"], said, language)
     if report["days"] and report["hours"]:
-        charts |= _of_days(report["days"], report["hours"], said, language)
-    return charts
+        graphs |= _of_days(report["days"], report["hours"], said, language)
+    return graphs
 
 
 def _of_hours(rows: list[dict[str, Any]], said: Callable[[str], str], language: str) -> dict[str, Markup]:
@@ -43,7 +43,7 @@ def _of_hours(rows: list[dict[str, Any]], said: Callable[[str], str], language: 
     best = max(span, key=lambda hour: _rate(known.get(hour, {})))
     return {
         "hours": bars(
-            Chart(
+            Graph(
                 name="hours",
                 title=said(say("Calls by hour")),
                 description=said(
@@ -64,7 +64,7 @@ def _of_hours(rows: list[dict[str, Any]], said: Callable[[str], str], language: 
             stacked=True,
         ),
         "rates": bars(
-            Chart(
+            Graph(
                 name="rates",
                 title=said(say("Answer rate by hour")),
                 description=said(
@@ -96,9 +96,9 @@ def _of_days(
     times, steps = (names, rows) if len(rows) > 1 else ([f"{row['hour']}:00" for row in hours], hours)
     calls = list(accumulate(row["calls"] for row in steps))
     reached = list(accumulate(row["by_person"] for row in steps))
-    charts = {
+    graphs = {
         "progress": line(
-            Chart(
+            Graph(
                 name="progress",
                 title=said(say("Progress")),
                 description=said(
@@ -121,8 +121,8 @@ def _of_days(
     for currency in _currencies(rows):
         promised = [_amount(row["promised"], currency) for row in rows]
         recovered = [_amount(row["recovered"], currency) for row in rows]
-        charts[f"money-{currency or 'none'}"] = bars(
-            Chart(
+        graphs[f"money-{currency or 'none'}"] = bars(
+            Graph(
                 name=f"money-{currency or 'none'}",
                 title=said(say("Promised and recovered")) + (f" ({currency})" if currency else ""),
                 description=said(
@@ -140,7 +140,7 @@ def _of_days(
                 write=lambda value: rendering.number(language, value),
             )
         )
-    return charts
+    return graphs
 
 
 def _currencies(rows: list[dict[str, Any]]) -> list[str | None]:
