@@ -94,7 +94,7 @@ async def stream_campaign(request: Request, visit: Visiting, batch_id: CampaignI
     """The campaign's progress, sent when it changes; the first at once, so that a browser comes back."""
     await read_progress(visit.caller, visit.services, batch_id)
     streams: EventStreams = request.app.state.streams
-    return streams.respond(request, _live(visit, batch_id))
+    return streams.open_stream(request, _live(visit, batch_id))
 
 
 async def _live(visit: Visit, batch_id: str) -> AsyncIterator[bytes]:
