@@ -294,7 +294,7 @@ def _keep_running(environment: DemoEnvironment, batch_id: str) -> None:
     sample = Path(__file__).parents[1] / "data" / "demo_contacts.csv"
     password = secrets.token_urlsafe(12)
     environment.store.identities.create_user(
-        _USER, role=Role.ADMIN, account_id=None, password=password, by="speechaid demo"
+        _USER, role=Role.ADMIN, account_id=None, password=password, by="demo"
     )
     with WebProcess(environment.directory, environment.daemon.socket) as web:
         print(

@@ -183,8 +183,10 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
         {
             *("Campaña de muestra", "unjustified dial: {}", "records differ: {}"),
             (
-                "\n{}\n\n  export SPEECHAID_SOCKET={}\n  export PATH={}:$PATH\n  speechctl status\n"
-                "  speechctl report --batch {}\n  speechctl jobs --batch {} --status failed\n"
+                "\n{}\n\n  http://{}/\n  {}\n  {}\n\n{}\n\n"
+                "  export SPEECHAID_SOCKET={}\n  export PATH={}:$PATH\n"
+                "  speechctl status\n  speechctl report --batch {}\n"
+                "  speechctl jobs --batch {} --status failed\n"
                 "  speechctl import {} --name again --accept unassigned --duplicates keep"
                 " --hours 00:00-24:00 --start\n  curl http://{}/metrics\n\n{}"
             ),
