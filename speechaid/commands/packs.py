@@ -13,8 +13,9 @@ from typing import Final
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.compliance.pack_files import check_pack as checked_file
 from speechaid.compliance.pack_files import content_hash, pack_warnings, shipped_packs
-from speechaid.compliance.packs import Cap, Confidence, Holidays, Option, Pack, Purpose, Statement, Windows
+from speechaid.compliance.packs import Cap, Confidence, Holidays, Option, Pack, Statement, Windows
 from speechaid.model.masking import mask_prose
+from speechaid.model.states import Purpose
 from speechaid.protocol.messages import ErrorCode
 
 #: Whether calls are refused by packs.

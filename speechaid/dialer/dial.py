@@ -1,6 +1,7 @@
 """Take a claimed job through one call: preflight, intent, reservation, preflight again, POST, follow, settle.
 
-The order is the guarantee. The intent is durable before anything else happens; the second preflight, of
+The order is the guarantee. The intent is durable before anything else happens; a dial under a pack is
+announced in the ledger before the last look at the other calls to its person; the second preflight, of
 everything that may forbid the call, comes right before the POST; the call's id is stored as soon as it is
 known. Whatever stops a worker between two of these steps leaves a job from which ``recovery`` can continue.
 
@@ -19,6 +20,7 @@ from logging import WARNING
 from typing import TypedDict
 
 from speechaid.dialer import (
+    calling_rules,
     circuit_breaker,
     confirmation,
     deleted_jobs,
@@ -51,7 +53,7 @@ from speechaid.retell.requests_body import create_body, settings_fields, setting
 from speechaid.retell.variables import variables_in
 from speechaid.rules import metering, outcomes
 from speechaid.rules.agent_choice import AgentChoice, is_own_fault
-from speechaid.rules.eligibility import Action, Evaluation, Reason, window_for
+from speechaid.rules.eligibility import Action, Check, Evaluation, Reason, window_for
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
@@ -77,6 +79,8 @@ NO_CAPACITY = frozenset(
         Reason.ACCOUNT_CONCURRENCY,
         Reason.BATCH_CONCURRENCY,
         Reason.BALANCE_RESERVED,
+        # Of two dials to one person at once both may be withdrawn; the claim then finds when the next is due.
+        Reason.PACK_CAP,
         "batch_not_open",
         "account_contended",
         SETTINGS_CHANGED,
@@ -193,8 +197,20 @@ def requeue(context: WorkerContext, job: Job, evaluation: Evaluation, choice: Ch
     elif evaluation.action is Action.SKIP_PHONE:
         dead = sorted(job.dead_phones | {choice.raw})
         context.store.jobs.requeue(job, changes={"dead_phones": dead})
+    elif evaluation.refusal is not None and evaluation.reason in calling_rules.WAITS:
+        _wait_for_rule(context, job, evaluation.refusal)
     else:
         context.store.jobs.requeue(job, delay_seconds=_requeue_delay(context, reason))
+
+
+def _wait_for_rule(context: WorkerContext, job: Job, refusal: Check) -> None:
+    """Requeue a job until its pack may allow its call, by one write: it costs nothing until then."""
+    now = context.store.now()
+    context.store.jobs.requeue(
+        job,
+        delay_seconds=calling_rules.waiting_seconds(refusal, now),
+        changes={"waits_for": calling_rules.waits_for(refusal, now)},
+    )
 
 
 def _requeue_test(context: WorkerContext, job: Job, reason: str) -> None:
@@ -278,6 +294,7 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         api_key_fingerprint=context.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
+        calling_rule=calling_rules.dial_facts(preflight.person, choice.number),
     )
 
 
@@ -378,13 +395,15 @@ def _pause_refused_batch(
 def clear_to_dial(
     context: WorkerContext, job: Job, preflight: Preflight, *, is_replay: bool = False
 ) -> Preflight | Obstacle:
-    """Reserve, then repeat the preflight; returns that preflight if the POST may go out right now.
+    """Announce, reserve, then repeat the preflight; returns that preflight if the POST may go out right now.
 
     Every create goes through here, first dials and replays alike: ``post`` takes what this returns. A replay
     repeats the stored request, whatever has been set since: under its key, Retell may have the call already.
     """
     assert job.dial is not None  # noqa: S101 - the intent is written
     give_up_at = context.clock.boottime() + CLEARANCE_SECONDS
+    if not announce(context, job):
+        return Obstacle("ledger_closed")
     context.report_step(WorkerState.DIALLING, "reserve", job)
     if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
@@ -398,6 +417,8 @@ def clear_to_dial(
         evaluation = evaluate(context, job, job.dial.number, preflight)
         if not evaluation.may_dial:
             return Obstacle(str(evaluation.reason))
+        if calling_rules.lacks_entry(job.dial, preflight.person):
+            return Obstacle(SETTINGS_CHANGED)
         if not is_replay and is_outdated(context, job.dial, preflight):
             return Obstacle(SETTINGS_CHANGED)
         context.report_step(
@@ -407,6 +428,18 @@ def clear_to_dial(
             return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
         context.emit("dial.look_stale", job, level=WARNING)
     return obstacle
+
+
+def announce(context: WorkerContext, job: Job) -> bool:
+    """Enter a dial under a pack in the ledger, before the last look; False where it was settled meanwhile.
+
+    Of two dials to one person at the same time, whichever is acknowledged second sees the other.
+    """
+    dial = job.dial
+    if dial is None or dial.calling_rule is None:
+        return True
+    context.report_step(WorkerState.DIALLING, "announce", job)
+    return context.store.ledger.announce(dial.key, dial.calling_rule, job=job.id)
 
 
 def _admit(

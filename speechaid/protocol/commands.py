@@ -234,6 +234,8 @@ _HOURS: Final = Argument(
 )
 _DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5")
 _TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
+#: What a call is for, as ``model.states.Purpose``; a test compares them.
+PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
 _BATCH_OPTIONS: Final = (
     Argument(name="description", help="what the campaign is about"),
     Argument(name="account", is_id=True, help="the account that pays (account_id)", completes="account"),
@@ -313,6 +315,11 @@ _BATCH_OPTIONS: Final = (
         choices=("yes", "no"),
         help="whether the agent listens for a wish not to be called again (default: yes)",
     ),
+    Argument(
+        name="purpose",
+        choices=PURPOSES,
+        help="what the calls are for: the law of each number's country for it holds (default: none does)",
+    ),
 )
 _COPY_FROM: Final = Argument(
     name="copy_from",
@@ -357,8 +364,6 @@ _ACCOUNT_OPTIONS: Final = (
 )
 #: The roles of ``model.identity.Role``; a test compares them.
 ROLES: Final = ("viewer", "operator", "manager", "admin")
-#: What a call is for, as ``compliance.packs.Purpose``; a test compares them.
-PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
 #: What ``edit-batch --unset`` takes: the options of a batch, without what every batch has.
 _UNSETTABLE: Final = tuple(
     argument.name.replace("_", "-") for argument in _BATCH_OPTIONS if argument.name != "no_voicemail_counts"

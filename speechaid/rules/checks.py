@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
+
+from speechaid.compliance.hours import BATCH_RULE
+from speechaid.compliance.next_chance import RuleDecision
+from speechaid.compliance.packs import InvalidPack, Pack
+from speechaid.compliance.rule_case import PersonUnderRules
 
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
@@ -21,6 +27,7 @@ from speechaid.protocol.money import money, plain_amount, price
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules import metering, windows
 from speechaid.rules.defaults import DiallingDefaults
+from speechaid.rules.numbers import country_of_number
 from speechaid.rules.windows import Window, WindowFault
 
 ACTIVE: Final = "active"
@@ -48,6 +55,10 @@ class Reason(StrEnum):
     BATCH_CONCURRENCY = "batch_concurrency"
     ON_DO_NOT_CALL_LIST = "on_do_not_call_list"
     NO_NUMBER = "no_number"
+    PACK_FAULT = "pack_fault"
+    PACK_HOURS = "pack_hours"
+    CAPS_NOT_READY = "caps_not_ready"
+    PACK_CAP = "pack_cap"
     TEST_EXPIRED = "test_expired"
     TEST_NUMBER_UNREGISTERED = "test_number_unregistered"
 
@@ -64,6 +75,8 @@ class Check:
     reason: Reason | None = None
     #: When the check passes next, if known.
     next_eligible_at: datetime | None = None
+    #: The rule of a pack that refuses: ``CL collection: weekly_contact``.
+    rule: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +95,15 @@ class Case:
     own_key: str | None
     window: Window | WindowFault
     now: datetime
+    #: The person under the calling rules of the batch's purpose; None: it has none.
+    person: PersonUnderRules | None = None
+
+    @cached_property
+    def rules(self) -> RuleDecision | None:
+        """What the calling rules decide; None: there are none to ask."""
+        if self.person is None or self.number is None or self.person.fault is not None:
+            return None
+        return self.person.decide(self.number, batch=self.window, at=self.now, own_key=self.own_key)
 
 
 def _hold(case: Case) -> Check:
@@ -267,6 +289,72 @@ def _do_not_call(case: Case) -> Check:
     return _passed(N_("do-not-call list"), say("not listed"))
 
 
+def _calling_hours(case: Case) -> Check:
+    """The hours and holidays of the pack of the number's country."""
+    if case.person is None:
+        return _passed(N_("calling hours by law"), say("the batch names no purpose: no rules are asked"))
+    if case.person.fault is not None:
+        return _failed(N_("calling hours by law"), Reason.PACK_FAULT, case.person.fault)
+    if case.number is None or case.rules is None:
+        return _passed(N_("calling hours by law"), say("no usable number"))
+    pack, hours = case.person.pack_for(case.number), case.rules.hours
+    if isinstance(pack, InvalidPack):
+        return _failed(N_("calling hours by law"), Reason.PACK_FAULT, hours.sentence)
+    if pack is None:
+        country = country_of_number(case.number) or "?"
+        text = say(
+            "no rule is known for {purpose} in {country}", purpose=case.person.purpose, country=country
+        )
+        return _passed(N_("calling hours by law"), text)
+    value = say(
+        "{rule}: {sentence} (source: {source})",
+        rule=hours.rule,
+        sentence=hours.sentence,
+        source=hours.source,
+    )
+    # The batch's own hours have a check of their own.
+    if hours.allowed or hours.rule == BATCH_RULE:
+        return _passed(N_("calling hours by law"), value)
+    return _failed(
+        N_("calling hours by law"),
+        Reason.PACK_HOURS,
+        value,
+        next_eligible_at=case.rules.next_at or hours.next_at,
+        rule=hours.rule,
+    )
+
+
+def _caps(case: Case) -> Check:
+    """How often the person may be called, by the pack of the number's country."""
+    pack = None if case.person is None or case.number is None else case.person.pack_for(case.number)
+    if not isinstance(pack, Pack) or case.person is None or case.rules is None or not pack.caps:
+        return _passed(N_("calls to the person by law"), say("no cap"))
+    if not case.person.is_ready:
+        value = say("the calls that were placed before are still being entered in the ledger")
+        return _failed(N_("calls to the person by law"), Reason.CAPS_NOT_READY, value)
+    caps = case.rules.caps
+    if caps is None:
+        return _passed(N_("calls to the person by law"), say("not asked: the hours allow no call"))
+    if caps.allowed:
+        counted = len([entry for entry in case.person.entries if entry.is_attempt])
+        value = say("{count} in the ledger; {sentence}", count=counted, sentence=caps.sentence)
+        return _passed(N_("calls to the person by law"), value)
+    value = say(
+        "{rule}: {sentence} (source: {source})",
+        rule=str(caps.rule),
+        sentence=caps.sentence,
+        source=str(caps.source),
+    )
+    chance = case.rules.next_at if not caps.only_open else caps.next_at
+    return _failed(
+        N_("calls to the person by law"),
+        Reason.PACK_CAP,
+        value,
+        next_eligible_at=chance,
+        rule=caps.rule,
+    )
+
+
 def _number(case: Case) -> Check:
     if case.number is None:
         return _failed("number", Reason.NO_NUMBER, say("no usable number"))
@@ -282,8 +370,17 @@ def _passed(name: str, value: str) -> Check:
     return Check(name=name, passed=True, value=value)
 
 
-def _failed(name: str, reason: Reason, value: str, *, next_eligible_at: datetime | None = None) -> Check:
-    return Check(name=name, passed=False, value=value, reason=reason, next_eligible_at=next_eligible_at)
+def _failed(
+    name: str,
+    reason: Reason,
+    value: str,
+    *,
+    next_eligible_at: datetime | None = None,
+    rule: str | None = None,
+) -> Check:
+    return Check(
+        name=name, passed=False, value=value, reason=reason, next_eligible_at=next_eligible_at, rule=rule
+    )
 
 
 CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
@@ -298,6 +395,8 @@ CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
     _batch_concurrency,
     _do_not_call,
     _number,
+    _calling_hours,
+    _caps,
 )
 #: Those of a test call.
 CHECKS_OF_TEST: Final[tuple[Callable[[Case], Check], ...]] = (*CHECKS, _test)

@@ -183,6 +183,16 @@ IMPORTS = (
         "imports whose files' names are kept no longer",
     ),
 )
+LEDGER = (
+    Index("speechaid_ledger_keys", _keys("keys"), "the dials of a person, for caps"),
+    Index("speechaid_ledger_open", _keys("open", "at"), "open dials of people, the oldest first"),
+    Index(
+        "speechaid_ledger_expiry",
+        _keys("expires_at"),
+        "dials that no cap counts any more are deleted by the database",
+        {"expireAfterSeconds": 0},
+    ),
+)
 #: ``CallLogs.keep_for`` sets its span. Descending, since the field has an ascending index already; only for
 #: lines with an event, since lines of other programs must not be deleted.
 LOG_RETENTION = Index(

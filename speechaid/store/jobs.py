@@ -157,7 +157,7 @@ class Jobs:
                     "updated_at": now,
                     "revision": candidate.next_revision,
                 },
-                "$unset": {"foreign": ""},
+                "$unset": {"foreign": "", "waits_for": ""},
             },
         )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from speechaid.compliance.pack_files import check_pack, shipped_packs
-from speechaid.compliance.packs import Confidence, Purpose
+from speechaid.compliance.packs import Confidence
+from speechaid.model.states import Purpose
 from speechaid.protocol.commands import PURPOSES
 
 DOCS = Path(__file__).parents[3] / "docs"

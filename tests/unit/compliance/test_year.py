@@ -17,8 +17,7 @@ from speechaid.compliance.callee_zones import callee_zones
 from speechaid.compliance.caps import LedgerEntry, PlannedDial
 from speechaid.compliance.next_chance import check_rules
 from speechaid.compliance.pack_files import shipped_packs
-from speechaid.compliance.packs import Purpose
-from speechaid.model.states import Outcome
+from speechaid.model.states import Outcome, Purpose
 from speechaid.rules.windows import ALL_DAYS, Window
 from tests.unit.compliance import judge
 from tests.unit.compliance.judge import Call, Person, Wish

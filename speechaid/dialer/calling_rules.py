@@ -1,0 +1,136 @@
+"""The calling rules of packs in the life of a dial: what is read before it, announced with it, settled after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Final
+
+from speechaid.campaign.people import id_key_of, line_key
+from speechaid.compliance.pack_files import content_hash, longest_span_days
+from speechaid.compliance.packs import Pack
+from speechaid.compliance.rule_case import PersonUnderRules
+from speechaid.model.batch import Batch
+from speechaid.model.job import Dial, Job
+from speechaid.model.reading import Document, mapping, text
+from speechaid.model.states import Outcome
+from speechaid.model.verdict import Verdict
+from speechaid.rules.checks import Check, Reason
+from speechaid.rules.numbers import country_of_number, line_identity
+from speechaid.rules.retry_table import RetryCause
+from speechaid.store.connection import Store
+from speechaid.store.ledger import KEPT_BEYOND_DAYS
+from speechaid.store.packs import PacksInForce, pack_key
+
+#: Reasons after which a job waits for a time that a pack gives, or for the pack itself.
+WAITS: Final = frozenset({Reason.PACK_FAULT, Reason.PACK_HOURS, Reason.CAPS_NOT_READY, Reason.PACK_CAP})
+#: A job is looked at again after so many seconds where its pack cannot be read, where the ledger is being
+#: filled, and where no time is known at which it may be called.
+FAULT_RETRY_SECONDS: Final = 300.0
+FILL_RETRY_SECONDS: Final = 10.0
+NO_CHANCE_RETRY_SECONDS: Final = 3600.0
+
+
+def read_person(
+    store: Store, job: Job, batch: Batch | None, in_force: PacksInForce, numbers: Collection[str]
+) -> PersonUnderRules | None:
+    """The person of a job under the packs of its batch's purpose; None: no purpose, or a test call.
+
+    Args:
+        store: of the packs and the ledger.
+        job: names the person.
+        batch: the job's.
+        in_force: as read with the holds.
+        numbers: all of the job's, in E.164.
+
+    Raises:
+        StoreUnavailable: without these data nothing may be dialled.
+    """
+    purpose = None if batch is None else batch.call_settings.purpose
+    if purpose is None or job.test is not None:
+        return None
+    countries = {country for number in numbers if (country := country_of_number(number)) is not None}
+    found = {country: store.packs.find(pack_key(country, purpose), in_force) for country in countries}
+    packs = {country: pack for country, pack in found.items() if pack is not None}
+    key = id_key_of(job.contact.dni)
+    ids = frozenset(() if key is None else (key,))
+    lines = frozenset(map(line_identity, numbers))
+    has_caps = any(isinstance(pack, Pack) and pack.caps for pack in packs.values())
+    keys = [*ids, *map(line_key, lines)]
+    return PersonUnderRules(
+        purpose=purpose,
+        packs=packs,
+        fault=in_force.fault,
+        is_ready=in_force.is_ready,
+        ids=ids,
+        lines=lines,
+        account=job.account_id,
+        debt=debt_of(job),
+        entries=tuple(store.ledger.of_people(keys, job.account_id)) if has_caps else (),
+    )
+
+
+def debt_of(job: Job) -> str | None:
+    """The name of the debt that a job is about, where it has one."""
+    return text(mapping(job.document.get("payload")).get("reference_number"))
+
+
+def dial_facts(person: PersonUnderRules | None, number: str) -> Document | None:
+    """What the ledger has to know of a dial of this number; None: no pack holds for it."""
+    pack = None if person is None else person.pack_for(number)
+    if person is None or not isinstance(pack, Pack):
+        return None
+    planned = person.planned_dial(number)
+    return {
+        "keys": [*sorted(planned.ids), *sorted(map(line_key, planned.numbers))],
+        "account": person.account,
+        "debt": person.debt,
+        "purpose": str(person.purpose),
+        "pack": content_hash(pack),
+        "rule": pack.name,
+        "kept_days": longest_span_days(pack) + KEPT_BEYOND_DAYS,
+    }
+
+
+def lacks_entry(dial: Dial, person: PersonUnderRules | None) -> bool:
+    """Whether a pack holds now for a dial that was not announced under this purpose."""
+    facts = dial_facts(person, dial.number)
+    return facts is not None and (dial.calling_rule or {}).get("purpose") != facts["purpose"]
+
+
+def entry_end(dial: Dial, stored: Verdict) -> Document:
+    """How a settled dial counts in the ledger: void where surely no call was placed."""
+    if stored.result is None and stored.cause != RetryCause.CALL_UNKNOWN:
+        return {"void": True}
+    connected = (stored.result or {}).get("connected")
+    outcome = None if stored.cause == RetryCause.CALL_UNKNOWN else str(stored.outcome)
+    return {
+        "void": False,
+        "outcome": outcome,
+        "connected": connected is True,
+        "message_left": message_left(dial) if stored.outcome is Outcome.VOICEMAIL else None,
+    }
+
+
+def message_left(dial: Dial) -> bool | None:
+    """Whether a voicemail would have got a message, as the request asks for; None: the agent's own setting."""
+    agent = mapping(mapping(dial.request.get("agent_override")).get("agent"))
+    option = mapping(mapping(agent.get("voicemail_option")).get("action"))
+    kind = text(option.get("type"))
+    return None if kind is None else kind != "hangup"
+
+
+def waiting_seconds(refusal: Check, now: datetime) -> float:
+    """For how long a job waits that the calling rules refuse now."""
+    if refusal.reason is Reason.PACK_FAULT:
+        return FAULT_RETRY_SECONDS
+    if refusal.reason is Reason.CAPS_NOT_READY:
+        return FILL_RETRY_SECONDS
+    if refusal.next_eligible_at is None:
+        return NO_CHANCE_RETRY_SECONDS
+    return max(1.0, (refusal.next_eligible_at - now) / timedelta(seconds=1))
+
+
+def waits_for(refusal: Check, now: datetime) -> Document:
+    """What a job waits for, as it is stored with it: a looser pack finds it by that."""
+    return {"reason": str(refusal.reason), "rule": refusal.rule, "why": str(refusal.value), "at": now}
