@@ -145,9 +145,10 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "check-agent": BackgroundCommand(run=agent_check.check_agent),
     "agents": BackgroundCommand(run=retell_lists.agents, needs_database=False),
     "numbers": BackgroundCommand(run=retell_lists.numbers, needs_database=False),
-    "packs": BackgroundCommand(run=packs.packs, needs_database=False),
-    "pack": BackgroundCommand(run=packs.pack, needs_database=False),
-    "check-pack": BackgroundCommand(run=packs.check_pack, needs_database=False),
+    "packs": BackgroundCommand(run=packs.packs),
+    "pack": BackgroundCommand(run=packs.pack),
+    "check-pack": BackgroundCommand(run=packs.check_pack),
+    "set-pack": BackgroundCommand(run=packs.set_pack),
     "import": BackgroundCommand(
         run=import_contacts.import_contacts,
         documents=lambda _args, result: int(result["good_rows"] + result["bad_rows_count"]),

@@ -128,7 +128,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     **dict.fromkeys(
         (
             *("create-account", "edit-account", "top-up", "suspend-account", "resume-account"),
-            *("test-number-add", "test-number-remove"),
+            *("test-number-add", "test-number-remove", "set-pack"),
         ),
         _OPERATORS,
     ),

@@ -1,4 +1,4 @@
-"""The calling rules of packs in the life of a dial: what is read before it, announced with it, settled after it."""
+"""The calling rules of packs in the life of a dial: what is read, announced and settled of them."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def entry_end(dial: Dial, stored: Verdict) -> Document:
 
 
 def message_left(dial: Dial) -> bool | None:
-    """Whether a voicemail would have got a message, as the request asks for; None: the agent's own setting."""
+    """Whether a voicemail got a message, by what the request asks for; None: the agent's own setting."""
     agent = mapping(mapping(dial.request.get("agent_override")).get("agent"))
     option = mapping(mapping(agent.get("voicemail_option")).get("action"))
     kind = text(option.get("type"))

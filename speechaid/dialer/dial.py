@@ -402,8 +402,6 @@ def clear_to_dial(
     """
     assert job.dial is not None  # noqa: S101 - the intent is written
     give_up_at = context.clock.boottime() + CLEARANCE_SECONDS
-    if not announce(context, job):
-        return Obstacle("ledger_closed")
     context.report_step(WorkerState.DIALLING, "reserve", job)
     if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
@@ -414,13 +412,8 @@ def clear_to_dial(
         if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):
             return Obstacle("operator_request")
         preflight = read_preflight(context, job, country=preflight.country)
-        evaluation = evaluate(context, job, job.dial.number, preflight)
-        if not evaluation.may_dial:
-            return Obstacle(str(evaluation.reason))
-        if calling_rules.lacks_entry(job.dial, preflight.person):
-            return Obstacle(SETTINGS_CHANGED)
-        if not is_replay and is_outdated(context, job.dial, preflight):
-            return Obstacle(SETTINGS_CHANGED)
+        if (obstacle := _last_evaluation(context, job, job.dial, preflight, is_replay=is_replay)) is not None:
+            return obstacle
         context.report_step(
             WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
         )
@@ -428,6 +421,19 @@ def clear_to_dial(
             return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
         context.emit("dial.look_stale", job, level=WARNING)
     return obstacle
+
+
+def _last_evaluation(
+    context: WorkerContext, job: Job, dial: Dial, preflight: Preflight, *, is_replay: bool
+) -> Obstacle | None:
+    """What the last preflight has against the dial."""
+    evaluation = evaluate(context, job, dial.number, preflight)
+    if not evaluation.may_dial:
+        return Obstacle(str(evaluation.reason))
+    changed = calling_rules.lacks_entry(dial, preflight.person) or (
+        not is_replay and is_outdated(context, dial, preflight)
+    )
+    return Obstacle(SETTINGS_CHANGED) if changed else None
 
 
 def announce(context: WorkerContext, job: Job) -> bool:
@@ -473,20 +479,25 @@ def _interruption(
 
 
 def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: float) -> Obstacle | None:
-    """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
+    """Announce the dial, enter it in its batch and its account under its key; repeating changes nothing."""
     dial = job.dial
     assert dial is not None  # noqa: S101
     if (obstacle := _interruption(context, dial, preflight, give_up_at)) is not None:
         return obstacle
     if context.store.jobs.number_is_taken(dial.number, besides=job.id):
         return Obstacle("number_busy")
-    if dial.batch_id is not None:
-        at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
-        if not context.store.batches.register_dial(
-            dial.batch_id, dial.key, at_most=at_most, job_id=job.job_id
-        ):
-            return Obstacle("batch_not_open")
+    if not announce(context, job):
+        return Obstacle("ledger_closed")
+    if dial.batch_id is not None and not _register(context, job, dial.batch_id, preflight):
+        return Obstacle("batch_not_open")
     return None if dial.account_id is None else reserve_balance(context, job, dial, preflight, give_up_at)
+
+
+def _register(context: WorkerContext, job: Job, batch_id: str, preflight: Preflight) -> bool:
+    """Enter the dial in its batch; False where that is paused, or full."""
+    assert job.dial is not None  # noqa: S101
+    at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
+    return context.store.batches.register_dial(batch_id, job.dial.key, at_most=at_most, job_id=job.job_id)
 
 
 def reserve_balance(

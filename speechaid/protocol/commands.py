@@ -1286,7 +1286,7 @@ _TABLE: Final = (
     CommandSpec(
         name="packs",
         access=Access.READ,
-        help="the calling rules by country that this version has (no call is refused by them yet)",
+        help="the calling rules by country: those in force in this database, else those of this version",
     ),
     CommandSpec(
         name="pack",
@@ -1310,6 +1310,17 @@ _TABLE: Final = (
         arguments=(
             Argument(name="filename", kind=Kind.FILE, positional=True, required=True, help="a TOML file"),
         ),
+    ),
+    _write(
+        "set-pack",
+        "put calling rules in force on every host: those of a file, or all that this version ships",
+        Argument(
+            name="filename", kind=Kind.FILE, positional=True, help="a TOML file, as check-pack reads it"
+        ),
+        Argument(
+            name="shipped", kind=Kind.FLAG, help="all packs of this version, in the place of stricter ones"
+        ),
+        question="Change the calling rules of every batch with a purpose, on every host?",
     ),
     CommandSpec(
         name="keys",
@@ -1398,7 +1409,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("user-add", "users", "user-edit", "user-password", "user-disable", "user-enable"),
         *("user-sessions", "user-logout", "token-add", "tokens", "token-revoke"),
     ),
-    "calling rules": ("packs", "pack", "check-pack"),
+    "calling rules": ("packs", "pack", "check-pack", "set-pack"),
     "this host": (
         *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
         *("reload", "log-level", "shutdown"),

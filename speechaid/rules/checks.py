@@ -16,7 +16,6 @@ from speechaid.compliance.hours import BATCH_RULE
 from speechaid.compliance.next_chance import RuleDecision
 from speechaid.compliance.packs import InvalidPack, Pack
 from speechaid.compliance.rule_case import PersonUnderRules
-
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.erasure import FORGETTING
@@ -291,21 +290,26 @@ def _do_not_call(case: Case) -> Check:
 
 def _calling_hours(case: Case) -> Check:
     """The hours and holidays of the pack of the number's country."""
+    name = N_("calling hours by law")
     if case.person is None:
-        return _passed(N_("calling hours by law"), say("the batch names no purpose: no rules are asked"))
-    if case.person.fault is not None:
-        return _failed(N_("calling hours by law"), Reason.PACK_FAULT, case.person.fault)
+        return _passed(name, say("the batch names no purpose: no rules are asked"))
+    pack = None if case.number is None else case.person.pack_for(case.number)
+    if case.person.fault is not None or isinstance(pack, InvalidPack):
+        faults = pack.faults if isinstance(pack, InvalidPack) else (case.person.fault or "",)
+        return _failed(name, Reason.PACK_FAULT, joined("; ", faults))
     if case.number is None or case.rules is None:
-        return _passed(N_("calling hours by law"), say("no usable number"))
-    pack, hours = case.person.pack_for(case.number), case.rules.hours
-    if isinstance(pack, InvalidPack):
-        return _failed(N_("calling hours by law"), Reason.PACK_FAULT, hours.sentence)
+        return _passed(name, say("no usable number"))
     if pack is None:
         country = country_of_number(case.number) or "?"
-        text = say(
-            "no rule is known for {purpose} in {country}", purpose=case.person.purpose, country=country
+        purpose = str(case.person.purpose)
+        return _passed(
+            name, say("no rule is known for {purpose} in {country}", purpose=purpose, country=country)
         )
-        return _passed(N_("calling hours by law"), text)
+    return _hours_of_pack(case.rules)
+
+
+def _hours_of_pack(rules: RuleDecision) -> Check:
+    name, hours = N_("calling hours by law"), rules.hours
     value = say(
         "{rule}: {sentence} (source: {source})",
         rule=hours.rule,
@@ -314,45 +318,34 @@ def _calling_hours(case: Case) -> Check:
     )
     # The batch's own hours have a check of their own.
     if hours.allowed or hours.rule == BATCH_RULE:
-        return _passed(N_("calling hours by law"), value)
-    return _failed(
-        N_("calling hours by law"),
-        Reason.PACK_HOURS,
-        value,
-        next_eligible_at=case.rules.next_at or hours.next_at,
-        rule=hours.rule,
-    )
+        return _passed(name, value)
+    chance = rules.next_at or hours.next_at
+    return _failed(name, Reason.PACK_HOURS, value, next_eligible_at=chance, rule=hours.rule)
 
 
 def _caps(case: Case) -> Check:
     """How often the person may be called, by the pack of the number's country."""
+    name = N_("calls to the person by law")
     pack = None if case.person is None or case.number is None else case.person.pack_for(case.number)
-    if not isinstance(pack, Pack) or case.person is None or case.rules is None or not pack.caps:
-        return _passed(N_("calls to the person by law"), say("no cap"))
+    if case.person is None or case.rules is None or not isinstance(pack, Pack) or not pack.caps:
+        return _passed(name, say("no cap"))
     if not case.person.is_ready:
         value = say("the calls that were placed before are still being entered in the ledger")
-        return _failed(N_("calls to the person by law"), Reason.CAPS_NOT_READY, value)
+        return _failed(name, Reason.CAPS_NOT_READY, value)
     caps = case.rules.caps
     if caps is None:
-        return _passed(N_("calls to the person by law"), say("not asked: the hours allow no call"))
+        return _passed(name, say("not asked: the hours allow no call"))
     if caps.allowed:
         counted = len([entry for entry in case.person.entries if entry.is_attempt])
-        value = say("{count} in the ledger; {sentence}", count=counted, sentence=caps.sentence)
-        return _passed(N_("calls to the person by law"), value)
+        return _passed(name, say("{count} calls in the ledger, no cap refuses", count=counted))
     value = say(
         "{rule}: {sentence} (source: {source})",
         rule=str(caps.rule),
         sentence=caps.sentence,
         source=str(caps.source),
     )
-    chance = case.rules.next_at if not caps.only_open else caps.next_at
-    return _failed(
-        N_("calls to the person by law"),
-        Reason.PACK_CAP,
-        value,
-        next_eligible_at=chance,
-        rule=caps.rule,
-    )
+    chance = caps.next_at if caps.only_open else case.rules.next_at
+    return _failed(name, Reason.PACK_CAP, value, next_eligible_at=chance, rule=caps.rule)
 
 
 def _number(case: Case) -> Check:

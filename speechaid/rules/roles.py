@@ -58,7 +58,7 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset(
         {
             *("create-account", "edit-account", "top-up", "suspend-account", "resume-account"),
-            *("test-number-add", "test-number-remove", "forget", "release-stuck"),
+            *("test-number-add", "test-number-remove", "forget", "release-stuck", "set-pack"),
             *("user-add", "users", "user-edit", "user-password", "user-disable", "user-enable"),
             *("user-sessions", "user-logout", "token-add", "tokens", "token-revoke"),
             WebAction.VIEW_USERS,

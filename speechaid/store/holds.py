@@ -22,7 +22,7 @@ from speechaid.model.levels import ADDED, Level, reason_too_old
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, instant, number, shown, text, whole, yes_or_no
 from speechaid.protocol.translation import say
-from speechaid.store.packs import IN_FORCE, PacksInForce, read_packs_in_force
+from speechaid.store.packs import IN_FORCE, NOT_READ, PacksInForce, read_packs_in_force
 from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
@@ -58,7 +58,7 @@ class HoldsReading:
     #: Until when test calls may wait for a worker; None: there was none yet.
     tests_until: datetime | None = None
     #: The calling rules that are in force.
-    packs: PacksInForce = PacksInForce()
+    packs: PacksInForce = NOT_READ
 
     @classmethod
     def of(cls, rows: Iterable[Document], fingerprint: str) -> Self:

@@ -90,6 +90,12 @@ JOBS = (
         "jobs by the number that called them last",
         {"sparse": True},
     ),
+    Index(
+        "speechaid_waits_for_rule",
+        _keys("waits_for.at"),
+        "jobs that wait for a rule of a pack",
+        {"sparse": True},
+    ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
         "speechaid_job_retention",

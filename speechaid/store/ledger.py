@@ -1,4 +1,4 @@
-"""The ledger of people: one entry for each dial under a pack, by which caps are counted over batches and hosts.
+"""The ledger of people: an entry for each dial under a pack, by which caps count over batches and hosts.
 
 An entry is announced before the last look at those of others, so that of two dials at the same time the one
 that is acknowledged second sees the first. It is open until the decision about its dial stands; then it is
@@ -6,8 +6,8 @@ closed, or void where no call was placed, by a write that does not ask whether i
 frozen before it announced finds it, and goes no further. Entries hold facts; what counts is for
 ``compliance.caps``.
 
-Documents: ``{_id: dial key, keys, account, debt, purpose, job, at, expires_at, open, void, outcome, connected,
-message_left, assumed}``. ``keys`` are ids and lines as ``campaign.people`` writes them.
+Documents: ``{_id: dial key, keys, account, debt, purpose, job, at, expires_at, open, void, outcome,
+connected, message_left, assumed}``. ``keys`` are ids and lines as ``campaign.people`` writes them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Packs in the database: one law for every host, whatever its version ships.
 
-A pack lies in ``speechaid_packs`` under its content hash, and is never changed. Which ones are in force says one
-document beside the holds, which every preflight reads anyway: ``{_id: "packs", packs: {"CL-collection": hash},
-ready, fill, by, at}``. ``ready`` is false until the ledger has the calls that were placed before: caps would
-count too few.
+A pack lies in ``speechaid_packs`` under its content hash, and is never changed. Which ones are in force says
+one document beside the holds, which every preflight reads anyway: ``{_id: "packs", packs: {"CL-collection":
+hash}, ready, fill, by, at}``. ``ready`` is false until the ledger has the calls that were placed before: caps
+would count too few.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ class PacksInForce:
     fill: str | None = None
     #: Why nobody may be called under any pack; None: the document can be read.
     fault: str | None = None
+    #: Whether there is a document at all.
+    is_stored: bool = True
+
+
+#: Nobody may be called under any pack.
+NOT_READ: Final = PacksInForce(fault="the calling rules in force were not read")
 
 
 def pack_key(country: str, purpose: Purpose) -> str:
@@ -50,7 +56,8 @@ def pack_key(country: str, purpose: Purpose) -> str:
 def read_packs_in_force(document: Document | None) -> PacksInForce:
     """What is in force; a document that is missing, or cannot be read, has a fault."""
     if document is None:
-        return PacksInForce(fault=say("no calling rules are in this database: set-pack --shipped"))
+        fault = say("no calling rules are in this database: set-pack --shipped")
+        return PacksInForce(fault=fault, is_stored=False)
     stored = document.get("packs")
     hashes = {name: text(found) for name, found in mapping(stored).items()}
     if not isinstance(stored, Mapping) or None in hashes.values():

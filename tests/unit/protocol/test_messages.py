@@ -256,7 +256,7 @@ GRANTS = {
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
     " dnc-remove dnc-import edit-batch redial-batch delete-batch forget opt-out paid"
     " create-account edit-account top-up"
-    " test-call test-number-add test-number-remove"
+    " test-call test-number-add test-number-remove set-pack"
     " user-add user-edit user-password user-disable user-enable user-logout token-add token-revoke",
 }
 
