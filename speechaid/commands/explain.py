@@ -58,7 +58,8 @@ Check = dict[str, Any]
 #: The order in which a person asks: is the person still to be called, is the campaign on, is it the hour and
 #: the person's turn, on which number, and is there money and somebody to call.
 _ORDER: Final = (
-    *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
+    *("job", "request", "served", "hold", "batch", "window", N_("calling hours by law")),
+    *("due", N_("calls to the person by law"), "attempts", "phone"),
     *(N_("do-not-call list"), "number", N_("number free"), "agent", "document"),
     *(
         "account",

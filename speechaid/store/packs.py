@@ -21,7 +21,7 @@ from speechaid.compliance.pack_files import canonical_json, content_hash, longes
 from speechaid.compliance.packs import InvalidPack, Pack
 from speechaid.model.reading import Document, mapping, text
 from speechaid.model.states import Purpose
-from speechaid.protocol.translation import say
+from speechaid.protocol.translation import joined, say
 from speechaid.store.table import Duplicate, Table
 
 #: The ``_id`` of the document, in the collection of holds, that says which packs are in force.
@@ -153,6 +153,15 @@ class Packs:
         in_force = self.in_force()
         found = {key: self.find(key, in_force) for key in in_force.hashes}
         return {key: pack for key, pack in found.items() if pack is not None}
+
+    def fault_of(self, purpose: Purpose, in_force: PacksInForce) -> str | None:
+        """Why people may not be called for a purpose: no rules in force, or a pack of it that is damaged."""
+        if in_force.fault is not None:
+            return in_force.fault
+        keys = sorted(key for key in in_force.hashes if key.endswith(f"-{purpose}"))
+        packs = [self.find(key, in_force) for key in keys]
+        faults = [fault for pack in packs if isinstance(pack, InvalidPack) for fault in pack.faults]
+        return joined("; ", faults) or None
 
     def longest_span_days(self) -> int:
         """The most days over which a cap in force counts; at least a week."""
