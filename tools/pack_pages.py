@@ -18,7 +18,6 @@ from speechaid.compliance.packs import (
     Holidays,
     Option,
     Pack,
-    Purpose,
     Records,
     Registry,
     Span,
@@ -26,6 +25,7 @@ from speechaid.compliance.packs import (
     Unit,
     Windows,
 )
+from speechaid.model.states import Purpose
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 SPANISH: Final = Path(__file__).with_name("pack_pages_es.toml")

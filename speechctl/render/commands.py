@@ -503,6 +503,7 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "packs": packs.packs,
     "pack": packs.pack,
     "check-pack": packs.check_pack,
+    "set-pack": packs.set_pack,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
     "forget": actions.forget,

@@ -503,7 +503,7 @@ def test_calling_rules_are_shown_and_a_file_of_ones_own_is_checked(
     assert not packs["enforced"]
     chile = next(row for row in packs["packs"] if (row["country"], row["purpose"]) == ("CL", "collection"))
     assert terminal.ask("pack", "cl", "collection")["pack"]["hash"] == chile["hash"]
-    assert "refuses no call" in terminal.type("pack", "CL", "collection")
+    assert "refuse no call" in terminal.type("pack", "CL", "collection")
     assert "countries with a pack: AR, CL" in terminal.refused("pack", "UY", "collection")
     file = tmp_path / "mine.toml"
     mine = 'kind = "overlay"\nformat = 1\ncountry = "CL"\npurpose = "collection"\n'

@@ -13,7 +13,7 @@ from speechaid.compliance.packs import Pack
 from speechaid.dialer import dial
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.ledger_upkeep import ASSUMED_AFTER, LedgerUpkeep
-from speechaid.model.states import Purpose
+from speechaid.model.states import NoNewCalls, Purpose
 from speechaid.store.ledger import Ledger
 from tests.support.stage import Document, Stage
 
@@ -104,12 +104,13 @@ def test_an_entry_is_open_while_the_call_lasts_and_then_has_its_outcome(capped: 
     assert (result["dial_key"], result["calling_rule"]["rule"]) == (entry["_id"], "UY collection")
 
 
-def test_a_refused_create_is_void_and_the_person_may_be_called(capped: Stage) -> None:
-    capped.simulator.fault(endpoints=["create"], kind="status", status=429, count=1)
+def test_a_dial_that_is_withdrawn_after_it_was_announced_counts_as_nothing(capped: Stage) -> None:
     capped.add_job(CALLEE, batch_id=BATCH)
-    context = capped.context()
-    capped.dial_next(context)
-    assert [row.get("void") for row in entries(capped)] == [True]
+    stopped, context = capped.context("worker-1@host-a:1"), capped.context("worker-2@host-b:2")
+    orders = iter([None])
+    stopped.link.read_orders = lambda: next(orders, NoNewCalls.DRAINING)  # type: ignore[method-assign]
+    capped.dial_next(stopped)
+    assert [row["void"] for row in entries(capped)] == [True]
     capped.make_due()
     capped.dial_next(context)
     assert [call["to_number"] for call in capped.placed_calls()] == [CALLEE]
@@ -217,7 +218,7 @@ def windows_open_in(moment: datetime) -> str:
     return f"""
 [windows]
 hours = [{{ days = [{moment.isoweekday()}], start = "{hour:02}:00", end = "{hour + 1:02}:00" }}]
-says = "House rule."
+says = "Our hours: house rule."
 confidence = "L"
 
 """

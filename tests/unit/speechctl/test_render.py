@@ -321,7 +321,38 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
     "check-agent": (CHECKED_AGENT, "! missing: {{Monto}} (prompt): none of 38 waiting jobs has it"),
-    "packs": ({"packs": [PACK], **OF_PACKS}, "! this version refuses no call by these rules"),
+    "packs": (
+        {"packs": [PACK], "faults": [], "caps_ready": None, **OF_PACKS},
+        "! these rules refuse no call until a batch has a purpose",
+    ),
+    "set-pack": (
+        {
+            "packs": [
+                {
+                    "country": "CL",
+                    "purpose": "collection",
+                    "hash": "0123456789abcdef",
+                    "before": None,
+                    "exemptions": [
+                        {
+                            "name": "our_lawyer",
+                            "loosens": ["hours"],
+                            "said_by": "A. Soto",
+                            "at": "2026-12-01",
+                            "reason": "Her letter.",
+                        }
+                    ],
+                }
+            ],
+            "released": 12,
+            "warnings": [],
+            "waited_for": 0,
+            "live_calls": 0,
+            "ambiguous": 0,
+            "advice": "no legal advice",
+        },
+        "exemption our_lawyer of CL collection, from hours: Her letter. (A. Soto, 2026-12-01)",
+    ),
     "pack": (
         {"pack": PACK, **OF_PACKS},
         "exemption our_lawyer, from hours: her letter (A. Soto, 2026-12-01)",
