@@ -17,6 +17,7 @@ from speechaid.commands import (
     bulk_actions,
     delete_batch,
     do_not_call,
+    evidence,
     explain,
     fleet,
     forget,
@@ -161,6 +162,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         needs_snapshot=True,
         documents=lambda _args, result: int(len(result["people"]) + len(result["opt_outs"])),
     ),
+    "evidence": BackgroundCommand(run=evidence.evidence, documents=_listed("calls")),
     "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True, documents=_one),
     "forecast": BackgroundCommand(
         run=in_process("forecast"), needs_snapshot=True, documents=_listed("dials")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
 from speechaid.compliance.callee_zones import callee_zones
 from speechaid.compliance.caps import LedgerEntry, PlannedDial
@@ -38,6 +39,11 @@ class PersonUnderRules:
     #: Of these people, of every number above; those of others do no harm.
     entries: Sequence[LedgerEntry] = field(default=(), repr=False)
 
+    @property
+    def has_caps(self) -> bool:
+        """Whether a pack that holds for one of the numbers has a cap."""
+        return any(isinstance(pack, Pack) and pack.caps for pack in self.packs.values())
+
     def pack_for(self, number: str) -> Pack | InvalidPack | None:
         """The pack that holds for a number in E.164; None: no rule is known."""
         country = country_of_number(number)
@@ -47,6 +53,16 @@ class PersonUnderRules:
         """A dial of one of the numbers; without an id, the person is all of the numbers."""
         numbers = frozenset({line_identity(number)}) if self.ids else self.lines | {line_identity(number)}
         return PlannedDial(key=key, ids=self.ids, numbers=numbers, account=self.account, debt=self.debt)
+
+    def zones_of(self, number: str, batch: Window | WindowFault) -> tuple[ZoneInfo, ...]:
+        """The zones in one of which a number rings (``callee_zones``)."""
+        pack = self.pack_for(number)
+        return callee_zones(
+            line_identity(number),
+            country_of_number(number) or "",
+            pack_zones=pack.zones if isinstance(pack, Pack) else (),
+            batch_zone=batch.zone if isinstance(batch, Window) else None,
+        )
 
     def decide(
         self, number: str, *, batch: Window | WindowFault, at: datetime, own_key: str | None
@@ -60,20 +76,12 @@ class PersonUnderRules:
             own_key: the entry of this dial, which does not count.
         """
         pack = self.pack_for(number)
-        usable = pack.zones if isinstance(pack, Pack) else ()
-        country = country_of_number(number) or ""
-        zones = callee_zones(
-            line_identity(number),
-            country,
-            pack_zones=usable,
-            batch_zone=batch.zone if isinstance(batch, Window) else None,
-        )
         return check_rules(
-            country=country,
+            country=country_of_number(number) or "",
             purpose=self.purpose,
             packs=() if pack is None else (pack,),
             batch=batch,
-            zones=zones,
+            zones=self.zones_of(number, batch),
             entries=self.entries,
             dial=self.planned_dial(number, own_key),
             at=at,

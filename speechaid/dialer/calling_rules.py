@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +19,7 @@ from speechaid.model.verdict import Verdict
 from speechaid.rules.checks import Check, Reason
 from speechaid.rules.numbers import country_of_number, line_identity
 from speechaid.rules.retry_table import RetryCause
+from speechaid.rules.windows import Window, WindowFault
 from speechaid.store.connection import Store
 from speechaid.store.ledger import KEPT_BEYOND_DAYS
 from speechaid.store.packs import PacksInForce, pack_key
@@ -46,28 +48,43 @@ def read_person(
     Raises:
         StoreUnavailable: without these data nothing may be dialled.
     """
+    person = person_of(store, job, batch, in_force, numbers)
+    return None if person is None else with_entries(store, [person])[0]
+
+
+def person_of(
+    store: Store, job: Job, batch: Batch | None, in_force: PacksInForce, numbers: Collection[str]
+) -> PersonUnderRules | None:
+    """As ``read_person``, without the ledger's entries."""
     purpose = None if batch is None else batch.call_settings.purpose
     if purpose is None or job.test is not None:
         return None
     countries = {country for number in numbers if (country := country_of_number(number)) is not None}
     found = {country: store.packs.find(pack_key(country, purpose), in_force) for country in countries}
-    packs = {country: pack for country, pack in found.items() if pack is not None}
     key = id_key_of(job.contact.dni)
-    ids = frozenset(() if key is None else (key,))
-    lines = frozenset(map(line_identity, numbers))
-    has_caps = any(isinstance(pack, Pack) and pack.caps for pack in packs.values())
-    keys = [*ids, *map(line_key, lines)]
     return PersonUnderRules(
         purpose=purpose,
-        packs=packs,
+        packs={country: pack for country, pack in found.items() if pack is not None},
         fault=in_force.fault,
         is_ready=in_force.is_ready,
-        ids=ids,
-        lines=lines,
+        ids=frozenset(() if key is None else (key,)),
+        lines=frozenset(map(line_identity, numbers)),
         account=job.account_id,
         debt=debt_of(job),
-        entries=tuple(store.ledger.of_people(keys, job.account_id)) if has_caps else (),
     )
+
+
+def with_entries(store: Store, people: Sequence[PersonUnderRules]) -> list[PersonUnderRules]:
+    """The same people with the entries that their caps may count, read in one query.
+
+    Args:
+        store: of the ledger.
+        people: whose entries are read; each has those of the others, too, which do no harm.
+    """
+    capped = [person for person in people if person.has_caps]
+    keys = {key for person in capped for key in (*person.ids, *map(line_key, person.lines))}
+    entries = tuple(store.ledger.of_people(keys))
+    return [replace(person, entries=entries) if person.has_caps else person for person in people]
 
 
 def debt_of(job: Job) -> str | None:
@@ -75,8 +92,14 @@ def debt_of(job: Job) -> str | None:
     return text(mapping(job.document.get("payload")).get("reference_number"))
 
 
-def dial_facts(person: PersonUnderRules | None, number: str) -> Document | None:
-    """What the ledger has to know of a dial of this number; None: no pack holds for it."""
+def dial_facts(person: PersonUnderRules | None, number: str, batch: Window | WindowFault) -> Document | None:
+    """What the ledger and the result have to know of a dial of this number; None: no pack holds for it.
+
+    Args:
+        person: who is called.
+        number: E.164.
+        batch: the batch's own hours, whose zone may be the callee's.
+    """
     pack = None if person is None else person.pack_for(number)
     if person is None or not isinstance(pack, Pack):
         return None
@@ -88,14 +111,16 @@ def dial_facts(person: PersonUnderRules | None, number: str) -> Document | None:
         "purpose": str(person.purpose),
         "pack": content_hash(pack),
         "rule": pack.name,
+        "zones": [zone.key for zone in person.zones_of(number, batch)],
         "kept_days": longest_span_days(pack) + KEPT_BEYOND_DAYS,
     }
 
 
 def lacks_entry(dial: Dial, person: PersonUnderRules | None) -> bool:
     """Whether a pack holds now for a dial that was not announced under this purpose."""
-    facts = dial_facts(person, dial.number)
-    return facts is not None and (dial.calling_rule or {}).get("purpose") != facts["purpose"]
+    if person is None or not isinstance(person.pack_for(dial.number), Pack):
+        return False
+    return (dial.calling_rule or {}).get("purpose") != str(person.purpose)
 
 
 def entry_end(dial: Dial, stored: Verdict) -> Document:

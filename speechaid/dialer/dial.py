@@ -57,7 +57,7 @@ from speechaid.rules.eligibility import Action, Check, Evaluation, Reason, windo
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
-from speechaid.rules.windows import Window
+from speechaid.rules.windows import Window, WindowFault
 from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.telemetry import call_metrics
 
@@ -294,7 +294,9 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         api_key_fingerprint=context.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
-        calling_rule=calling_rules.dial_facts(preflight.person, choice.number),
+        calling_rule=calling_rules.dial_facts(
+            preflight.person, choice.number, _window_of(context, preflight)
+        ),
     )
 
 
@@ -303,8 +305,7 @@ def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
     settings = context.settings
     call_settings = None if preflight.batch is None else preflight.batch.call_settings
     longest = call_settings.max_call_duration if call_settings else None
-    account_zone = None if preflight.account is None else preflight.account.timezone
-    window = window_for(preflight.batch, account_zone, context.dialling_defaults())
+    window = _window_of(context, preflight)
     return {
         "choice": agent_choice(settings, preflight.batch),
         # With a faulty window there is no dial.
@@ -312,6 +313,11 @@ def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
         "ring_seconds": call_settings.ring_timeout if call_settings else None,
         "max_call_seconds": longest or settings.call.max_duration_minutes * 60,
     }
+
+
+def _window_of(context: WorkerContext, preflight: Preflight) -> Window | WindowFault:
+    account_zone = None if preflight.account is None else preflight.account.timezone
+    return window_for(preflight.batch, account_zone, context.dialling_defaults())
 
 
 def is_outdated(context: WorkerContext, dial: Dial, preflight: Preflight) -> bool:

@@ -331,7 +331,7 @@ def _result_document(
 
 def _recorded_rule(facts: Document) -> Document:
     """Under which rule a call was placed, for those who ask for evidence."""
-    return {name: facts.get(name) for name in ("purpose", "pack", "rule", "debt")}
+    return {name: facts.get(name) for name in ("purpose", "pack", "rule", "zones", "debt")}
 
 
 def _agent_fields(dial: Dial, call: ReportedCall) -> Document:

@@ -704,6 +704,23 @@ _TABLE: Final = (
             ),
         ),
     ),
+    CommandSpec(
+        name="evidence",
+        help="the calls to a person: each with its rule, the hour where it rang, and what it counts as",
+        access=Access.READ,
+        arguments=(
+            _PERSON,
+            _IN_ACCOUNT,
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=100,
+                help="at most this many calls, the latest (default 100)",
+            ),
+        ),
+    ),
     _write(
         "paid",
         "a person has paid, or those of a file: their waiting jobs are cancelled, and it is recorded",
@@ -1396,7 +1413,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
-    "people": ("person", "opt-out", "paid", "forget"),
+    "people": ("person", "evidence", "opt-out", "paid", "forget"),
     "test calls": ("test-call", "test-result", "test-numbers", "test-number-add", "test-number-remove"),
     "accounts": (
         *("accounts", "account", "create-account", "edit-account", "top-up", "transactions"),

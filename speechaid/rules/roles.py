@@ -34,7 +34,8 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
     Role.OPERATOR: frozenset(
         {
             # people and calls
-            *("batch", "jobs", "job", "person", "explain", "forecast", "promises", "imports"),
+            *("batch", "jobs", "job", "person", "evidence", "explain", "forecast", "promises"),
+            "imports",
             *("events", "logs", "doctor", "dnc", "packs", "pack"),
             *(WebAction.VIEW_PEOPLE, WebAction.VIEW_TRANSCRIPT, WebAction.PLAY_RECORDING),
             # stop and resume

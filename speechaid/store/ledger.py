@@ -90,16 +90,12 @@ class Ledger:
         """Close an entry whose dial is gone, where it is still open."""
         return self.table.update({"_id": key, "open": True}, {"$set": {**end, "open": False}})
 
-    def of_people(self, keys: Collection[str], account: str | None) -> list[LedgerEntry]:
-        """The entries of these ids and lines in an account, void ones left out."""
+    def of_people(self, keys: Collection[str]) -> list[LedgerEntry]:
+        """The entries of these ids and lines in every account, void ones left out."""
         if not keys:
             return []
         rows = self.table.find({"keys": {"$in": sorted(keys)}})
-        return [
-            read_entry(row, self._now())
-            for row in rows
-            if text(row.get("account")) == account and row.get("void") is not True
-        ]
+        return [read_entry(row, self._now()) for row in rows if row.get("void") is not True]
 
     def open_since(self, before: datetime, limit: int) -> list[Document]:
         """At most so many open entries that were announced before a time, the oldest first."""

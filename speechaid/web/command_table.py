@@ -164,6 +164,12 @@ ROUTES: Final = (
         example={"person": "12.345.678-5"},
     ),
     _post(
+        "/persons/evidence",
+        "evidence",
+        "Each call to a person: by which rule, at which hour where it rang, with which outcome",
+        example={"person": "12.345.678-5"},
+    ),
+    _post(
         "/opt-outs",
         "opt-out",
         "Never call a person again, on any number",

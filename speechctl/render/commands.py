@@ -537,6 +537,7 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "suspend-account": actions.account,
     "resume-account": actions.account,
     "person": people.person,
+    "evidence": people.evidence,
     "opt-out": people.opt_out,
     "paid": people.paid,
     "explain": diagnostics.explain,

@@ -58,7 +58,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
     "ledger.announce": lambda store: store.ledger.announce("key", {"keys": []}, job=1),
-    "ledger.of_people": lambda store: store.ledger.of_people(["line:+56911111111"], "a"),
+    "ledger.of_people": lambda store: store.ledger.of_people(["line:+56911111111"]),
     "packs.find": lambda store: store.packs.find("CL-collection", IN_FORCE),
     "packs.in_force": lambda store: store.packs.in_force(),
     "packs.all_in_force": lambda store: store.packs.all_in_force(),
