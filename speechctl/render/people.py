@@ -330,7 +330,7 @@ def evidence(result: Result) -> list[Block]:
     rows = [
         [
             local_time(row["at"]),
-            ", ".join(row["local_at"] or ()) or say("not known"),
+            _where_it_rang(row) or say("not known"),
             row["phone"],
             row["batch_id"],
             row["rule"] or say("none"),
@@ -345,3 +345,9 @@ def evidence(result: Result) -> list[Block]:
         table("", "at where_it_rang phone batch rule pack outcome counts_as", rows),
     ]
     return [*blocks, say("there are more: --limit")] if result["more"] else blocks
+
+
+def _where_it_rang(row: Result) -> str:
+    """The local times of a call, which are not the reader's, with their zones."""
+    times = zip(row["local_at"] or (), row["zones"], strict=False)
+    return ", ".join(f"{local[:16].replace('T', ' ')} {zone}" for local, zone in times)

@@ -1,4 +1,4 @@
-"""Commands about calling rules: a purpose puts them in force, ``set-pack`` changes them, reports show them."""
+"""Commands about calling rules: a purpose puts them in force, ``set-pack`` changes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ said_by = "A. Soto, lawyer"
 at = 2026-12-01
 reason = "Her letter of this day."
 """
-ANA = {"name": "Ana", "dni": "12.345.678-5", "phones": ["+56912345671"], "next_phone_index": 0}
+ANA: Document = {"name": "Ana", "dni": "12.345.678-5", "phones": ["+56912345671"], "next_phone_index": 0}
 
 
 def a_batch(operator: Operator, **args: Any) -> str:

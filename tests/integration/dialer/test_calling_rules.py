@@ -122,7 +122,7 @@ def both_at_once(
     """Two jobs of one person, the second dialled within the first one's dial; how many calls were placed."""
     stage.add_job(CALLEE, job_id="job-1", batch_id=BATCH)
     stage.add_job(SECOND_PHONE, job_id="job-2", batch_id=BATCH)
-    done = []
+    done: list[bool] = []
 
     def second() -> None:
         if not done:

@@ -345,7 +345,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
             ],
             "more": False,
         },
-        "2026-03-02T10:00:00-03:00",
+        "2026-03-02 10:00 America/Santiago",
     ),
     "packs": (
         {"packs": [PACK], "faults": [], "caps_ready": None, **OF_PACKS},
