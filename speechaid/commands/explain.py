@@ -58,9 +58,9 @@ Check = dict[str, Any]
 #: The order in which a person asks: is the person still to be called, is the campaign on, is it the hour and
 #: the person's turn, on which number, and is there money and somebody to call.
 _ORDER: Final = (
-    *("job", "request", "served", "hold", "batch", "window", N_("calling hours by law")),
-    *("due", N_("calls to the person by law"), "attempts", "phone"),
-    *(N_("do-not-call list"), "number", N_("number free"), "agent", "document"),
+    *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
+    *(N_("do-not-call list"), N_("calling hours by law"), N_("calls to the person by law")),
+    *("number", N_("number free"), "agent", "document"),
     *(
         "account",
         "balance",
