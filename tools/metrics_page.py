@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from speechaid.telemetry.metric_table import METRICS, Kind, Metric
+from speechaid.telemetry.metric_table import DECLARED, METRICS, WEB_METRICS, Kind, Metric
 
 #: What comes after this line of the page is written from the declarations.
 TABLE_BEGINS: Final = "<!-- From here on written by `python -m tools.metrics_page` -->\n"
 
+_OF_WEB: Final = "The process of `speechaid web` serves these itself, on its own address."
+
 
 def metrics_table() -> str:
     """All metrics and their buckets in Markdown."""
-    lines = ["", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
-    lines += [
-        f"| `{metric.name}` | {metric.kind} | {_labels(metric)} | {metric.help} |"
-        for metric in METRICS.values()
+    lines = [
+        *_rows(METRICS),
+        *(
+            "",
+            "## Of the HTTP API",
+            "",
+            _OF_WEB,
+        ),
+        *_rows(WEB_METRICS),
+        *("", "## Buckets", ""),
     ]
-    lines += ["", "## Buckets", ""]
     lines += [
         f"- `{metric.name}`: {', '.join(metric.bounds)}"
-        for metric in METRICS.values()
+        for metric in DECLARED.values()
         if metric.kind is Kind.HISTOGRAM
     ]
     return "\n".join(lines) + "\n"
+
+
+def _rows(metrics: Mapping[str, Metric]) -> list[str]:
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | {_labels(metric)} | {metric.help} |"
+        for metric in metrics.values()
+    ]
+    return ["", "| metric | kind | labels | meaning |", "|---|---|---|---|", *rows]
 
 
 def _labels(metric: Metric) -> str:

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from speechaid.commands.filters import filter_query
 from speechaid.commands.ids import resolve_job
-from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model.erasure import Erasure
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_each, mask_phone, mask_prose
 from speechaid.model.reading import Document, mapping, sequence
 from speechaid.model.states import JobStatus
+from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.store.analyses import WAIT
 
 #: The fields of ``call_results`` in the answer.
@@ -52,15 +54,23 @@ _NUMBER_FIELDS: Final = frozenset(
 
 
 def jobs(context: HandlerContext, command: Invocation) -> Result:
-    """Jobs of a status and of what else was asked for, one row each."""
+    """Jobs of a status and of what else was asked for, one row each; ``next`` as in ``export``."""
     status, as_of = command.args["status"], context.store.now()
-    found = context.store.jobs.select(
-        filter_query(context, command.args, "jobs"),
-        status=None if status is None else JobStatus(status),
-        limit=command.args["limit"],
-    )
-    found.sort(key=lambda job: str(job.id))
-    return {"as_of": as_of, "jobs": [_row(job) for job in found], "limit": command.args["limit"]}
+    try:
+        found, following = context.store.jobs.page(
+            filter_query(context, command.args, "jobs"),
+            status=None if status is None else JobStatus(status),
+            after=command.args["after"],
+            limit=command.args["limit"],
+        )
+    except ValueError as exc:
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("after: {exc}", exc=exc)) from exc
+    return {
+        "as_of": as_of,
+        "jobs": [_row(job) for job in found],
+        "limit": command.args["limit"],
+        "next": following,
+    }
 
 
 def job(context: HandlerContext, command: Invocation) -> Result:

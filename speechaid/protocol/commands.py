@@ -671,6 +671,7 @@ _TABLE: Final = (
                 help="only jobs with this status",
             ),
             Argument(name="tests", kind=Kind.FLAG, help="test calls, which are left out otherwise, alone"),
+            Argument(name="after", is_id=True, help="the position that an earlier page gave as its next"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,

@@ -25,6 +25,7 @@ from speechaid.model.test_calls import TESTS
 from speechaid.rules import operator_requests
 from speechaid.rules.numbers import dialled_spellings
 from speechaid.store import indexes, legacy
+from speechaid.store.pages import read_page
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table, as_stored, suppress_faults
 
@@ -542,6 +543,20 @@ class Jobs:
         if status is not None:
             query["status"] = {"$in": spellings_of(status)}
         return [read_job(document) for document in self.table.find(query, limit=limit)]
+
+    def page(
+        self, which: Document, *, status: JobStatus | None, after: str | None, limit: int
+    ) -> tuple[list[Job], str | None]:
+        """As ``select``, in the order of ``_id`` from a position on; also the position after them.
+
+        Raises:
+            ValueError: ``after`` is not a position.
+        """
+        query = dict(which)
+        if status is not None:
+            query["status"] = {"$in": spellings_of(status)}
+        found, following = read_page(self.table, query, after=after, limit=limit)
+        return [read_job(document) for document in found], following
 
     def counts(self, batch_id: str | None = None) -> dict[str, int]:
         """Count jobs of campaigns by status, as it is written. Scans an index: never on a hot path."""

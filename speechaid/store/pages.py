@@ -59,7 +59,7 @@ class Pages:
         Raises:
             ValueError: ``after`` is not a position.
         """
-        wanted = {**query, "$and": [*query.get("$and", ()), _after(after)]}
+        wanted = _following(query, after)
         # Removed meanwhile: two readers of the same query never share a cursor.
         cursor = None if after is None else self._cursors.pop((table.name, str(query), after), None)
         cursor = cursor or table.stream(wanted, sort=_ORDER, fields=fields)
@@ -67,8 +67,7 @@ class Pages:
             found = list(islice(cursor, limit))
         except StoreError:
             # The cursor is lost, or none could be opened: the position is enough.
-            found = table.find(wanted, sort=_ORDER, limit=limit, fields=fields)
-            return found, _position(found, limit)
+            return read_page(table, query, after=after, limit=limit, fields=fields)
         following = _position(found, limit)
         if following is not None:
             self._keep((table.name, str(query), following), cursor)
@@ -82,6 +81,28 @@ class Pages:
         for old in dropped:
             with contextlib.suppress(StoreError):  # the database drops it in time
                 old.close()
+
+
+def read_page(
+    table: Table,
+    query: Document,
+    *,
+    after: str | None,
+    limit: int,
+    fields: Sequence[str] | None = None,
+) -> tuple[list[Document], str | None]:
+    """As ``Pages.page``, by one query and without a cursor: for a list of which few pages are read.
+
+    Raises:
+        ValueError: ``after`` is not a position.
+    """
+    wanted = query if after is None else _following(query, after)
+    found = table.find(wanted, sort=_ORDER, limit=limit, fields=fields)
+    return found, _position(found, limit)
+
+
+def _following(query: Document, after: str | None) -> Document:
+    return {**query, "$and": [*query.get("$and", ()), _after(after)]}
 
 
 def _position(found: Sequence[Document], limit: int) -> str | None:

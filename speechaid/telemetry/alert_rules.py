@@ -23,17 +23,32 @@ DOWN: Final = Alert(
     name="SpeechaidDown",
     severity=Severity.CRITICAL,
     condition=lambda _facts, _limits: None,
-    promql=lambda _: 'up{job=~"speechaid.*"} == 0 or time() - speechaid_snapshot_timestamp_seconds > 30',
+    promql=lambda _: (
+        'up{job=~"speechaid.*", job!~"speechaid-web.*"} == 0'
+        " or time() - speechaid_snapshot_timestamp_seconds > 30"
+    ),
     for_seconds=60,
     keep_seconds=0,
     meaning="The daemon does not answer Prometheus, or its loop hangs; only Prometheus can detect that.",
     remedy="systemctl status speechaid, the end of its log; is the address of the metrics right?",
 )
 
+#: The same of the process of ``speechaid web``, whose scrape job has this name.
+WEB_DOWN: Final = Alert(
+    name="SpeechaidWebDown",
+    severity=Severity.WARNING,
+    condition=lambda _facts, _limits: None,
+    promql=lambda _: 'up{job=~"speechaid-web.*"} == 0',
+    for_seconds=60,
+    keep_seconds=0,
+    meaning="speechaid web does not answer Prometheus: nobody can use the HTTP API or the page. Calls go on.",
+    remedy="systemctl status speechaid-web, the end of its log; speechctl works without it.",
+)
+
 _HEAD: Final = """\
 # Alerts of speechaid for Prometheus (2.42 or newer: keep_firing_for).
 # Generated from speechaid/rules/alerts.py with {settings}, by `speechaid alert-rules`.
-# {down} expects the scrape job's name to begin with speechaid.
+# {down} expects the scrape job's name to begin with speechaid, {web_down} with speechaid-web.
 groups:
   - name: speechaid
     rules:
@@ -42,8 +57,8 @@ groups:
 
 def rules_file(thresholds: Thresholds, settings: str = "the default settings") -> str:
     """The rules file; ``settings`` completes its first comment."""
-    rules = [_rule(alert, thresholds) for alert in (DOWN, *ALERTS.values())]
-    return _HEAD.format(settings=settings, down=DOWN.name) + "".join(rules)
+    rules = [_rule(alert, thresholds) for alert in (DOWN, *ALERTS.values(), WEB_DOWN)]
+    return _HEAD.format(settings=settings, down=DOWN.name, web_down=WEB_DOWN.name) + "".join(rules)
 
 
 def _rule(alert: Alert, thresholds: Thresholds) -> str:
@@ -73,7 +88,7 @@ def alerts_table() -> str:
 
 
 def _page_lines(thresholds: Thresholds) -> Iterator[str]:
-    for alert in (*ALERTS.values(), DOWN):
+    for alert in (*ALERTS.values(), DOWN, WEB_DOWN):
         fires = _after(alert.for_seconds, "once it has lasted {}", "at once")
         over = _after(alert.keep_seconds, "when it has been gone for {}", "as soon as it is gone")
         yield from (

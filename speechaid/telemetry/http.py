@@ -124,6 +124,11 @@ def is_local_name(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def host_name(header: str) -> str:
+    """The name that a ``Host`` header asks for, in lower case and without its port."""
+    return _PORT.sub("", header.strip().lower()).rstrip(".")
+
+
 def _verdict(reasons: list[str]) -> Answer:
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
     body = encode_json({"ok": not reasons, "reasons": reasons}) + b"\n"
@@ -203,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_for_us(self) -> bool:
         """Whether the request asks for a name of this server; programs that send no name are no browsers."""
-        host = _PORT.sub("", self.headers.get("Host", "localhost").strip().lower()).rstrip(".")
+        host = host_name(self.headers.get("Host", "localhost"))
         return is_local_name(host) or host in self._pages.hosts
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name

@@ -123,6 +123,8 @@ REFUSAL_CAUSES: Final = (
     *("bad_frames", "timed_out", "too_many_connections", "no_descriptors"),
     *("handshake", "not_curve", "unknown_key", "busy", "not_read"),
 )
+#: Streams of server-sent events: the progress of a batch, the recorded events of all hosts.
+EVENT_STREAMS: Final = ("progress", "events")
 WEBHOOK_RESULTS: Final = ("delivered", "failed", "dropped")
 
 _OF_CALLS: Final = (
@@ -364,10 +366,37 @@ _OF_OTHERS: Final = (
     ),
 )
 
-#: All metrics by name, in the order of the page in the docs.
+_OF_WEB: Final = (
+    _counter(
+        "speechaid_web_requests_total",
+        "Requests that were answered, by route, method and class of the status; `none` is no route.",
+        "route",
+        "method",
+        "status",
+    ),
+    _histogram(
+        "speechaid_web_request_duration_seconds",
+        "Time from the head of a request to the end of its answer, without streams of events.",
+        "route",
+        buckets=_REQUEST,
+    ),
+    _gauge("speechaid_web_requests_under_way", "Requests that are being answered, streams included."),
+    _gauge(
+        "speechaid_web_event_streams",
+        "Open streams of server-sent events.",
+        "stream",
+        values=EVENT_STREAMS,
+    ),
+)
+
+#: All metrics of the daemon by name, in the order of the page in the docs.
 METRICS: Final[Mapping[str, Metric]] = {
     metric.name: metric for metric in (*_OF_CALLS, *_OF_JOBS, *_OF_WORKERS, *_OF_OTHERS)
 }
+
+#: Those that ``speechaid web`` serves itself.
+WEB_METRICS: Final[Mapping[str, Metric]] = {metric.name: metric for metric in _OF_WEB}
+DECLARED: Final[Mapping[str, Metric]] = {**METRICS, **WEB_METRICS}
 
 
 def observation(name: str, value: float, **labels: str) -> tuple[Increment, Increment]:
@@ -376,7 +405,7 @@ def observation(name: str, value: float, **labels: str) -> tuple[Increment, Incr
     Raises:
         KeyError: there is no such histogram.
     """
-    metric = METRICS[name]
+    metric = DECLARED[name]
     bound = metric.bounds[bisect_left(metric.buckets, value)]
     return (name, {**labels, "le": bound}, 1.0), (f"{name}_sum", labels, value)
 

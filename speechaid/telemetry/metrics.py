@@ -1,4 +1,4 @@
-"""The page for Prometheus, from a snapshot's sums and gauges; the only module that uses prometheus_client.
+"""The page for Prometheus, from a snapshot's sums and gauges; only ``telemetry`` uses prometheus_client.
 
 Workers do not use the library: the supervisor sums their increments, so that no multiprocess files are needed
 and no count is lost with a worker.
@@ -20,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from speechaid.telemetry.gauges import samples
-from speechaid.telemetry.metric_table import INFINITE, METRICS, Increment, Kind
+from speechaid.telemetry.metric_table import DECLARED, INFINITE, METRICS, Increment, Kind
 from speechaid.telemetry.metric_table import Metric as Declared
 from speechaid.telemetry.snapshot import Snapshot, SnapshotHolder
 
@@ -57,14 +57,19 @@ class Exposition:
 
 
 def families(snapshot: Snapshot) -> Iterator[Metric]:
-    """Yield every declared metric, also those not counted yet."""
+    """Yield every metric of the daemon, also those not counted yet."""
+    return families_of(METRICS, (*_counted(snapshot), *samples(snapshot)))
+
+
+def families_of(declared: Mapping[str, Declared], increments: Iterable[Increment]) -> Iterator[Metric]:
+    """Yield every one of these metrics with its increments; what is not declared is left out."""
     collected: dict[str, _Series] = {}
-    for name, labels, value in (*_counted(snapshot), *samples(snapshot)):
+    for name, labels, value in increments:
         key = _label_values(name, labels)
         if key is not None:
             series = collected.setdefault(name, {})
             series[key] = series.get(key, 0.0) + float(value)
-    for metric in METRICS.values():
+    for metric in declared.values():
         series = collected.get(metric.name, {})
         if metric.kind is Kind.HISTOGRAM:
             yield _histogram(metric, series, collected.get(metric.name + _SUM, {}))
@@ -84,7 +89,7 @@ def _counted(snapshot: Snapshot) -> Iterator[Increment]:
 
 def _label_values(name: str, labels: Mapping[str, str]) -> tuple[str, ...] | None:
     """The label values in their declared order; None where name or labels are not declared."""
-    metric = METRICS.get(name) or METRICS.get(name.removesuffix(_SUM))
+    metric = DECLARED.get(name) or DECLARED.get(name.removesuffix(_SUM))
     if metric is None:
         return None
     wanted = metric.labels

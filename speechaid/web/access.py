@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Security
@@ -15,10 +17,17 @@ from speechaid.errors import StoreUnavailable
 from speechaid.model.identity import Principal
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.roles import may
+from speechaid.telemetry.http import host_name, is_local_name
 from speechaid.web.problems import Problem
 
 #: Paths that anybody may ask for.
 OPEN_PATHS: Final = frozenset({"/", "/health"})
+#: The path of the metrics: a token, or a request of this host itself.
+METRICS_PATH: Final = "/metrics"
+#: Headers that a reverse proxy adds: its requests come from this host, and are of others.
+_FORWARDED: Final = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
 #: Longest token that is looked up, in characters.
 _TOKEN_LENGTH: Final = 256
 _BEARER: Final = HTTPBearer(auto_error=False, description="a token of `speechctl token-add`")
@@ -38,7 +47,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or _is_local_scrape(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -47,6 +56,7 @@ class Authentication:
             await problem.to_response()(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
+        scope["state"]["is_still_allowed"] = partial(self._is_still_allowed, scope, principal)
         self._under_way[principal.actor] += 1
         try:
             if self._under_way[principal.actor] > self._at_once:
@@ -59,6 +69,13 @@ class Authentication:
             self._under_way[principal.actor] -= 1
             if not self._under_way[principal.actor]:
                 del self._under_way[principal.actor]
+
+    async def _is_still_allowed(self, scope: Scope, principal: Principal) -> bool:
+        """Whether the same token still has the same rights; true while that cannot be looked up."""
+        try:
+            return await self._authenticate(scope) == principal
+        except Problem as problem:
+            return problem.document.status != HTTPStatus.UNAUTHORIZED
 
     async def _authenticate(self, scope: Scope) -> Principal:
         headers = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -77,6 +94,20 @@ class Authentication:
         return principal
 
 
+def _is_local_scrape(scope: Scope) -> bool:
+    """Whether a program of this host asks for the metrics: by no proxy, and by no name of a web page's."""
+    if scope["path"] != METRICS_PATH:
+        return False
+    headers = dict(scope["headers"])
+    client = scope["client"][0] if scope.get("client") else ""
+    return (
+        headers.keys().isdisjoint(_FORWARDED)
+        and is_local_name(host_name(headers.get(b"host", b"").decode("latin-1")))
+        and is_local_name(client)
+        and ip_address(client).is_loopback
+    )
+
+
 def _unauthorized(detail: str) -> Problem:
     return Problem(
         HTTPStatus.UNAUTHORIZED, detail, code="unauthorized", headers={"WWW-Authenticate": "Bearer"}
@@ -92,6 +123,12 @@ def _caller(request: Request, _header: Annotated[Any, Security(_BEARER)]) -> Pri
 Caller = Annotated[Principal, Depends(_caller)]
 
 
+async def is_still_allowed(request: Request) -> bool:
+    """Whether the token or session of a request that lasts is as valid as at its beginning."""
+    check: Callable[[], Awaitable[bool]] = request.scope["state"]["is_still_allowed"]
+    return await check()
+
+
 def require_grant(principal: Principal, what: str) -> None:
     """Check that the principal's role may give this command, or do this action.
 
@@ -103,6 +140,13 @@ def require_grant(principal: Principal, what: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, text, code=ErrorCode.FORBIDDEN)
 
 
-def requirement(what: str) -> dict[str, Any]:
-    """What a route requires, for the OpenAPI document: a command, or an action."""
-    return {"x-requires": str(what)}
+def requires(what: str) -> dict[str, Any]:
+    """Arguments of a route's decorator: the command or action that the principal's role must be allowed.
+
+    It is checked before the route's function runs, and stands in the OpenAPI document as ``x-requires``.
+    """
+
+    def check(caller: Caller) -> None:
+        require_grant(caller, what)
+
+    return {"dependencies": [Depends(check)], "openapi_extra": {"x-requires": str(what)}}

@@ -10,11 +10,13 @@ from starlette.types import ASGIApp
 
 from speechaid import __version__
 from speechaid.settings.groups import WebSettings
+from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web import problems
 from speechaid.web.access import Authentication, FindPrincipal
 from speechaid.web.limits import RequestLimits
 from speechaid.web.routes import accounts, batches, commands, overview
 from speechaid.web.services import Services
+from speechaid.web.streams import EventStreams
 
 OPENAPI_PATH: Final = "/api/v1/openapi.json"
 #: Errors that every route may answer.
@@ -29,12 +31,13 @@ _ERRORS: Final = (
 
 def build(services: Services, find: FindPrincipal, settings: WebSettings) -> ASGIApp:
     """The application with its limits."""
-    app = build_api(services)
+    metrics = WebMetrics()
+    app = build_api(services, metrics)
     app.openapi()  # kept by the framework: it would hold up other requests later
-    return RequestLimits(Authentication(app, find, settings.requests_per_client), settings)
+    return RequestLimits(Authentication(app, find, settings.requests_per_client), settings, metrics)
 
 
-def build_api(services: Services | None = None) -> FastAPI:
+def build_api(services: Services | None = None, metrics: WebMetrics | None = None) -> FastAPI:
     """The routes alone; without services, for the OpenAPI document."""
     app = FastAPI(
         title="speechaid",
@@ -47,8 +50,13 @@ def build_api(services: Services | None = None) -> FastAPI:
         responses=problems.error_responses(*_ERRORS),
     )
     app.state.services = services
-    app.state.streams = set()
-    app.state.event_streams = set()
+    app.state.metrics = metrics = metrics or WebMetrics()
+    app.state.progress_streams = EventStreams(
+        "progress", metrics, at_once=batches.MAX_PROGRESS_STREAMS, tick_seconds=batches.PROGRESS_SECONDS
+    )
+    app.state.event_streams = EventStreams(
+        "events", metrics, at_once=overview.MAX_EVENT_STREAMS, tick_seconds=overview.EVENT_SECONDS
+    )
     problems.add_handlers(app)
     api = APIRouter()
     for router in (batches.router, accounts.router, overview.router):

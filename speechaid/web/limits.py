@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from speechaid.settings.groups import WebSettings
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.metric_table import observe
+from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web.problems import Problem
 
 log = get_logger("speechaid.web")
@@ -36,12 +38,18 @@ _HEADERS: Final = (
 )
 
 
+#: Methods that are told apart in the metrics: a client may write anything.
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_STREAM: Final = b"text/event-stream"
+
+
 class RequestLimits:
     """The outermost application: counts, bounds and logs requests."""
 
-    def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: WebSettings, metrics: WebMetrics) -> None:
         self._app = app
         self._settings = settings
+        self._metrics = metrics
         self._most = settings.requests
         self._most_per_address = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
         self._under_way: Counter[str] = Counter()
@@ -58,6 +66,7 @@ class RequestLimits:
         busy = self._busy(client, is_form=request.is_form)
         self._under_way[client] += 1
         self._forms += request.is_form
+        self._metrics.count("speechaid_web_requests_under_way")
         try:
             if busy is not None:
                 await busy.to_response()(scope, request.receive, request.send)
@@ -68,7 +77,8 @@ class RequestLimits:
             self._forms -= request.is_form
             if not self._under_way[client]:
                 del self._under_way[client]
-            request.record()
+            self._metrics.count("speechaid_web_requests_under_way", -1)
+            request.record(self._metrics)
 
     def _busy(self, client: str, *, is_form: bool) -> Problem | None:
         if is_form and self._forms >= FORMS_AT_ONCE:
@@ -100,6 +110,7 @@ class _BoundedRequest:
         self._received = 0
         self._complete = False
         self._status = 0
+        self._is_stream = False
 
     async def receive(self) -> Message:
         """The next part of the body, within its size and its time."""
@@ -128,15 +139,17 @@ class _BoundedRequest:
         """Send a part of the answer to a client that reads it."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            self._is_stream = dict(message.get("headers", ())).get(b"content-type", b"").startswith(_STREAM)
             message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
         try:
             await asyncio.wait_for(self._send(message), PAUSE_SECONDS)
         except TimeoutError as exc:
             raise ConnectionAbortedError("the client does not read its answer") from exc
 
-    def record(self) -> None:
+    def record(self, metrics: WebMetrics) -> None:
         """One line: the route and not the path, which may hold a number; never the query or a header."""
         route = getattr(self._scope.get("route"), "path", None)
+        self._count(metrics, route)
         principal = self._scope.get("state", {}).get("principal")
         log.info(
             "web.request",
@@ -147,3 +160,13 @@ class _BoundedRequest:
             user=None if principal is None else principal.name,
             address=self._scope["client"][0] if self._scope.get("client") else None,
         )
+
+    def _count(self, metrics: WebMetrics, route: str | None) -> None:
+        """Count it; the labels are the routes that there are, whatever a client asks for."""
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        shown = "none" if route is None else route.removeprefix("/api").removeprefix("/v1") or "/"
+        status = f"{self._status // 100}xx" if self._status else "none"
+        metrics.count("speechaid_web_requests_total", route=shown, method=method, status=status)
+        if not self._is_stream:
+            duration = time.monotonic() - self._began
+            observe(metrics.count, "speechaid_web_request_duration_seconds", duration, route=shown)

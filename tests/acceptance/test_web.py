@@ -281,6 +281,35 @@ def test_events_go_on_after_the_last_that_the_client_has(site: Site) -> None:
             assert any(line.startswith("event: progress") for line in stream.iter_lines())
 
 
+@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/batches/{batch_id}/events"])
+def test_a_stream_ends_when_its_token_is_revoked(site: Site, ids: dict[str, str], path: str) -> None:
+    token = make_token(site.store, "streaming", Role.ADMIN)
+    with site.web.client(token) as client, client.stream("GET", path.format(**ids)) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        site.terminal.type("token-revoke", "streaming")
+        rest = list(lines)
+    assert "event: problem" in rest
+    assert "not valid any more" in rest[rest.index("event: problem") + 1]
+    site.store.identities.tokens.delete({"_id": "streaming"})
+
+
+def test_jobs_have_pages(site: Site) -> None:
+    batch = site.terminal.import_contacts(7, "pages", "--paused")
+    with site.client() as client:
+        found, following = [], None
+        while True:
+            query = {"batch_id": batch, "limit": 3} | ({} if following is None else {"after": following})
+            page = client.get("/api/v1/jobs", params=query).json()
+            found.append([job["job_id"] for job in page["jobs"]])
+            following = page["next"]
+            if following is None:
+                break
+        assert [len(ids) for ids in found] == [3, 3, 1]
+        assert len({job_id for ids in found for job_id in ids}) == 7
+        assert client.get("/api/v1/jobs", params={"after": "nonsense"}).status_code == 422
+
+
 # -- what dies, and what is away ---------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from speechaid.embedded.files import CREDENTIALS, WEB_CREDENTIALS
 from speechaid.errors import ExitStatus
 from speechaid.fleet.processes import SOFT_DESCRIPTOR_LIMIT
 from speechaid.service.steps import REPORTS
@@ -112,6 +113,13 @@ def test_the_http_api_sees_neither_the_daemons_settings_nor_its_secrets() -> Non
     assert unit["LoadCredential"] == ["mongo_uri:speechaid.mongo_uri"]
     hidden = unit["InaccessiblePaths"][0].split()
     assert {"-/etc/speechaid/speechaid.env", "-/etc/credstore"} <= set(hidden)
+    # It runs as the daemon's user: what systemd hands to the daemon is readable for both.
+    assert "-/run/credentials/speechaid.service" in hidden
+    database = Path("/var/lib") / directives("speechaid.service")["StateDirectory"][0] / "db"
+    assert {f"-{database / CREDENTIALS}", f"-{database / 'data'}"} <= set(hidden)
+    assert not any(
+        f"-{path}" in hidden for path in (database, database / WEB_CREDENTIALS, database / "address")
+    )
     assert not any("RETELL" in value for values in unit.values() for value in values)
 
 

@@ -13,7 +13,7 @@ from speechaid.model.reading import mapping
 from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, require_grant, requirement
+from speechaid.web.access import Caller, requires
 from speechaid.web.documents import (
     AccountDocument,
     AccountPage,
@@ -28,8 +28,9 @@ from speechaid.web.documents import (
     plain_json,
 )
 from speechaid.web.idempotency import IdempotencyKey
+from speechaid.web.pages import Paged
 from speechaid.web.problems import not_found
-from speechaid.web.routes.batches import After, Limit, Skip, list_batches
+from speechaid.web.routes.batches import list_batches
 from speechaid.web.routes.commands import json_response
 from speechaid.web.services import Served, Services
 
@@ -88,7 +89,7 @@ _SAME_NAME: Final = (
     "/accounts",
     status_code=201,
     response_model=AccountDocument,
-    openapi_extra=requirement("create-account"),
+    **requires("create-account"),
     summary="Create an account",
 )
 async def create_account(
@@ -99,7 +100,6 @@ async def create_account(
     key: IdempotencyKey = None,
 ) -> Response:
     """Contacts and features of SpeechAI's accounts are not kept here, and refused."""
-    require_grant(caller, "create-account")
     if caller.account_id is not None:
         raise not_found("account")
     account_id = body.account_id or f"acc_{secrets.token_hex(6)}"
@@ -127,7 +127,7 @@ async def create_account(
 @router.get(
     "/accounts",
     response_model=AccountPage,
-    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
+    **requires(WebAction.VIEW_ACCOUNTS),
     summary="Accounts in the order of their ids",
 )
 async def list_accounts(
@@ -136,51 +136,44 @@ async def list_accounts(
     services: Served,
     status: Annotated[Literal[ACCOUNT_STATUSES] | None, Query()] = None,  # type: ignore[valid-type]
     plan_type: Annotated[Literal[PLANS] | None, Query()] = None,  # type: ignore[valid-type]
-    limit: Limit = 50,
-    skip: Skip = 0,
-    after: After = None,
+    page: Paged,
 ) -> dict[str, Any]:
     """Plans, limits and what is left of them."""
-    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     found = await services.reader.read(
         caller.account_id,
         lambda store: store.accounts.select(
-            limit=limit + 1, skip=skip, after=after, status=status, plan=plan_type
+            limit=page.probe, skip=page.skip, after=page.after, status=status, plan=plan_type
         ),
     )
-    shown = found[:limit]
-    following = shown[-1].account_id if len(found) > limit else None
-    return {"accounts": [account_document(one) for one in shown], "limit": limit, "next": following}
+    return page.answer("accounts", found, account_document, lambda account: account.account_id)
 
 
 @router.get(
     "/accounts/{account_id}",
     response_model=AccountDocument,
-    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
+    **requires(WebAction.VIEW_ACCOUNTS),
     summary="One account",
 )
 async def get_account(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """As it stands in the database."""
-    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     return account_document(await services.get_account(caller, account_id))
 
 
 @router.get(
     "/accounts/{account_id}/balance",
     response_model=BalanceDocument,
-    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
+    **requires(WebAction.VIEW_ACCOUNTS),
     summary="What an account has left",
 )
 async def get_balance(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
     """In minutes or in its currency."""
-    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     return balance_document(await services.get_account(caller, account_id))
 
 
 @router.get(
     "/accounts/{account_id}/stats",
     response_model=AccountStats,
-    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
+    **requires(WebAction.VIEW_ACCOUNTS),
     summary="An account's batches, summed",
 )
 async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -191,7 +184,7 @@ async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> 
 @router.get(
     "/accounts/{account_id}/summary",
     response_model=AccountSummary,
-    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
+    **requires(WebAction.VIEW_ACCOUNTS),
     summary="Account, balance and sums",
 )
 async def get_account_summary(
@@ -205,7 +198,6 @@ async def get_account_summary(
 
 
 async def _summary(caller: Caller, services: Services, name: str) -> dict[str, Any]:
-    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     account = await services.get_account(caller, name)
 
     def batches(store: ScopedStore) -> list[Batch]:
@@ -222,7 +214,7 @@ async def _summary(caller: Caller, services: Services, name: str) -> dict[str, A
 @router.get(
     "/accounts/{account_id}/last-call-settings",
     response_model=CallSettingsDocument,
-    openapi_extra=requirement(WebAction.VIEW_ACCOUNTS),
+    **requires(WebAction.VIEW_ACCOUNTS),
     summary="The call settings that an account used last",
 )
 async def get_last_call_settings(
@@ -232,7 +224,6 @@ async def get_last_call_settings(
     account_id: AccountId,
 ) -> dict[str, Any]:
     """Those of its newest batch that has any."""
-    require_grant(caller, WebAction.VIEW_ACCOUNTS)
     account = await services.get_account(caller, account_id)
     batch = await services.reader.read(
         caller.account_id, lambda store: store.batches.newest_of_account(account.account_id)
@@ -248,7 +239,7 @@ async def get_last_call_settings(
 @router.get(
     "/accounts/{account_id}/batches",
     response_model=BatchPage,
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="Batches of an account",
 )
 async def list_batches_of_account(
@@ -257,19 +248,14 @@ async def list_batches_of_account(
     services: Served,
     account_id: AccountId,
     is_active: bool | None = None,
-    limit: Limit = 50,
-    skip: Skip = 0,
-    after: After = None,
+    page: Paged,
 ) -> dict[str, Any]:
     """The last first."""
-    require_grant(caller, WebAction.VIEW_PROGRESS)
     account = await services.get_account(caller, account_id)
     return await list_batches(
         caller=caller,
         services=services,
         account_id=account.account_id,
         is_active=is_active,
-        limit=limit,
-        skip=skip,
-        after=after,
+        page=page,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -14,7 +13,7 @@ from starlette.responses import StreamingResponse
 from speechaid.model.identity import Principal
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import Caller, require_grant, requirement
+from speechaid.web.access import Caller, require_grant, requires
 from speechaid.web.call_settings import CallSettingsBody
 from speechaid.web.command_table import ROUTES
 from speechaid.web.documents import (
@@ -26,26 +25,23 @@ from speechaid.web.documents import (
     batch_progress,
 )
 from speechaid.web.idempotency import IdempotencyKey
+from speechaid.web.pages import Page, Paged
 from speechaid.web.problems import Problem, invalid_part
 from speechaid.web.routes.commands import CommandAnswer, carry_out, json_response
 from speechaid.web.services import Served, Services
+from speechaid.web.streams import RESPONSES, EventStreams
 
 router = APIRouter(tags=["batches"])
 
 #: Seconds between two readings of a stream of progress; one reading serves all.
-_PROGRESS_SECONDS: Final = 3.0
-#: Streams at once.
-MAX_STREAMS: Final = 64
-#: Seconds after which a stream without news has a comment, so that proxies keep it open.
-_COMMENT_SECONDS: Final = 15.0
+PROGRESS_SECONDS: Final = 3.0
+#: Streams of progress at once.
+MAX_PROGRESS_STREAMS: Final = 64
 _PRIORITIES: Final = {1: "normal", 2: "high", 3: "urgent"}
 _IMPORT: Final = next(route for route in ROUTES if (route.path, route.creates) == ("/imports", True))
 _PREVIEW: Final = next(route for route in ROUTES if route.path == "/imports/preview")
 
 BatchId = Annotated[str, Path(description="`batch_id` or `_id`", max_length=200)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="show at most this many")]
-Skip = Annotated[int, Query(ge=0, le=10_000, description="leave out so many first; `after` is quicker")]
-After = Annotated[str | None, Query(max_length=500, description="`next` of an earlier page")]
 
 
 class NewBatch(BaseModel):
@@ -91,7 +87,7 @@ _EXAMPLE: Final = {
     "/batches",
     status_code=201,
     response_model=CreatedBatch,
-    openapi_extra=requirement("create-batch"),
+    **requires("create-batch"),
     summary="Create an empty batch",
 )
 async def create_batch(
@@ -102,7 +98,6 @@ async def create_batch(
     key: IdempotencyKey = None,
 ) -> Response:
     """``POST /batches/{batch_id}/upload`` fills it."""
-    require_grant(caller, "create-batch")
     args: dict[str, Any] = {"name": body.name, "priority": _PRIORITIES[body.priority]}
     texts = {"description": body.description, "account": body.account_id, "country": body.country}
     args |= {name: value for name, value in texts.items() if value is not None}
@@ -124,7 +119,7 @@ async def create_batch(
 @router.get(
     "/batches",
     response_model=BatchPage,
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="Batches, the last first",
 )
 async def list_batches(
@@ -133,41 +128,35 @@ async def list_batches(
     services: Served,
     account_id: Annotated[str | None, Query(max_length=200)] = None,
     is_active: bool | None = None,
-    limit: Limit = 50,
-    skip: Skip = 0,
-    after: After = None,
+    page: Paged,
 ) -> dict[str, Any]:
     """In the order of their ids, which begin with their day."""
-    require_grant(caller, WebAction.VIEW_PROGRESS)
-    key = ("batches", account_id, is_active, limit, skip, after)
+    key = ("batches", account_id, is_active, page)
     found = await services.reader.share(
         key,
         caller.account_id,
         lambda store: store.batches.select(
-            limit=limit + 1, skip=skip, before=after, account_id=account_id, is_active=is_active
+            limit=page.probe, skip=page.skip, before=page.after, account_id=account_id, is_active=is_active
         ),
     )
-    shown = found[:limit]
-    following = shown[-1].batch_id if len(found) > limit else None
-    return {"batches": [batch_document(batch) for batch in shown], "limit": limit, "next": following}
+    return page.answer("batches", found, batch_document, lambda batch: batch.batch_id)
 
 
 @router.get(
     "/batches/{batch_id}",
     response_model=BatchDocument,
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="One batch",
 )
 async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """As it stands in the database."""
-    require_grant(caller, WebAction.VIEW_PROGRESS)
     return batch_document(await services.get_batch(caller, batch_id))
 
 
 @router.get(
     "/batches/{batch_id}/summary",
     response_model=BatchSummary,
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="A batch with its jobs counted",
 )
 async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -179,7 +168,7 @@ async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> di
 @router.get(
     "/batches/{batch_id}/status",
     response_model=BatchProgress,
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="How far a batch is",
 )
 async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -189,10 +178,10 @@ async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dic
 
 @router.get(
     "/batches/{batch_id}/events",
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="The progress of a batch as server-sent events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses=RESPONSES,
 )
 async def stream_progress(
     *,
@@ -203,47 +192,23 @@ async def stream_progress(
 ) -> Response:
     """An event `progress`, as of `/status`, at each change; the first at once, so that a client resumes."""
     await _progress(caller, services, batch_id)
-    streams = request.app.state.streams
-    if len(streams) >= MAX_STREAMS:
-        text = f"{MAX_STREAMS} streams are open: ask for /status instead"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
-    return StreamingResponse(
-        _events(streams, caller, services, batch_id),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    streams: EventStreams = request.app.state.progress_streams
+    return streams.respond(request, _events(caller, services, batch_id))
 
 
-async def _events(
-    streams: set[object], caller: Principal, services: Services, name: str
-) -> AsyncIterator[bytes]:
-    mark = object()
-    streams.add(mark)
-    sent, silent = b"", 0.0
-    try:
-        while True:
-            try:
-                body = encode_json((await _progress(caller, services, name))[0], default=str)
-            except Exception as exc:  # noqa: BLE001 - the stream says why it ends
-                yield b"event: problem\ndata: " + encode_json({"detail": str(exc)}) + b"\n\n"
-                return
-            if body != sent:
-                yield b"event: progress\ndata: " + body + b"\n\n"
-                sent, silent = body, 0.0
-            elif silent >= _COMMENT_SECONDS:
-                yield b": nothing new\n\n"
-                silent = 0.0
-            await asyncio.sleep(_PROGRESS_SECONDS)
-            silent += _PROGRESS_SECONDS
-    finally:
-        streams.discard(mark)
+async def _events(caller: Principal, services: Services, name: str) -> AsyncIterator[bytes]:
+    """The progress at each look, where it is another than the last."""
+    sent = b""
+    while True:
+        body = encode_json((await _progress(caller, services, name))[0], default=str)
+        yield b"" if body == sent else b"event: progress\ndata: " + body + b"\n\n"
+        sent = body
 
 
 async def _progress(
     caller: Principal, services: Services, name: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The progress of a batch, and its document."""
-    require_grant(caller, WebAction.VIEW_PROGRESS)
     batch = await services.reader.share(
         ("batch", name), caller.account_id, lambda store: store.batches.find_by_any_id(name)
     )
@@ -260,7 +225,7 @@ _CHANGE: Final = {"description": "Segunda vuelta", "call_settings": {"max_attemp
 @router.patch(
     "/batches/{batch_id}",
     response_model=BatchDocument,
-    openapi_extra=requirement("edit-batch"),
+    **requires("edit-batch"),
     summary="Change a batch, pause or resume it",
 )
 async def change_batch(
@@ -302,7 +267,7 @@ async def change_batch(
 @router.delete(
     "/batches/{batch_id}",
     response_model=CommandAnswer,
-    openapi_extra=requirement("cancel-batch"),
+    **requires("cancel-batch"),
     summary="Delete a batch, or cancel it",
 )
 async def delete_batch(
@@ -325,7 +290,6 @@ async def delete_batch(
                 raise
         else:
             return json_response({**result, "deleted": True})
-    require_grant(caller, "cancel-batch")
     return json_response(
         {**await services.daemon.ask(caller, "cancel-batch", {"batch": batch_id}), "deleted": False}
     )
@@ -334,7 +298,7 @@ async def delete_batch(
 @router.get(
     "/batches/{batch_id}/jobs",
     response_model=CommandAnswer,
-    openapi_extra=requirement("jobs"),
+    **requires("jobs"),
     summary="Jobs of a batch",
 )
 async def list_jobs_of_batch(
@@ -343,24 +307,20 @@ async def list_jobs_of_batch(
     services: Served,
     batch_id: BatchId,
     status: Annotated[str | None, Query(max_length=20)] = None,
-    limit: Limit = 50,
-    skip: Annotated[int, Query(ge=0, le=1000)] = 0,
+    page: Paged,
 ) -> Response:
     """One line each, numbers masked; who reads them is recorded."""
-    require_grant(caller, "jobs")
     batch_id = await services.resolve(caller, "batch", batch_id)
-    return await list_jobs(services, caller, {"batch": batch_id, "status": status}, limit, skip)
+    return await list_jobs(services, caller, {"batch": batch_id, "status": status}, page)
 
 
-async def list_jobs(
-    services: Services, caller: Principal, args: dict[str, Any], limit: int, skip: int
-) -> Response:
-    """The jobs of a filter; the daemon answers at most a thousand."""
-    if limit + skip > 1000:
-        raise invalid_part("query.skip", "limit and skip are 1000 together at most: GET /exports has pages")
-    args = {name: value for name, value in args.items() if value is not None}
-    found = await services.daemon.ask(caller, "jobs", {**args, "limit": limit + skip})
-    return json_response({**found, "jobs": found["jobs"][skip:], "limit": limit, "skip": skip})
+async def list_jobs(services: Services, caller: Principal, args: dict[str, Any], page: Page) -> Response:
+    """The jobs of a filter; the daemon answers at most a thousand at once."""
+    if page.limit + page.skip > 1000:
+        raise invalid_part("query.skip", "limit and skip are 1000 together at most: take `after`")
+    args = {name: value for name, value in {**args, "after": page.after}.items() if value is not None}
+    found = await services.daemon.ask(caller, "jobs", {**args, "limit": page.limit + page.skip})
+    return json_response({**found, "jobs": found["jobs"][page.skip :], "limit": page.limit})
 
 
 # -- SpeechAI's two steps of an import ---------------------------------------------------------------------
@@ -369,7 +329,7 @@ async def list_jobs(
 @router.post(
     "/batches/excel/preview",
     response_model=CommandAnswer,
-    openapi_extra=requirement("import"),
+    **requires("import"),
     summary="What an import would do",
 )
 async def preview_excel(
@@ -380,7 +340,6 @@ async def preview_excel(
     account_id: Annotated[str | None, Form(max_length=200)] = None,
 ) -> Response:
     """Valid and invalid rows, duplicates, columns; nothing is stored."""
-    require_grant(caller, "import")
     args: dict[str, Any] = {"dry_run": True}
     if account_id is not None:
         args["account"] = account_id
@@ -391,7 +350,7 @@ async def preview_excel(
     "/batches/excel/create",
     status_code=201,
     response_model=CommandAnswer,
-    openapi_extra=requirement("import"),
+    **requires("import"),
     summary="Import a file",
 )
 async def create_from_excel(
@@ -413,7 +372,6 @@ async def create_from_excel(
     key: IdempotencyKey = None,
 ) -> Response:
     """A new batch of the file's contacts; it waits for ``/resume`` unless ``start`` is given."""
-    require_grant(caller, "import")
     for name, value in (("dias_fecha_limite", dias_fecha_limite), ("dias_fecha_maxima", dias_fecha_maxima)):
         if value is not None:
             raise invalid_part(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from speechaid.model.identity import Principal
 from speechaid.protocol.commands import COMMANDS, Argument, CommandSpec, Kind
 from speechaid.protocol.text import encode_json
-from speechaid.web.access import Caller, require_grant, requirement
+from speechaid.web.access import Caller, requires
 from speechaid.web.command_table import ROUTES, CommandRoute
 from speechaid.web.idempotency import IdempotencyKey
 from speechaid.web.services import Served, Services
@@ -50,7 +50,7 @@ def add_routes(router: APIRouter) -> None:
                 operation_id=f"{method.lower()}{route.path}".replace("/", "_")
                 .replace("{", "")
                 .replace("}", ""),
-                openapi_extra=requirement(route.command),
+                **requires(route.command),
                 tags=[route.path.split("/")[1]],
             )
 
@@ -75,7 +75,6 @@ def _endpoint(route: CommandRoute) -> Any:
     async def endpoint(**given: Any) -> Response:
         caller: Principal = given["caller"]
         services: Services = given["services"]
-        require_grant(caller, route.command)
         if has_body:
             body: BaseModel | None = given["body"]
             args = {} if body is None else body.model_dump(by_alias=True, exclude_none=True)

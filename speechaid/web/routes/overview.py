@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -15,15 +14,19 @@ from starlette.responses import StreamingResponse
 from speechaid import __version__
 from speechaid.model.identity import Principal
 from speechaid.model.states import JobStatus
+from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, require_grant, requirement
+from speechaid.telemetry.web_metrics import WebMetrics
+from speechaid.web.access import METRICS_PATH, Caller, require_grant, requires
 from speechaid.web.documents import Overview, batch_sums
+from speechaid.web.pages import Paged
 from speechaid.web.problems import Problem
-from speechaid.web.routes.batches import Limit, list_jobs
+from speechaid.web.routes.batches import list_jobs
 from speechaid.web.routes.commands import CommandAnswer
 from speechaid.web.services import Served, Services
+from speechaid.web.streams import RESPONSES, EventStreams
 
 open_router = APIRouter(tags=["health"])
 router = APIRouter()
@@ -33,8 +36,7 @@ _SUMMED: Final = 1000
 _ACCOUNTS: Final = 1000
 #: Streams of events at once: each asks the daemon about every two seconds.
 MAX_EVENT_STREAMS: Final = 16
-_EVENT_SECONDS: Final = 2.0
-_COMMENT_SECONDS: Final = 15.0
+EVENT_SECONDS: Final = 2.0
 _LINES: Final = 200
 
 
@@ -72,16 +74,28 @@ async def health(services: Served) -> Health:
     )
 
 
+@open_router.get(METRICS_PATH, include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """For Prometheus on this host, or with a token that is bound to no account."""
+    principal: Principal | None = request.scope.get("state", {}).get("principal")
+    if principal is not None:
+        require_grant(principal, "status")
+        if principal.account_id is not None:
+            raise Problem(HTTPStatus.FORBIDDEN, "the metrics are of all accounts", code=ErrorCode.FORBIDDEN)
+    exposed: WebMetrics = request.app.state.metrics
+    content, media_type = exposed.page(request.headers.get("accept", ""))
+    return Response(content, media_type=media_type)
+
+
 @router.get(
     "/dashboard/overview",
     response_model=Overview,
-    openapi_extra=requirement(WebAction.VIEW_PROGRESS),
+    **requires(WebAction.VIEW_PROGRESS),
     summary="What is at work",
     tags=["overview"],
 )
 async def overview(caller: Caller, services: Served) -> dict[str, Any]:
     """Sums of the last 1000 batches, by their counters."""
-    require_grant(caller, WebAction.VIEW_PROGRESS)
     sums = await services.reader.share("overview", caller.account_id, _sums)
     return {**sums, "database": "up", "daemon": await services.daemon_state()}
 
@@ -101,7 +115,7 @@ def _sums(store: ScopedStore) -> dict[str, Any]:
 @router.get(
     "/jobs",
     response_model=CommandAnswer,
-    openapi_extra=requirement("jobs"),
+    **requires("jobs"),
     summary="Jobs, one line each",
     tags=["jobs"],
 )
@@ -113,25 +127,23 @@ async def list_all_jobs(
     batch_id: Annotated[str | None, Query(max_length=200)] = None,
     status: Annotated[JobStatus | None, Query()] = None,
     outcome: Annotated[str | None, Query(max_length=40)] = None,
-    limit: Limit = 50,
-    skip: Annotated[int, Query(ge=0, le=1000)] = 0,
+    page: Paged,
 ) -> Response:
     """Numbers masked; who reads them is recorded."""
-    require_grant(caller, "jobs")
     args: dict[str, Any] = {"status": status, "outcome": outcome}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
     if account_id is not None:
         args["account"] = await services.resolve(caller, "account", account_id)
-    return await list_jobs(services, caller, args, limit, skip)
+    return await list_jobs(services, caller, args, page)
 
 
 @router.get(
     "/events",
-    openapi_extra=requirement("logs"),
+    **requires("logs"),
     summary="Recorded events of all hosts as server-sent events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses=RESPONSES,
     tags=["events"],
 )
 async def stream_events(
@@ -145,17 +157,13 @@ async def stream_events(
     ] = None,
 ) -> Response:
     """Each event has the id of its line in ``call_logs``: a client that comes back misses none."""
-    require_grant(caller, "logs")
+    streams: EventStreams = request.app.state.event_streams
+    streams.check_room()
     args: dict[str, Any] = {}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
     first = await _lines(services, caller, args, last_event_id, 1 if last_event_id is None else _LINES)
-    streams = request.app.state.event_streams
-    if len(streams) >= MAX_EVENT_STREAMS:
-        text = f"{MAX_EVENT_STREAMS} streams of events are open: try again later"
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
-    events = _events(streams, services, caller, args, first, skip_first=last_event_id is None)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return streams.respond(request, _events(services, caller, args, first, skip_first=last_event_id is None))
 
 
 async def _lines(
@@ -166,41 +174,19 @@ async def _lines(
 
 
 async def _events(
-    streams: set[object],
-    services: Services,
-    caller: Principal,
-    args: dict[str, Any],
-    page: dict[str, Any],
-    *,
-    skip_first: bool,
+    services: Services, caller: Principal, args: dict[str, Any], page: dict[str, Any], *, skip_first: bool
 ) -> AsyncIterator[bytes]:
-    mark = object()
-    streams.add(mark)
+    """The new lines at each look."""
     #: The daemon answers some seconds again, since lines of other hosts arrive late.
     seen: deque[str] = deque(maxlen=5 * _LINES)
-    silent = 0.0
-    try:
-        if skip_first:
-            seen.extend(line["id"] for line in page["lines"])
-        yield b"retry: 5000\n\n"
-        while True:
-            new = [line for line in page["lines"] if line["id"] not in seen]
-            for line in new:
-                seen.append(line["id"])
-                yield _event(line)
-            silent = 0.0 if new else silent + _EVENT_SECONDS
-            if silent >= _COMMENT_SECONDS:
-                yield b": nothing new\n\n"
-                silent = 0.0
-            await asyncio.sleep(_EVENT_SECONDS)
-            try:
-                page = await _lines(services, caller, args, page["place"], _LINES)
-            except Problem as problem:
-                # The client comes back, with the id of the last event that it has.
-                yield b"event: problem\ndata: " + encode_json({"detail": str(problem)}) + b"\n\n"
-                return
-    finally:
-        streams.discard(mark)
+    if skip_first:
+        seen.extend(line["id"] for line in page["lines"])
+    yield b"retry: 5000\n\n"
+    while True:
+        new = [line for line in page["lines"] if line["id"] not in seen]
+        seen.extend(line["id"] for line in new)
+        yield b"".join(map(_event, new))
+        page = await _lines(services, caller, args, page["place"], _LINES)
 
 
 def _event(line: dict[str, Any]) -> bytes:

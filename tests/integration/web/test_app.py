@@ -217,6 +217,55 @@ def test_of_one_token_so_many_requests_are_under_way_and_others_are_served(tmp_p
     asyncio.run(main())
 
 
+def test_the_metrics_are_for_this_host_or_for_a_token_that_is_bound_to_no_account(tmp_path: Path) -> None:
+    local = {"Host": "127.0.0.1:8000"}
+
+    async def work(client: httpx.AsyncClient) -> None:
+        await client.get("/api/v1/batches/one", headers={"Authorization": "Bearer admin"})
+        await client.request("BREW", "/api/v1/batches/two", headers={"Authorization": "Bearer admin"})
+        page = await client.get("/metrics", headers=local)
+        assert page.status_code == 200
+        lines = page.text.splitlines()
+        counted = 'speechaid_web_requests_total{method="GET",route="/batches/{batch_id}",status="5xx"} 1.0'
+        assert counted in lines
+        assert 'speechaid_web_event_streams{stream="events"} 0.0' in lines
+        assert "speechaid_web_requests_under_way 1.0" in lines
+        assert "BREW" not in page.text
+        assert "one" not in page.text
+        for more in ({"X-Forwarded-For": "198.51.100.7"}, {"Host": "attacker.example"}):
+            assert (await client.get("/metrics", headers=local | more)).status_code == 401
+        by_proxy = {"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer viewer"}
+        assert (await client.get("/metrics", headers=by_proxy)).status_code == 200
+
+    run(tmp_path, work, None)
+
+
+def test_the_metrics_of_all_accounts_are_not_for_a_token_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = Principal(name="b", kind=PrincipalKind.TOKEN, role=Role.ADMIN, account_id="acc_123")
+
+    async def find_bound(_token: str, _address: str) -> Principal:
+        return bound
+
+    monkeypatch.setitem(globals(), "find", find_bound)
+
+    async def work(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/metrics")).status_code == 403
+
+    run(tmp_path, work)
+
+
+def test_a_client_of_another_host_needs_a_token_for_the_metrics(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with application(tmp_path) as app:
+            transport = httpx.ASGITransport(app=app, client=("198.51.100.7", 4000))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as stranger:
+                assert (await stranger.get("/metrics")).status_code == 401
+
+    asyncio.run(main())
+
+
 def test_every_answer_forbids_caching_and_guessing(tmp_path: Path) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         for path in ("/", "/api/v1/batches", "/nothing"):

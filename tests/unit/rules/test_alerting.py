@@ -11,7 +11,7 @@ import pytest
 from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds, evaluate
 from speechaid.rules.alerts import ALERTS, promql_span
 from speechaid.rules.increase import Increase
-from speechaid.telemetry.alert_rules import DOWN, RULES_FILE, TABLE_BEGINS, alerts_table, rules_file
+from speechaid.telemetry.alert_rules import DOWN, RULES_FILE, TABLE_BEGINS, WEB_DOWN, alerts_table, rules_file
 from speechaid.telemetry.metric_table import METRICS
 
 ROOT = Path(__file__).parents[3]
@@ -224,6 +224,11 @@ def test_every_rule_queries_existing_metrics() -> None:
         queried = {word for word in _words(expression) if word.startswith("speechaid_")}
         assert queried <= names, row.name
         assert queried, row.name
+
+
+def test_the_alert_of_the_http_api_is_about_another_scrape_job_than_the_daemons() -> None:
+    assert 'job=~"speechaid-web.*"' in WEB_DOWN.promql(LIMITS)
+    assert 'job!~"speechaid-web.*"' in DOWN.promql(LIMITS)
 
 
 def _words(expression: str) -> list[str]:

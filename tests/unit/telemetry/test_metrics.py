@@ -19,7 +19,7 @@ from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry import call_metrics
-from speechaid.telemetry.metric_table import METRICS, WORKER_STATES, Kind, observation
+from speechaid.telemetry.metric_table import DECLARED, METRICS, WORKER_STATES, Kind, observation
 from speechaid.telemetry.metrics import Exposition, undeclared
 from speechaid.telemetry.snapshot import STALE_SECONDS, ConcurrencyReading, Snapshot, SnapshotHolder
 from tools.metrics_page import TABLE_BEGINS, metrics_table
@@ -130,9 +130,9 @@ def value(found: dict[Any, float], name: str, /, **labels: str) -> float:
 # -- the table ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", DECLARED)
 def test_a_metric_follows_the_conventions(name: str) -> None:
-    metric = METRICS[name]
+    metric = DECLARED[name]
     assert re.fullmatch(r"speechaid_[a-z][a-z_]*[a-z]", name)
     assert name.endswith("_total") is (metric.kind is Kind.COUNTER)
     assert bool(metric.buckets) is (metric.kind is Kind.HISTOGRAM)
@@ -144,8 +144,8 @@ def test_a_metric_follows_the_conventions(name: str) -> None:
 
 
 def test_no_metric_has_the_name_of_another_metric_s_sample() -> None:
-    for metric in METRICS.values():
-        for other in METRICS.values():
+    for metric in DECLARED.values():
+        for other in DECLARED.values():
             stem = other.name.removesuffix("_total")
             suffixes = ("_sum", "_count", "_bucket") if other.kind is Kind.HISTOGRAM else ("", "_total")
             assert metric is other or metric.name not in {stem + suffix for suffix in suffixes}
@@ -175,13 +175,13 @@ def test_the_code_counts_only_declared_metrics_with_their_labels() -> None:
     found = list(counted_in_the_code())
     assert len(found) > 15
     for place, name, labels in found:
-        assert name in METRICS, f"{place}: {name} is not declared"
-        assert labels is None or labels == set(METRICS[name].labels), f"{place}: {name} {labels}"
+        assert name in DECLARED, f"{place}: {name} is not declared"
+        assert labels is None or labels == set(DECLARED[name].labels), f"{place}: {name} {labels}"
 
 
 def test_every_counter_and_histogram_is_counted_somewhere() -> None:
     texts = [file.read_text(encoding="utf-8") for file in (ROOT / "speechaid").rglob("*.py")]
-    for metric in METRICS.values():
+    for metric in DECLARED.values():
         mentions = sum(f'"{metric.name}"' in text for text in texts)
         assert mentions >= 2, f"{metric.name} is declared and never counted"
 
