@@ -74,9 +74,13 @@ def _edit(
     options = {option.name for option, _ in wanted}
 
     def write(context: HandlerContext, moved: int) -> Result | Continue:
+        gets_purpose = any(option.name == "purpose" and value is not None for option, value in wanted)
+        if gets_purpose:
+            # Its calls so far are in no ledger: caps wait until they are entered, from before its first dial.
+            context.store.packs.request_fill(secrets.token_hex(8))
         changes = apply_edit(context, command, batch.batch_id, wanted, pin)
-        if any(change["option"] == "purpose" and change["new"] is not None for change in changes):
-            # Its calls so far are in no ledger: caps wait until they are entered.
+        if gets_purpose:
+            # What was placed since the request began to be served.
             context.store.packs.request_fill(secrets.token_hex(8))
 
         def finish(context: HandlerContext, more: int) -> Result | Continue:
