@@ -157,3 +157,13 @@ def test_a_forecast_says_what_the_law_keeps_back(operator: Operator) -> None:
     (kept,) = answer["kept_back"]
     assert (kept["rule"].startswith("CL collection: "), kept["jobs"]) == (True, 1)
     assert answer["dials"] == []
+
+
+def test_a_report_counts_the_jobs_that_a_rule_keeps_back(operator: Operator) -> None:
+    batch = a_batch(operator, purpose="collection")
+    ahead = operator.store.now() + timedelta(days=3)
+    waits: Document = {"reason": "pack_cap", "rule": "CL collection: weekly_contact", "at": ahead}
+    operator.add_job("job-1", batch_id=batch, reserved_until=ahead, waits_for=waits)
+    operator.add_job("job-2", batch_id=batch)
+    kept_back = operator.run("report", batch=batch)["kept_back"]
+    assert kept_back == [{"rule": "CL collection: weekly_contact", "jobs": 1}]
