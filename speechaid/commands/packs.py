@@ -100,7 +100,7 @@ def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
         raise CommandRefused(ErrorCode.REFUSED, in_force.fault)
     before = _known_packs(context.store) if in_force.is_stored else {}
     introduce_packs(context.store, by=command.actor)
-    context.store.packs.replace(wanted, fill=secrets.token_hex(8), by=command.actor)
+    context.store.packs.put_in_force(wanted, fill=secrets.token_hex(8), by=command.actor)
     changes = [_change(before.get(pack_key(pack.country, pack.purpose)), pack) for pack in wanted]
     warnings = [warning for pack in wanted for warning in pack_warnings(pack, _today())]
 

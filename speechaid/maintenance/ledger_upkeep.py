@@ -74,9 +74,10 @@ class LedgerUpkeep:
                 continue
             result = store.results.of_dial(key)
             if result is not None:
-                closed += store.ledger.assume(key, end=_end_of(result))
+                closed += store.ledger.close_open(key, end=_end_of(result))
             elif at is None or now - at > ASSUMED_AFTER:
-                closed += store.ledger.assume(key, end={"assumed": True, "outcome": None, "connected": None})
+                attempt: Document = {"assumed": True, "outcome": None, "connected": None}
+                closed += store.ledger.close_open(key, end=attempt)
         return closed
 
     def _enter_open_dials(self) -> None:

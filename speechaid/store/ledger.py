@@ -86,7 +86,7 @@ class Ledger:
             upsert=True,
         )
 
-    def assume(self, key: str, *, end: Document) -> bool:
+    def close_open(self, key: str, *, end: Document) -> bool:
         """Close an entry whose dial is gone, where it is still open."""
         return self.table.update({"_id": key, "open": True}, {"$set": {**end, "open": False}})
 

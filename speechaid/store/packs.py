@@ -102,7 +102,7 @@ class Packs:
             return False
         return True
 
-    def replace(self, packs: Iterable[Pack], *, fill: str, by: str) -> None:
+    def put_in_force(self, packs: Iterable[Pack], *, fill: str, by: str) -> None:
         """Put packs in force in the place of those of their countries and purposes; the ledger is filled."""
         found = list(packs)
         self._store(found, by)

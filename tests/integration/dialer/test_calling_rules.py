@@ -86,7 +86,7 @@ def test_a_second_batch_does_not_call_the_person_again_until_the_cap_allows_it(c
 
 def introduce_reminder(stage: Stage) -> None:
     reminder = pack_of(ALWAYS.replace('purpose = "collection"', 'purpose = "reminder"'))
-    stage.store.packs.replace([reminder], fill="second", by="t")
+    stage.store.packs.put_in_force([reminder], fill="second", by="t")
     assert stage.store.packs.note_filled("second")
 
 

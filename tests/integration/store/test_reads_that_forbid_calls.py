@@ -130,8 +130,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     identities.find_session identities.find_sessions identities.find_token identities.find_tokens
     identities.find_user identities.find_users identities.has_users identities.indexed identities.prepare
     identities.revoke_token identities.set_password identities.start_session
-    ledger.assume ledger.enter_closed ledger.enter_open ledger.open_since ledger.settle
-    packs.fault_of packs.install packs.note_filled packs.replace packs.request_fill queue.release_waiting
+    ledger.close_open ledger.enter_closed ledger.enter_open ledger.open_since ledger.settle
+    packs.fault_of packs.install packs.note_filled packs.put_in_force packs.request_fill queue.release_waiting
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove
