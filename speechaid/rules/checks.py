@@ -290,7 +290,7 @@ def _do_not_call(case: Case) -> Check:
 
 def _calling_hours(case: Case) -> Check:
     """The hours and holidays of the pack of the number's country."""
-    name = N_("calling hours by law")
+    name = N_("hours by law")
     if case.person is None:
         return _passed(name, say("the batch names no purpose: no rules are asked"))
     pack = None if case.number is None else case.person.pack_for(case.number)
@@ -309,7 +309,7 @@ def _calling_hours(case: Case) -> Check:
 
 
 def _hours_of_pack(rules: RuleDecision) -> Check:
-    name, hours = N_("calling hours by law"), rules.hours
+    name, hours = N_("hours by law"), rules.hours
     value = say(
         "{rule}: {sentence} (source: {source})",
         rule=hours.rule,
@@ -325,7 +325,7 @@ def _hours_of_pack(rules: RuleDecision) -> Check:
 
 def _caps(case: Case) -> Check:
     """How often the person may be called, by the pack of the number's country."""
-    name = N_("calls to the person by law")
+    name = N_("caps by law")
     pack = None if case.person is None or case.number is None else case.person.pack_for(case.number)
     if case.person is None or case.rules is None or not isinstance(pack, Pack) or not pack.caps:
         return _passed(name, say("no cap"))

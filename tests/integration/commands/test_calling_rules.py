@@ -76,8 +76,8 @@ def test_a_stricter_pack_holds_from_the_answer_on_and_waiting_jobs_are_looked_at
     assert "waits_for" not in job
     explained = operator.run("explain", job="job-1")
     failed = {check["name"]: check["value"] for check in explained["checks"] if not check["passed"]}
-    assert "CL collection: " in failed["calling hours by law"]
-    assert "source: " in failed["calling hours by law"]
+    assert "CL collection: " in failed["hours by law"]
+    assert "source: " in failed["hours by law"]
     back = operator.run("set-pack", shipped=True)
     assert {row["hash"] for row in back["packs"]} == {content_hash(one) for one in shipped_packs().values()}
 
