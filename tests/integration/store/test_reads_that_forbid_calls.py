@@ -57,7 +57,6 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "jobs.open_dials": lambda store: store.jobs.open_dials("b"),
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
-    "ledger.announce": lambda store: store.ledger.announce("key", {"keys": []}, job=1),
     "ledger.of_people": lambda store: store.ledger.of_people(["line:+56911111111"]),
     "packs.find": lambda store: store.packs.find("CL-collection", IN_FORCE),
     "packs.in_force": lambda store: store.packs.in_force(),
@@ -130,7 +129,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     identities.find_session identities.find_sessions identities.find_token identities.find_tokens
     identities.find_user identities.find_users identities.has_users identities.indexed identities.prepare
     identities.revoke_token identities.set_password identities.start_session
-    ledger.close_open ledger.enter_closed ledger.enter_open ledger.open_since ledger.settle
+    ledger.announce ledger.close_open ledger.enter_closed ledger.enter_open ledger.open_since ledger.settle
     packs.fault_of packs.install packs.note_filled packs.put_in_force packs.request_fill queue.release_waiting
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
