@@ -1,8 +1,9 @@
 """A contacts file into the database, and where the time goes: ``python -m benchmarks.import_file``.
 
-A file of twelve columns as CSV and as XLSX: its bare reading by the library, its reading as contacts, each in
-a process of its own whose peak memory is reported; the writing of its jobs alone; ``speechctl import`` of the
-whole file; and a dry run of it afterwards, when everybody is known.
+A file of twelve columns as CSV and as XLSX: its bare reading by the library, and its reading as contacts,
+each in a process of its own; the same by the daemon's reader process; the writing of its jobs alone;
+``speechctl import`` of the whole file; and a dry run of it afterwards, when everybody is known. Beside the
+time stands the peak memory of who reads, and the processor time of the daemon with its processes.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ import xlsxwriter
 
 from benchmarks import campaign, common
 from benchmarks.common import Report, Server, Spread
-from benchmarks.processes import cpu_seconds
-from speechaid.campaign.importer import ContactsReader, job_documents
+from benchmarks.processes import cpu_seconds, peak_mib
+from speechaid.campaign.importer import Choices, ContactsReader, job_documents
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.importing.contacts import ContactsReading
+from speechaid.importing.process import ReaderPool
 from speechaid.store.connection import connect
 
 TODAY = date(2026, 11, 30)
@@ -109,6 +112,7 @@ def read_contacts(path: Path) -> int:
 
 
 READERS: dict[str, Callable[[Path], int]] = {"bare": read_bare, "contacts": read_contacts}
+CHILD = "reader process"
 
 
 def print_reading(reader: str, path: Path) -> None:
@@ -125,6 +129,27 @@ def measure_reading(reader: str, path: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.import_file", "--reading", reader, str(path)]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
+
+
+def measure_child(path: Path) -> dict[str, float]:
+    """What the daemon's reader process takes, and its peak memory as the system counts it."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began, peak, rows = time.monotonic(), 0.0, 0
+    pool = ReaderPool()
+    try:
+        reading = ContactsReading(
+            pool, path.read_bytes(), path.name, country="CL", today=TODAY, choices=Choices()
+        )
+        while not reading.poll():
+            if reading.reader.pid is not None:
+                peak = max(peak, peak_mib(reading.reader.pid))
+            time.sleep(0.005)
+        rows = len(reading.parsed.rows)
+    finally:
+        pool.close()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": time.monotonic() - began, "cpu": cpu, "mib": peak, "rows": rows}
 
 
 # -- the database ------------------------------------------------------------------------------------------
@@ -182,7 +207,7 @@ def measure_import(server: Server, path: Path) -> dict[str, dict[str, float]]:
 def _timed(server: Server, daemon: DaemonProcess, path: Path, *options: str) -> dict[str, float]:
     command = [sys.executable, "-m", "speechctl", "--json", "import", str(path)]
     command += ["--account", campaign.ACCOUNT, *options]
-    cpu, began = _cpu(server), time.monotonic()
+    cpu, of_daemon, began = _cpu(server), _cpu_of_daemon(daemon), time.monotonic()
     ended = subprocess.run(
         command, capture_output=True, check=False, env=os.environ | {"SPEECHAID_SOCKET": str(daemon.socket)}
     )
@@ -192,7 +217,16 @@ def _timed(server: Server, daemon: DaemonProcess, path: Path, *options: str) -> 
         )
     found: dict[str, Any] = json.loads(ended.stdout)
     rows = found.get("result", found).get("good_rows", 0)
-    return {"seconds": time.monotonic() - began, "cpu": _cpu(server) - cpu, "rows": rows}
+    return {
+        "seconds": time.monotonic() - began,
+        "cpu": _cpu(server) - cpu,
+        "daemon": _cpu_of_daemon(daemon) - of_daemon,
+        "rows": rows,
+    }
+
+
+def _cpu_of_daemon(daemon: DaemonProcess) -> float:
+    return cpu_seconds(int(daemon.ask("status")["supervisor"]["pid"]))
 
 
 def _cpu(server: Server) -> float:
@@ -205,6 +239,7 @@ def _cpu(server: Server) -> float:
 def measure(server: Server, path: Path) -> dict[str, dict[str, float]]:
     """All parts once, one after the other."""
     found = {reader: measure_reading(reader, path) for reader in READERS}
+    found[CHILD] = measure_child(path)
     found["writing alone"] = measure_writing(server, path)
     return found | measure_import(server, path)
 
@@ -219,6 +254,7 @@ def table(rounds: list[dict[str, dict[str, float]]]) -> list[list[object]]:
             Spread.of([one[part]["cpu"] for one in rounds]),
             Spread.of([one[part]["cpu"] / one["bare"]["cpu"] for one in rounds]),
             max((one[part]["mib"] for one in rounds if "mib" in one[part]), default=None),
+            max((one[part]["daemon"] for one in rounds if "daemon" in one[part]), default=None),
         ]
         for part in rounds[0]
     ]
@@ -245,7 +281,7 @@ def main() -> None:
                 taken[form].append(measure(server, files[form]))
                 whole = taken[form][-1]["import"]["seconds"]
                 print(f"  round {number + 1}: {form}: imported in {whole:.1f} s", flush=True)
-    columns = ["part", "rows", "seconds", "CPU s", "CPU to bare reading", "peak MiB"]
+    columns = ["part", "rows", "seconds", "CPU s", "CPU to bare reading", "peak MiB", "daemon's CPU s"]
     for form in FORMS:
         report.table(
             f"{form}; CPU of reading is the reader's, of the others the database's",

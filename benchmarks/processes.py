@@ -26,6 +26,15 @@ def parse_rollup(text: str) -> dict[str, float]:
     return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows if len(row) >= 3}
 
 
+def peak_mib(pid: int) -> float:
+    """The most memory that a process has had so far; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
 def _table() -> dict[int, tuple[int, float]]:
     """All processes: pid to parent's pid and processor seconds."""
     found = {}

@@ -3,12 +3,14 @@
 A daemon on its embedded database calls the people of a batch of 5,000 jobs through the simulator, in turns
 without and with 50 HTTP clients at once: most poll the batch, some list batches and jobs. In each turn calls
 are counted that the simulator placed, and ``hold`` and ``unhold`` are given again and again. The figures are
-ratios of turns of one run: both suffer alike from whatever else the machine does.
+ratios of turns of one run: both suffer alike from whatever else the machine does. The daemon has its own
+embedded database, whatever ``--server`` says.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import time
 from collections import Counter
@@ -17,6 +19,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks import common
 from benchmarks.common import percentile
 from speechaid.embedded.database import published_uri
 from speechaid.model.identity import Role
@@ -24,7 +27,7 @@ from speechaid.protocol.client import Client
 from speechaid.settings import get_web_settings
 from speechaid.store.connection import connect
 from tests.support.terminal import Terminal, open_terminal, variables
-from tests.support.web import make_token, running_web
+from tests.support.web import WebProcess, make_token
 
 JOBS = 5_000
 CLIENTS = 50
@@ -35,12 +38,21 @@ TURN_SECONDS = 20.0
 #: Seconds between two requests of a client.
 POLL_SECONDS = 1.0
 HOLD_ROUNDS = 10
+#: Clients of one process.
+CLIENTS_TOGETHER = 10
 
 _SPAWN = multiprocessing.get_context("spawn")
 
 
+class WeighedWebProcess(WebProcess):
+    """With the share of the processors that its unit gives it (``CPUWeight=20``), beside a daemon's 100."""
+
+    command = ("nice", "-n", "7", *WebProcess.command)
+
+
 def poll(address: str, token: str, paths: list[str], stop: Event, answers: Any) -> None:
-    """Be ten clients: each asks for a path again and again; at the end, what they were answered."""
+    """Be a client for each path, which it asks for again and again; at the end, what they were answered."""
+    os.nice(19)  # they are elsewhere: what they cost is not the daemon's
     statuses: Counter[int] = Counter()
     times: list[float] = []
 
@@ -61,10 +73,10 @@ def poll(address: str, token: str, paths: list[str], stop: Event, answers: Any) 
     answers.put((dict(statuses), times))
 
 
-def turn(terminal: Terminal) -> tuple[float, dict[str, list[float]]]:
+def turn(terminal: Terminal, seconds: float) -> tuple[float, dict[str, list[float]]]:
     """Calls a second, and the milliseconds of each ``hold`` and ``unhold``."""
     placed, began = len(terminal.simulator.placed_calls()), time.monotonic()
-    time.sleep(TURN_SECONDS)
+    time.sleep(seconds)
     rate = (len(terminal.simulator.placed_calls()) - placed) / (time.monotonic() - began)
     times: dict[str, list[float]] = {"hold": [], "unhold": []}
     with Client(terminal.daemon.socket) as client:
@@ -76,8 +88,57 @@ def turn(terminal: Terminal) -> tuple[float, dict[str, list[float]]]:
     return rate, times
 
 
+class Clients:
+    """Processes of clients, from ``start`` to ``stop``; sums what they were answered."""
+
+    def __init__(self, address: str, token: str, batch: str) -> None:
+        self._place = (address, token)
+        status = f"/api/v1/batches/{batch}/status"
+        self._paths = [status] * (CLIENTS_TOGETHER - 2) + ["/api/v1/batches", "/api/v1/jobs?limit=50"]
+        self._stop = _SPAWN.Event()
+        self._answers = _SPAWN.Queue()
+        self._processes: list[Any] = []
+        self.statuses: Counter[int] = Counter()
+        self.seconds: list[float] = []
+
+    def start(self, count: int) -> None:
+        """Start so many clients, ten to a process."""
+        self._stop.clear()
+        args = (*self._place, self._paths, self._stop, self._answers)
+        self._processes = [_SPAWN.Process(target=poll, args=args) for _ in range(count // CLIENTS_TOGETHER)]
+        for process in self._processes:
+            process.start()
+
+    def stop(self) -> None:
+        """Stop them."""
+        self._stop.set()
+        for process in self._processes:
+            counted, took = self._answers.get()
+            self.statuses.update(counted)
+            self.seconds += took
+            process.join()
+        self._processes = []
+
+
 def main() -> None:
-    """Measure and print."""
+    parser = common.parser(__doc__)
+    parser.add_argument(
+        "--clients", type=int, default=CLIENTS, help="a multiple of 10 (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    jobs, turns, seconds = (400, 1, 5.0) if options.quick else (JOBS, TURNS, TURN_SECONDS)
+    report = common.Report(
+        "web_clients",
+        options,
+        jobs=jobs,
+        workers=WORKERS,
+        clients=options.clients,
+        turns=turns,
+        seconds=seconds,
+        database="embedded",
+    )
+    #: Without clients, and beside them.
+    found: dict[bool, list[tuple[float, dict[str, list[float]]]]] = {False: [], True: []}
     with open_terminal(
         talk_seconds=(3.0, 6.0),
         WORKER_COUNT=str(WORKERS),
@@ -91,46 +152,45 @@ def main() -> None:
         database = get_web_settings({**own, "HOME": "/nonexistent"}, None).database
         store = connect(database, uri=published_uri(terminal.place / "database"))
         token = make_token(store, "bench", Role.MANAGER)
-        batch = terminal.import_contacts(JOBS, "bench")
-        with running_web(terminal.place, own) as web:
-            found: dict[bool, list[tuple[float, dict[str, list[float]]]]] = {False: [], True: []}
-            statuses: Counter[int] = Counter()
-            times: list[float] = []
-            for number in range(2 * TURNS):
-                beside = number % 2 == 1
-                stop, answers = _SPAWN.Event(), _SPAWN.Queue()
-                paths = [f"/api/v1/batches/{batch}/status"] * 8 + ["/api/v1/batches", "/api/v1/jobs?limit=50"]
-                args = (web.address, token, paths, stop, answers)
-                clients = [
-                    _SPAWN.Process(target=poll, args=args) for _ in range(CLIENTS // 10 if beside else 0)
-                ]
-                for process in clients:
-                    process.start()
-                time.sleep(3 if beside else 0)
-                found[beside].append(turn(terminal))
-                stop.set()
-                for process in clients:
-                    counted, took = answers.get()
-                    statuses.update(counted)
-                    times += took
-                    process.join()
         store.close()
-    rates = {kind: sum(one[0] for one in turns) / len(turns) for kind, turns in found.items()}
-    print(f"{JOBS} jobs, {WORKERS} workers, {CLIENTS} clients, {TURNS} turns of {TURN_SECONDS:g} s each way")
-    print(
-        f"calls a second: {rates[False]:.2f} without, {rates[True]:.2f} with clients"
-        f" (ratio {rates[True] / rates[False]:.2f})"
-    )
+        batch = terminal.import_contacts(jobs, "bench")
+        web = WeighedWebProcess(terminal.place, own)
+        web.start()
+        try:
+            clients = Clients(web.address, token, batch)
+            for number in range(2 * turns):
+                beside = number % 2 == 1
+                clients.start(options.clients if beside else 0)
+                time.sleep(3)
+                found[beside].append(turn(terminal, seconds))
+                clients.stop()
+        finally:
+            web.stop()
+        left = int(terminal.ask("batch", batch)["jobs"].get("pending", 0))
+    show(report, found, clients)
+    if not left:
+        report.note("The people ran out: the last turns had nobody to call.")
+    report.write()
+
+
+def show(
+    report: common.Report, found: dict[bool, list[tuple[float, dict[str, list[float]]]]], clients: Clients
+) -> None:
+    """Print the figures."""
+    rates = {kind: sum(rate for rate, _ in turns) / len(turns) for kind, turns in found.items()}
+    rows: list[list[object]] = [["calls a second", *rates.values(), rates[True] / rates[False]]]
     for name in ("hold", "unhold"):
-        alone = [value for _, took in found[False] for value in took[name]]
-        beside_all = [value for _, took in found[True] for value in took[name]]
         for share in (0.5, 0.9):
-            without, with_clients = percentile(alone, share), percentile(beside_all, share)
-            print(f"{name}: {share:.0%} within {without:.0f} ms without, {with_clients:.0f} ms with clients")
-    print(
-        f"answers by status: {dict(statuses)}; median {percentile(times, 0.5) * 1000:.0f} ms,"
-        f" 99th percentile {percentile(times, 0.99) * 1000:.0f} ms"
-    )
+            figures = [
+                percentile([value for _, took in found[kind] for value in took[name]], share)
+                for kind in (False, True)
+            ]
+            rows.append([f"{name}, {share:.0%} within, ms", *figures, figures[1] / figures[0]])
+    report.table("Without clients and beside them", ["", "without", "beside", "ratio"], rows)
+    answers = [[str(status), count] for status, count in sorted(clients.statuses.items())]
+    report.table("Answers", ["status", "count"], answers)
+    milliseconds = [[f"{share:.0%}", percentile(clients.seconds, share) * 1000] for share in (0.5, 0.9, 0.99)]
+    report.table("An answer took at most", ["share", "ms"], milliseconds)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     use_language(reader_language(os.environ))
     with argparse_texts():
         options = _parser().parse_args(words)
-    if options.run is not _check or getattr(options, "json", False):
+    for_people = {_check, _install_service, _uninstall_service, _demo}
+    if options.run not in for_people or getattr(options, "json", False):
         use_language(ENGLISH)
     return options
 

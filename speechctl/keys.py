@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from speechaid.protocol import keys
-from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError
+from speechaid.protocol.specs.specification import Access
 from speechaid.protocol.text import printable_name
 from speechaid.protocol.translation import N_, say
 

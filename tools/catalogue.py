@@ -21,13 +21,16 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from speechaid.campaign.export_rows import EXPORTS
 from speechaid.fleet.slots import SlotState
 from speechaid.model.account import Plan
 from speechaid.model.states import CallStatus, JobStatus, Outcome, SuspendReason, WorkerState
-from speechaid.protocol.commands import ACCOUNT_STATUSES, COMMANDS, GROUPS
+from speechaid.protocol.commands import COMMANDS, GROUPS
+from speechaid.protocol.specs.accounts import ACCOUNT_STATUSES
 from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
 from speechaid.rules.alerting import Severity
 from speechaid.rules.check_findings import Level
+from speechaid.rules.checks import Reason
 from speechaid.settings.table import DECLARATIONS
 
 ROOT: Final = Path(__file__).parents[1]
@@ -36,11 +39,30 @@ KEYWORDS: Final = {"say": 1, "say_later": 1, "say_n": 2, "N_": 1}
 #: Codes that ``speechctl.render.text.as_words`` shows as words, beside those in its own package.
 _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
-    *(*SuspendReason, "paid", "topup", "attempt", "hour"),
+    *(*SuspendReason, *Reason, "paid", "topup", "attempt", "hour"),
     *("batch id", "account id", "max attempts", "suspend reason", "last error", "dni", "dead phones"),
     *("crashes", "due at", "lease until", "call id", "next phone"),
-    *("crash_loop", "leaving", "up", "down", "unknown", "open", "half_open", "closed", "scheduled"),
+    *(
+        "crash_loop",
+        "leaving",
+        "up",
+        "default",
+        "released",
+        "left_to_workers",
+        "given_up",
+        "down",
+        "unknown",
+        "open",
+        "half_open",
+        "closed",
+        "scheduled",
+    ),
     *("state directory", "database directory", "log"),
+    # Retell's sentiments, and none.
+    *("Positive", "Neutral", "Negative", "Unknown", "not told"),
+    # Sheets and titles of exported workbooks (speechctl.exporting).
+    *(what.capitalize() for what in EXPORTS),
+    *(column for export in EXPORTS.values() for column in export.columns),
 )
 #: The checks of ``speechaid check`` and of ``explain`` by their names in JSON, and the levels of the first.
 _CHECKS: Final = (

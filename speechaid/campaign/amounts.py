@@ -17,29 +17,14 @@ from typing import Final
 
 from speechaid.campaign.number_formats import ShownNumber
 from speechaid.protocol.translation import say, say_later
-from speechaid.rules.currencies import CODES, DOLLAR_SIGN, LARGEST, OF_COUNTRY, PESOS, SYMBOLS, UNITS
+from speechaid.rules.currencies import ADJECTIVES, CODES, LARGEST, OF_COUNTRY, SEVERAL, SYMBOLS, UNITS
 
 #: No amount of a person is written longer.
 MAX_CHARACTERS: Final = 60
 
 #: What units have.
 _DECIMALS: Final = 4
-#: Words of several countries, and the currencies that they may mean: the file's country decides, unless
-#: another word does.
-_SEVERAL: Final = {"$": DOLLAR_SIGN, "peso": PESOS, "pesos": PESOS}
 _SHARED: Final = {"bs": {"VE": "VES", "BO": "BOB"}}
-#: Whose pesos, soles or dollars they are; and words that say nothing.
-_ADJECTIVES: Final = {
-    "chilenos": "CLP",
-    "argentinos": "ARS",
-    "mexicanos": "MXN",
-    "colombianos": "COP",
-    "uruguayos": "UYU",
-    "dominicanos": "DOP",
-    "peruanos": "PEN",
-    "americanos": "USD",
-    "estadounidenses": "USD",
-}
 _FILLERS: Final = frozenset({"de", "en"})
 
 #: Accountants close a sum with these, so that no digit can be added.
@@ -226,10 +211,10 @@ def _is_negative(before: str, behind: str) -> bool:
 def _currency(before: str, behind: str, country: str) -> Amount | AmountFault:
     """The currency of the words, as an amount of 0."""
     words = _words_beside(before, behind)
-    codes = {_code(word, country) for word in words if word not in _SEVERAL}
+    codes = {_code(word, country) for word in words if word not in SEVERAL}
     if None in codes:
         return AmountFault.UNKNOWN_WORD
-    may_be = [_SEVERAL[word] for word in words if word in _SEVERAL]
+    may_be = [SEVERAL[word] for word in words if word in SEVERAL]
     # ``$ 150.000 USD``: a shared sign takes the other word's currency, where it may mean that.
     if len(codes) > 1 or (may_be and not codes <= frozenset.intersection(*may_be)):
         return AmountFault.TWO_CURRENCIES
@@ -249,13 +234,13 @@ def _word(text: str) -> str:
 
 
 def _code(part: str, country: str) -> str | None:
-    if part in _SEVERAL:
+    if part in SEVERAL:
         return part
     shared = _SHARED.get(part)
     if shared is not None:
         return shared.get(country, "BOB")
-    if part in SYMBOLS or part in _ADJECTIVES:
-        return SYMBOLS.get(part) or _ADJECTIVES[part]
+    if part in SYMBOLS or part in ADJECTIVES:
+        return SYMBOLS.get(part) or ADJECTIVES[part]
     return part.upper() if part.upper() in CODES else None
 
 

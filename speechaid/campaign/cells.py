@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import Final
@@ -25,6 +26,8 @@ _OF_NAMES: Final = str.maketrans(
         **dict.fromkeys("'`\u2019\u2018\u02bc\u00b4", ""),
     }
 )
+#: Spreadsheets show no number with more.
+_DIGITS: Final = 15
 _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
 
 
@@ -32,6 +35,9 @@ def clean(value: object) -> str:
     """A cell as text without invisible characters and surrounding blanks; numbers and dates in plain form."""
     if isinstance(value, ShownNumber):
         return value.text
+    if isinstance(value, float) and math.isfinite(value):
+        # As spreadsheets show it: 514.0999999999999 is the sum of a formula, and 514.1 is meant.
+        value = float(f"{value:.{_DIGITS}g}")
     text = value if isinstance(value, str) else plain(value) or ("" if value is None else str(value))
     if not text.isprintable():
         text = text.translate(_INVISIBLE).replace("\xa0", " ")

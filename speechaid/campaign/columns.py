@@ -15,7 +15,7 @@ from typing import Final
 
 from speechaid.campaign.cells import clean, fold, fold_accents, one_line
 from speechaid.campaign.countries import can_only_be_a_country
-from speechaid.campaign.dates import DateOrder
+from speechaid.campaign.dates import DateOrder, order_of
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
     DOCUMENT_NUMBERS,
@@ -33,7 +33,7 @@ from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
 from speechaid.protocol.translation import joined, say, say_later
 from speechaid.rules import numbers
-from speechaid.rules.currencies import currency_named
+from speechaid.rules.currencies import ADJECTIVES, DOLLAR_SIGN, OF_COUNTRY, SEVERAL, UNITS, currency_named
 
 #: Roles that join several columns, in their order (of countries the first that says one counts); of every
 #: other role a file has one column.
@@ -71,6 +71,11 @@ _LONGEST_CODE: Final = 3
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
 _NUMBER_OF: Final = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)}) (?:de )?(.+)")
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
+_DATE_BY_SLASHES: Final = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](?:\d{4}|\d\d)(?!\d)")
+_MONTHS: Final = 12
+_TITLE_WORDS: Final = re.compile(r"[^\s()\[\]:,;_-]+")
+#: Of ``SEVERAL`` what means money in a title: ``peso`` is a weight, too.
+_TITLE_SIGNS: Final = SEVERAL.keys() - {"peso"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,8 @@ class Column:
     why: str
     #: What the title says about an amount: ISO 4217, or ``CLF``; None where it says nothing.
     currency: str | None = None
+    #: The same of a bare ``$``, which is the country's currency where neither cell nor column says another.
+    assumed_currency: str | None = None
     #: The variable's name for the agent, where the column is one.
     variable: str | None = None
     #: Of dates, what ``--map`` says; None: the values show it, else the row's country.
@@ -166,7 +173,7 @@ def recognise(
         else column
         for column in columns
     ]
-    columns = [mapped.get(column.position, column) for column in columns]
+    columns = [_with_currency(mapped.get(column.position, column), country) for column in columns]
     columns, remarks = _one_of_each(columns, mapped)
     columns = _named(
         remarks, [replace(column, values=tuple(cells[column.position][:SHOWN_VALUES])) for column in columns]
@@ -234,7 +241,7 @@ def title_role(title: str) -> Role | None:
     folded = _folded(title)
     if folded in _RANKED:
         return _RANKED[folded][0]
-    if _amount_in(title) is not None:
+    if _is_amount(_money_in(title)):
         return Role.DEBT_AMOUNT
     return Role.PHONE if _is_called_phone(folded) else None
 
@@ -249,18 +256,50 @@ def _folded(title: str) -> str:
     return numbered if numbered in _RANKED and folded not in _RANKED else folded
 
 
-def _amount_in(title: str) -> str | None:
-    """The currency of an amount's title that names one: ``Monto (UF)``, ``Saldo USD``."""
-    rest, currency = _without_currency(title)
-    return currency if _RANKED.get(fold(rest), (None, 0))[0] is Role.DEBT_AMOUNT else None
+@dataclass(frozen=True, kw_only=True)
+class _Money:
+    """What a title says of the money below it."""
+
+    #: The title without the words for it, folded.
+    rest: str
+    #: The only currency that it names; None for a word of several countries.
+    currency: str | None
+    #: That word: ``$``, or ``pesos``.
+    sign: str | None
 
 
-def _without_currency(title: str) -> tuple[str, str | None]:
-    """A title without the only currency that it names, and that currency."""
-    words = [fold_accents(word) for word in re.findall(r"[^\s()\[\]:,;]+", title.casefold())]
-    codes = [code for code in map(currency_named, words) if code is not None]
-    rest = " ".join(word for word in words if currency_named(word) is None).removesuffix(" en")
-    return (rest, codes[0]) if len(codes) == 1 else (title, None)
+def _money_in(title: str) -> _Money | None:
+    """What a title says of money, as ``Monto (UF)`` and ``Deuda $`` do; None: nothing, or two currencies."""
+    words = [fold_accents(word) for word in _TITLE_WORDS.findall(title.casefold())]
+    named = {word: currency_named(word) or currency_named(word.removeprefix("$")) for word in words}
+    signs = [word for word in words if word in _TITLE_SIGNS]
+    codes = {code for code in named.values() if code is not None}
+    if signs or codes:
+        codes |= {ADJECTIVES[word] for word in words if word in ADJECTIVES}
+    if len(codes) > 1 or not (codes or signs):
+        return None
+    left = [word for word in words if named[word] is None and word not in {*_TITLE_SIGNS, *ADJECTIVES}]
+    return _Money(
+        rest=fold(" ".join(left)).removesuffix(" en").removesuffix(" de"),
+        currency=next(iter(codes), None),
+        sign=signs[0] if signs else None,
+    )
+
+
+def _is_amount(money: _Money | None) -> bool:
+    return money is not None and _RANKED.get(money.rest, (None, 0))[0] is Role.DEBT_AMOUNT
+
+
+def _with_currency(column: Column, country: str | None) -> Column:
+    """A column of amounts with what its title says of their currency."""
+    money = _money_in(column.title)
+    if column.role is not Role.DEBT_AMOUNT or money is None:
+        return column
+    own = OF_COUNTRY.get((country or "").upper())
+    if money.currency is not None or own is None:
+        return replace(column, currency=money.currency)
+    why = say("{why}; {sign} is taken for {currency}", why=column.why, sign=money.sign, currency=own)
+    return replace(column, assumed_currency=own, why=why)
 
 
 def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
@@ -293,7 +332,6 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
                 title=titles[position],
                 role=role,
                 why=why,
-                currency=_without_currency(titles[position])[1] if role is Role.DEBT_AMOUNT else None,
                 variable=detail if role is Role.VARIABLE else None,
                 date_order=DateOrder(detail) if role is Role.DUE_DATE and detail else None,
             )
@@ -323,7 +361,6 @@ def read_meaning(text: str) -> tuple[Role, str | None]:
 
 def _column(position: int, number: int, title: str, cells: Sequence[str], country: str | None) -> Column:
     role, why, variable = _meaning(title, cells, country)
-    currency = _amount_in(title) if role is Role.DEBT_AMOUNT else None
     return Column(
         position=position,
         number=number,
@@ -331,7 +368,6 @@ def _column(position: int, number: int, title: str, cells: Sequence[str], countr
         role=role,
         why=why,
         variable=variable,
-        currency=currency,
     )
 
 
@@ -521,6 +557,8 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
     where = say("column {number} ({title})", number=column.number, title=_shown(column.title))
     if column.role is Role.LEFT_OUT:
         return _doubts_left_out(column, where) if cells else []
+    if column.role is Role.DEBT_AMOUNT:
+        return _doubts_of_currency(column, where, country)
     if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
         return [say("{where} is taken for phones, and most of its cells are none", where=where)]
     if (
@@ -534,10 +572,37 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
             where=where,
         )
         return [remark]
-    return _doubts_of_variable(column, cells, where) if column.role is Role.VARIABLE else []
+    return _doubts_of_variable(column, cells, where, country) if column.role is Role.VARIABLE else []
 
 
-def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> list[str]:
+def _doubts_of_currency(column: Column, where: str, country: str | None) -> list[str]:
+    """Remarks on a title whose currency is not the country's, or whose sign that is not written with."""
+    own = OF_COUNTRY.get((country or "").upper())
+    if own is None:
+        return []
+    if column.currency is not None and column.currency not in {own, *UNITS}:
+        return [
+            say(
+                "{where} has amounts in {currency} by its title, and the currency of {country} is {own}",
+                where=where,
+                currency=column.currency,
+                country=country,
+                own=own,
+            )
+        ]
+    if column.assumed_currency is not None and own not in DOLLAR_SIGN:
+        return [
+            say(
+                "{where} is taken for amounts in {own}, which is not written so: if they are in dollars,"
+                " write USD into the title",
+                where=where,
+                own=own,
+            )
+        ]
+    return []
+
+
+def _doubts_of_variable(column: Column, cells: Sequence[str], where: str, country: str | None) -> list[str]:
     if column.why.startswith(_NAME_WITHOUT_LETTERS):
         return [
             say(
@@ -550,6 +615,19 @@ def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> lis
             say(
                 "{where} has a phone's title and no phone numbers: it is given to the agent as a variable",
                 where=where,
+            )
+        ]
+    other = _other_date_order(cells, country)
+    if other is not None:
+        key = column.title or column.number
+        return [
+            say(
+                "{where} has dates as {example!r}, and the agent gets them as they are written:"
+                " --map '{key}=due-date:{order}' has one column of dates said in words",
+                where=where,
+                example=other[1][:40],
+                key=key,
+                order=other[0],
             )
         ]
     if _holds_countries(column.title, cells):
@@ -565,6 +643,16 @@ def _doubts_of_variable(column: Column, cells: Sequence[str], where: str) -> lis
             )
         ]
     return []
+
+
+def _other_date_order(cells: Sequence[str], country: str | None) -> tuple[DateOrder, str] | None:
+    """The order of a column's dates and one of them, where it is not the country's; None where it may be."""
+    found = [match for match in map(_DATE_BY_SLASHES.match, cells) if match is not None]
+    own = order_of(country or "")
+    other, part = (DateOrder.DAY_FIRST, 1) if own is DateOrder.MONTH_FIRST else (DateOrder.MONTH_FIRST, 2)
+    days = [match for match in found if int(match[part]) > _MONTHS]
+    is_other = bool(days) and all(int(match[3 - part]) <= _MONTHS for match in found)
+    return (other, days[0].string) if is_other and len(found) / len(cells) > PHONE_SHARE else None
 
 
 def _holds_countries(title: str, cells: Sequence[str]) -> bool:

@@ -153,7 +153,7 @@ def promise_row(document: Document) -> list[Cell]:
 
 
 def promised_day(document: Document) -> str | None:
-    """The promised day of a job, as YYYY-MM-DD; None where it is not told, or not understood."""
+    """The promised day of a job, as YYYY-MM-DD; None where none was collected, or it is not understood."""
     day = day_or_none(cells.clean(document.get("fecha_pago_cliente")))
     return None if day is None else day.isoformat()
 
@@ -180,11 +180,11 @@ def _promised(document: Document) -> PromisedSum | None:
 
 
 def _promised_value(document: Document) -> Cell:
-    """The promised sum as a number; as told where it is not understood, or in another currency."""
+    """The promised sum as a number; as collected where it is not understood, or in another currency."""
     promised = _promised(document)
-    told = _texts(document, "monto_pago_cliente")[0]
+    collected = _texts(document, "monto_pago_cliente")[0]
     currency = reading.text(reading.mapping(document.get("payload")).get("currency"))
-    return told if promised is None or promised.currency != currency else promised.value
+    return collected if promised is None or promised.currency != currency else promised.value
 
 
 def do_not_call_row(entry: Document) -> list[Cell]:

@@ -34,7 +34,7 @@ from speechaid.rules.retry_table import ALL_LISTED
 UNRECORDED: Final = "unrecorded"
 MICRO: Final = 10**PLACES
 #: The names in ``promised`` of what ``PROMISE_FIELDS`` names.
-_TOLD: Final = ("day", "amount")
+_PROMISED: Final = ("day", "amount")
 _OUTCOMES: Final = frozenset(map(str, Outcome))
 
 
@@ -319,19 +319,21 @@ class ReportReading:
     def _note_promise(
         self, result: Document, key: CallKey, job_id: str | None, placed_at: datetime | None
     ) -> None:
-        told = reading.mapping(result.get("promised"))
-        if not told:
+        promised = reading.mapping(result.get("promised"))
+        if not promised:
             # Results of other programs, and of versions up to 0.2, have what the agent collected alone.
             collected = collected_promises(dict(reading.mapping(result.get("call_data"))))
-            told = {name: collected.get(field) for name, field in zip(_TOLD, PROMISE_FIELDS, strict=True)}
-        if job_id is None or not (_is_given(told.get("day")) or _is_given(told.get("amount"))):
+            promised = {
+                name: collected.get(field) for name, field in zip(_PROMISED, PROMISE_FIELDS, strict=True)
+            }
+        if job_id is None or not (_is_given(promised.get("day")) or _is_given(promised.get("amount"))):
             return
         promise = Promise(
             made_at=placed_at,
             account_id=key.account_id,
-            day=told.get("day"),
-            amount=told.get("amount"),
-            currency=reading.text(told.get("currency")),
+            day=promised.get("day"),
+            amount=promised.get("amount"),
+            currency=reading.text(promised.get("currency")),
         )
         of_job = self._promises.setdefault(job_id, {})
         earlier = of_job.get(key.day)

@@ -625,7 +625,7 @@ class RowReader:
         )
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
-        return {"debt_amount": value, "currency": said or amount.currency}
+        return {"debt_amount": value, "currency": said or amount.currency or column.assumed_currency}
 
     def _remark_currency(
         self, cell: str, amount: Amount, said: str | None, country: str, remark: Callable[[Kind, str], None]
@@ -643,6 +643,11 @@ class RowReader:
                     value=amount.value,
                     currency=currency,
                 ),
+            )
+        if said is None and amount.may_be and own is not None and own not in amount.may_be:
+            remark(
+                Kind.ASSUMED,
+                say("{cell} is taken for {own}, which is not written so", cell=cell, own=own),
             )
         is_named = said is not None or (amount.currency is not None and not amount.may_be)
         if not is_named and own is not None and OF_COUNTRY.get(country, own) != own:

@@ -68,13 +68,15 @@ TITLES: Final[Mapping[Role, str]] = {
     ),
     Role.DEBT_AMOUNT: (
         "monto total, deuda total, total deuda, total adeudado, total a pagar, monto a pagar, saldo "
-        "total, total amount, amount due, monto, monto deuda, monto de la deuda, monto adeudado, monto "
+        "total, total amount, amount due, total vencido, "
+        "valor vencido, total en mora, monto, monto deuda, monto de la deuda, monto adeudado, monto "
         "vencido, monto total adeudado, deuda, debt, debt amount, amount, saldo, saldo deudor, saldo "
         "insoluto, saldo vencido, saldo pendiente, saldo a pagar, importe, importe total, importe "
         "adeudado, importe deuda, balance, adeudo, adeudo total, deuda vencida, valor, valor total, "
         "valor deuda, valor a pagar, valor adeudado, valor da divida, divida, valor em aberto, saldo "
         "cartera, saldo documento, saldo actual, deuda actual, deuda morosa, monto moroso, importe en ml, "
-        "importe en moneda local, outstanding balance, outstanding amount, amount outstanding"
+        "importe en moneda local, outstanding balance, outstanding amount, amount outstanding, saldo "
+        "capital, saldo de capital, capital vencido, valor en mora, monto en mora, saldo en mora"
     ),
     Role.CURRENCY: "moneda, divisa, currency, currency code, tipo moneda, tipo de moneda, moeda, mon",
     Role.DUE_DATE: (

@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from speechaid.protocol.translation import say, say_n
+
 #: Seconds between lines where there is no live view.
 LINE_SECONDS = 2.0
 LAST_OUTCOMES = 6
@@ -116,9 +118,13 @@ class _Lines(_Silent):
         self._next_at = 0.0
 
     def show(self, view: CampaignView) -> None:
-        line = (
-            f"{view.finished}/{view.jobs} jobs finished ({_statuses(view)}), "
-            f"{view.calls_ended} calls ended, {len(view.in_progress)} in progress"
+        line = say(
+            "{finished}/{jobs} jobs finished ({statuses}), {ended} calls ended, {live} in progress",
+            finished=view.finished,
+            jobs=view.jobs,
+            statuses=_statuses(view),
+            ended=view.calls_ended,
+            live=len(view.in_progress),
         )
         if line != self._last_line and (time.monotonic() >= self._next_at or view.finished == view.jobs):
             print(f"  {line}", flush=True)
@@ -147,25 +153,29 @@ class _Screen(_Silent):
 def _render(view: CampaignView) -> RenderableType:
     head = Table.grid(padding=(0, 1))
     head.add_row(
-        Text(f"{view.finished}/{view.jobs} jobs", style="bold"),
+        Text(say("{finished}/{jobs} jobs", finished=view.finished, jobs=view.jobs), style="bold"),
         ProgressBar(total=view.jobs, completed=view.finished, width=36),
-        Text(f"{view.calls_ended} calls ended"),
+        Text(say("{ended} calls ended", ended=view.calls_ended)),
     )
-    calls = Table(title="calls in progress", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("worker", "number", "state", "for"):
+    calls = Table(title=say("calls in progress"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in (say("worker"), say("number"), say("state"), say("for")):
         calls.add_column(name)
     for call in view.in_progress[:MOST_CALLS]:
-        calls.add_row(call.worker, call.number, call.state, f"{call.seconds:.0f} s")
-    last = Table(title="last outcomes", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("person", "number", "outcome", "talked"):
+        calls.add_row(call.worker, call.number, say(call.state), f"{call.seconds:.0f} s")
+    last = Table(title=say("last outcomes"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in (say("person"), say("number"), say("outcome"), say("talked")):
         last.add_column(name)
     for ended in view.last[:LAST_OUTCOMES]:
-        outcome = Text(ended.outcome.replace("_", " "), style=STYLES.get(ended.outcome, ""))
+        outcome = Text(say(ended.outcome.replace("_", " ")), style=STYLES.get(ended.outcome, ""))
         last.add_row(ended.name, ended.number, outcome, f"{ended.seconds:.0f} s" if ended.seconds else "")
     return Group(head, Text(_statuses(view), style="dim"), "", calls, "", last)
 
 
 def _statuses(view: CampaignView) -> str:
-    return ", ".join(
-        f"{count} {status.replace('_', ' ')}" for status, count in sorted(view.by_status.items())
-    )
+    return ", ".join(_counted(status, count) for status, count in sorted(view.by_status.items()))
+
+
+def _counted(status: str, count: int) -> str:
+    """As ``speechctl`` counts by status: ``5 pending``."""
+    sentence = "{count} " + status.replace("_", " ")
+    return say_n(sentence, sentence, count)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from speechaid.protocol.money import RETELL_CURRENCY, money
+from speechaid.protocol.translation import say
 
 BAR_CHARACTERS = 30
 
@@ -34,30 +35,44 @@ class Summary:
 
 def as_text(summary: Summary) -> str:
     """The report, about twenty lines."""
-    agree = "agree call by call" if summary.ledger_and_results_agree else "DO NOT AGREE"
-    talked = f"{summary.minutes_talked:g} minutes talked, cost {money(summary.cost, RETELL_CURRENCY)}"
-    comparison = f"{summary.calls_in_ledger}; recorded: {summary.calls_recorded}; they {agree}"
+    agree = say("they agree call by call") if summary.ledger_and_results_agree else say("they DO NOT AGREE")
     lines = [
         "",
-        f"{summary.jobs} jobs, {summary.calls_recorded} calls, {talked}, in {summary.seconds:.0f} seconds",
+        say(
+            "{jobs} jobs, {calls} calls, {minutes:g} minutes talked, cost {cost}, in {seconds:.0f} seconds",
+            jobs=summary.jobs,
+            calls=summary.calls_recorded,
+            minutes=summary.minutes_talked,
+            cost=money(summary.cost, RETELL_CURRENCY),
+            seconds=summary.seconds,
+        ),
         "",
-        "jobs",
+        say("jobs"),
         *_bars(summary.jobs_by_status),
         "",
-        "calls",
+        say("calls"),
         *_bars(summary.calls_by_outcome),
         "",
-        f"calls placed (the simulator's record): {comparison}",
-        f"dials that the rules do not allow: {summary.unjustified_dials}",
+        say(
+            "calls placed (the simulator's record): {placed}; recorded: {recorded}; {agree}",
+            placed=summary.calls_in_ledger,
+            recorded=summary.calls_recorded,
+            agree=agree,
+        ),
+        say("dials that the rules do not allow: {dials}", dials=summary.unjustified_dials),
     ]
     if summary.faults:
-        lines += ["", "what is wrong", *(f"  {fault}" for fault in summary.faults)]
+        lines += ["", say("what is wrong"), *(f"  {fault}" for fault in summary.faults)]
     return "\n".join(lines)
 
 
 def _bars(counts: Mapping[str, int]) -> list[str]:
     most = max(counts.values(), default=1)
     return [
-        f"  {name.replace('_', ' '):<20} {count:>5}  {'#' * max(1, round(count / most * BAR_CHARACTERS))}"
+        f"  {say(name.replace('_', ' ')):<20} {count:>5}  {_bar(count / most)}"
         for name, count in counts.items()
     ]
+
+
+def _bar(share: float) -> str:
+    return "#" * max(1, round(share * BAR_CHARACTERS))

@@ -33,6 +33,7 @@ from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
 from speechaid.model.test_calls import TESTS
+from speechaid.protocol.translation import N_, say
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
@@ -113,12 +114,18 @@ def _environment(directory: Path, seed: int, announce: _Announcer) -> Iterator[D
     api_key = f"key_{secrets.token_hex(16)}"
     simulator = SimulatorProcess(api_key=api_key, speed=SPEED, seed=seed, odds=ODDS)
     with simulator:
-        announce(f"Retell simulator on {simulator.base_url}: no real calls")
+        announce(say("Retell simulator on {address}: no real calls", address=simulator.base_url))
         daemon = DaemonProcess(directory, _variables(directory, simulator))
         at_once = True
         try:
             daemon.start()
-            announce(f"speechaid run with {WORKERS} workers on an embedded database in {directory}")
+            announce(
+                say(
+                    "speechaid run with {workers} workers on an embedded database in {directory}",
+                    workers=WORKERS,
+                    directory=directory,
+                )
+            )
             uri = published_uri(directory / "database")
             store = connect(DatabaseSettings(), uri=uri)
             with contextlib.closing(store):
@@ -157,7 +164,13 @@ def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> st
     agent = {"agent": WANTED.agent_id, "from_number": WANTED.from_number, "language": "es-419"}
     answer = environment.daemon.ask("import", contacts(jobs), **names, **agent, **IMPORT_OPTIONS)
     batch_id = str(answer["batch_id"])
-    announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
+    announce(
+        say(
+            "{contacts} contacts imported as {batch}; calling them",
+            contacts=answer["imported"],
+            batch=batch_id,
+        )
+    )
     return batch_id
 
 
@@ -173,9 +186,11 @@ def _watch(environment: DemoEnvironment, batch_id: str, jobs: int, *, silent: bo
             if view.finished >= view.jobs > 0:
                 return
             if not environment.daemon.is_alive():
-                raise FleetError("the daemon exited during the campaign")
+                raise FleetError(say("the daemon exited during the campaign"))
             if time.monotonic() > deadline:
-                raise FleetError(f"the campaign did not end in time: {view.by_status}")
+                raise FleetError(
+                    say("the campaign did not end in time: {statuses}", statuses=str(view.by_status))
+                )
             time.sleep(max(REFRESH_SECONDS, (time.monotonic() - began) * REFRESH_COST_FACTOR))
 
 
@@ -208,7 +223,7 @@ def _in_progress(environment: DemoEnvironment) -> list[CallInProgress]:
         CallInProgress(
             worker=workers[call["call_id"]],
             number=mask_phone(call["to_number"]),
-            state="talking" if call["call_status"] == "ongoing" else "ringing",
+            state=N_("talking") if call["call_status"] == "ongoing" else N_("ringing"),
             seconds=(now - (call["connected_at"] or call["placed_at"])) * SPEED,
         )
         for call in environment.simulator.placed_calls()
@@ -275,7 +290,7 @@ def _keep_running(environment: DemoEnvironment, batch_id: str) -> None:
     sample = Path(__file__).parents[1] / "data" / "demo_contacts.csv"
     print(
         f"""
-Everything keeps running. In another terminal:
+{say("Everything keeps running. In another terminal:")}
 
   export SPEECHAID_SOCKET={environment.daemon.socket}
   export PATH={Path(sys.executable).parent}:$PATH
@@ -285,7 +300,7 @@ Everything keeps running. In another terminal:
   speechctl import {sample} --name again --accept unassigned --duplicates keep --hours 00:00-24:00 --start
   curl http://{environment.daemon.ask("status")["metrics"]}/metrics
 
-The daemon's log is {environment.daemon.log}. Ctrl-C here stops everything.""",
+{say("The daemon's log is {log}. Ctrl-C here stops everything.", log=environment.daemon.log)}""",
         file=sys.stderr,
         flush=True,
     )

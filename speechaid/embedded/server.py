@@ -36,8 +36,10 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from speechaid.embedded import files
+from speechaid.embedded import files, oplog
+from speechaid.embedded.hinted_reads import use_hinted_indexes
 from speechaid.embedded.index_cache import cache_index_reads
+from speechaid.embedded.index_writes import speed_up_index_writes
 from speechaid.embedded.login_limits import LoginLimits
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.settings.groups import identity_database
@@ -140,6 +142,9 @@ def _build(directory: Path, *, port: int, sync: bool, campaigns: str | None) -> 
     """Open the storage, create the users, and only then listen."""
     from secantus import SecantusDBServer  # noqa: PLC0415 - GPL-2.0: in this process only
     from secantus import server as server_module  # noqa: PLC0415 - as above
+    from secantus import sortkey as sortkey_module  # noqa: PLC0415 - as above
+    from secantus import storage as storage_module  # noqa: PLC0415 - as above
+    from wiredtiger import swig_wiredtiger  # noqa: PLC0415 - as above
 
     data = directory / "data"
     data.mkdir(mode=0o700, exist_ok=True)
@@ -156,8 +161,14 @@ def _build(directory: Path, *, port: int, sync: bool, campaigns: str | None) -> 
         cache_size="256M",
         sync_on_commit=sync,
     )
+    if not use_hinted_indexes(server.storage, storage_module):
+        log.warning("database.hints_walk", text="an unknown version of SecantusDB: look-ups are slower")
     if not cache_index_reads(server.storage):
         log.warning("database.index_cache_off", text="an unknown version of SecantusDB: slower")
+    if not speed_up_index_writes(server.storage, storage_module, sortkey_module, swig_wiredtiger):
+        log.warning("database.index_writes_slow", text="an unknown version of SecantusDB: imports are slower")
+    if not oplog.turn_off_oplog(server.storage):
+        log.warning("database.oplog_on", text="an unknown version of SecantusDB: slower, on twice the disk")
     limits = LoginLimits(server_module, connections=MAX_BEFORE_LOGIN, idle_seconds=IDLE_SECONDS)
     if not limits.install(server):
         log.warning(
@@ -241,6 +252,7 @@ def _watch(
             log.error("database.storage_failed", text="leaving, to be restarted")
             logging.shutdown()
             os._exit(ExitStatus.SOFTWARE)
+        oplog.delete_old_rows(server.storage)
         idle_checks = idle_checks + 1 if _clients(server) == 0 else 0
         if idle_checks < IDLE_CHECKS:
             continue

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from speechaid.protocol.commands import Access
+from speechaid.protocol.specs.specification import Access
 from speechaid.protocol.translation import say, system_fault
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -31,8 +31,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
+from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.on_behalf import ON_BEHALF_VERSION, OnBehalf, read_on_behalf
+from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind, Runs
 from speechaid.protocol.text import UNPRINTABLE, encode_json, printable_name
 from speechaid.protocol.translation import ENGLISH, in_language, language_of, say, say_later
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from speechaid.protocol.commands import ROLES
+from speechaid.protocol.specs.users import ROLES
 from speechaid.protocol.text import UNPRINTABLE
 
 #: The version that a request with ``on_behalf`` says.

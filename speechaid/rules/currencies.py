@@ -35,10 +35,25 @@ OF_COUNTRY: Final = {
 #: The currencies that are called pesos, and those that are written with ``$`` alone.
 PESOS: Final = frozenset({"ARS", "CLP", "COP", "CUP", "DOP", "MXN", "UYU"})
 DOLLAR_SIGN: Final = PESOS | {"BBD", "BZD", "CAD", "GYD", "JMD", "SRD", "TTD", "USD"}
+#: Words of several countries, and the currencies that they may mean: the file's country decides, unless
+#: another word does.
+SEVERAL: Final = {"$": DOLLAR_SIGN, "peso": PESOS, "pesos": PESOS}
+#: Whose pesos, soles or dollars they are; and words that say nothing.
+ADJECTIVES: Final = {
+    "chilenos": "CLP",
+    "argentinos": "ARS",
+    "mexicanos": "MXN",
+    "colombianos": "COP",
+    "uruguayos": "UYU",
+    "dominicanos": "DOP",
+    "peruanos": "PEN",
+    "americanos": "USD",
+    "estadounidenses": "USD",
+}
 #: Units of account that are written like a currency, and are not one: a sum in them stays in them.
 UNITS: Final = frozenset({"CLF"})
 #: What people write for a currency, folded (lower case, no accents, no final point), and its ISO 4217 code.
-#: ``$`` and other words that several countries share are in ``_SHARED``.
+#: ``$`` and ``pesos`` are in ``SEVERAL``.
 SYMBOLS: Final = {
     "uf": "CLF",
     "u.f": "CLF",

@@ -35,6 +35,7 @@ class Fault(StrEnum):
     EMPTY = "there is no number"
     ROUNDED = "a spreadsheet has rounded this number: format the column as text, and enter the number again"
     NATIONAL_ID = "this looks like a RUT, not like a phone number"
+    DATE = "this looks like a date, not like a phone number"
     EXTENSION = "a number with an extension cannot be dialled"
     NOT_TO_BE_CALLED = "the note behind the number says that it is not to be called"
     LETTERS = "letters stand inside the number"
@@ -157,6 +158,10 @@ _HOURS: Final = re.compile(
 _DECIMAL_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")
 _THOUSANDS: Final = re.compile(r"\+?\d{1,3}(?:,\d{3}){2,4}")
 _RUT: Final = re.compile(r"(?:\d{1,2}\.\d{3}\.\d{3}|\d{7,8})-[\dkK]")
+#: As sheets and programs write it; nobody separates a number of eight digits so.
+_DATE: Final = re.compile(
+    r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[ T]\d\d:\d\d(?::\d\d)?)?"
+)
 _RUT_WITH_DOTS: Final = re.compile(r"\d{1,2}\.\d{3}\.\d{3}-?[\dkK]")
 #: The number's own characters: digits, and what people put between them.
 _RUN: Final = re.compile(r"\(?\+?[\d\s().\-\u2010-\u2015/\u2212]*\d")
@@ -437,7 +442,7 @@ def _fault(plain: str) -> Fault | None:
         return Fault.ROUNDED
     if _RUT_WITH_DOTS.fullmatch(plain) or (_RUT.fullmatch(plain) and _has_rut_digit(plain)):
         return Fault.NATIONAL_ID
-    return None
+    return Fault.DATE if _DATE.fullmatch(plain) else None
 
 
 def _has_rut_digit(plain: str) -> bool:

@@ -11,9 +11,10 @@ are invalid too: they could mean always or never, and a call cannot be taken bac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
@@ -197,14 +198,25 @@ def _zone(value: object) -> ZoneInfo:
     return zone
 
 
-def _changes(window: Window, now: datetime) -> list[datetime]:
+def _changes(window: Window, now: datetime) -> Iterator[datetime]:
     """Every instant after now at which the window may open or close, sorted."""
     first = now.astimezone(window.zone).date() - timedelta(days=1)
-    moments = set(clock_changes(window.zone, now, _HORIZON_DAYS))
+    return (moment for moment in _changes_from(window, first) if moment > now)
+
+
+@lru_cache(maxsize=256)
+def _changes_from(window: Window, first: date) -> tuple[datetime, ...]:
+    """Every instant from a local day on at which the window may open or close, sorted.
+
+    Kept: a forecast asks for it at each minute of the same days.
+    """
+    begins = datetime.combine(first, time(), window.zone)
+    # From a day before the day that is asked about: as far ahead as from that day itself.
+    moments = set(clock_changes(window.zone, begins, _HORIZON_DAYS + 2))
     for day in (first + timedelta(days=ahead) for ahead in range(_HORIZON_DAYS)):
         for seconds in {0, window.start_seconds, window.end_seconds % _DAY}:
             moments.update(instants_of(day, seconds, window.zone))
-    return sorted(moment for moment in moments if moment > now)
+    return tuple(sorted(moments))
 
 
 def _clock(seconds: int) -> str:

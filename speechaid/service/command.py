@@ -15,6 +15,7 @@ from typing import Final
 
 from speechaid.errors import ConfigError, ExitStatus, SpeechaidError
 from speechaid.protocol import stdio
+from speechaid.protocol.translation import N_, say, system_fault
 from speechaid.service.host import StepFailed, perform, read_facts
 from speechaid.service.install import install_plan, value_fault
 from speechaid.service.preconditions import HOW_TO_GIVE, has_password, mode_of, unset_settings
@@ -44,6 +45,16 @@ _STAND_INS: Final = {
 #: Taken from the environment, where neither the command line nor a file gives them.
 _FROM_ENVIRONMENT: Final = (*REQUIRED, "MONGO_URI")
 _WIDTH: Final = 8
+#: What became of a step, in front of it.
+_STATES: Final[Mapping[str, str]] = {
+    State.TO_DO: N_("would"),
+    State.ALREADY: N_("already"),
+    State.CANNOT: N_("cannot"),
+    State.NOTE: N_("note"),
+    "done": N_("done"),
+    "failed": N_("failed"),
+    "missing": N_("missing"),
+}
 
 
 class WrongUsage(SpeechaidError):  # noqa: N818 - a remark to whoever typed it
@@ -58,7 +69,7 @@ def install(options: argparse.Namespace) -> ExitStatus:
         wanted = _with_environment(facts, wanted, os.environ)
         wanted = _with_answers(facts, wanted, dry_run=options.dry_run)
     except WrongUsage as exc:
-        print(f"speechaid: {exc}", file=sys.stderr)
+        print(say("speechaid: {exc}", exc=exc), file=sys.stderr)
         return ExitStatus.USAGE
     return carry_out(install_plan(facts, wanted), dry_run=options.dry_run)
 
@@ -79,18 +90,25 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         WrongUsage: something of it cannot be used.
     """
     if str(options.mongo_file) == str(options.api_key_file) == "-":
-        raise WrongUsage("--mongo-file - --api-key-file -: only one of them can read standard input")
+        raise WrongUsage(say("--mongo-file - --api-key-file -: only one of them can read standard input"))
     values = dict(map(_assignment, options.set))
     if options.mongo is not None:
         uri = options.mongo or (_ask("MONGO_URI") if sys.stdin.isatty() else "")
         if not uri and sys.stdin.isatty():
-            raise WrongUsage("--mongo: no address was given; without --mongo the embedded database is used")
+            raise WrongUsage(
+                say("--mongo: no address was given; without --mongo the embedded database is used")
+            )
         if not uri:
-            raise WrongUsage("--mongo: an address, or a terminal to ask for it at; else --mongo-file FILE")
+            raise WrongUsage(
+                say("--mongo: an address, or a terminal to ask for it at; else --mongo-file FILE")
+            )
         if options.mongo and has_password(uri):
             raise WrongUsage(
-                "--mongo: every user of this host can see a password on the command line: change it, and give"
-                " the address in a file (--mongo-file FILE) or at the prompt (--mongo without an address)"
+                say(
+                    "--mongo: every user of this host can see a password on the command line: change it,"
+                    " and give"
+                    " the address in a file (--mongo-file FILE) or at the prompt (--mongo without an address)"
+                )
             )
         values["MONGO_URI"] = uri
     if options.mongo_file is not None:
@@ -127,19 +145,33 @@ def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if name in SECRETS:
         raise WrongUsage(
-            f"--set {name}: every user of this host can see the command line; use --api-key-file,"
-            f" --mongo-file, or write {credential_path(name)}"
+            say(
+                "--set {name}: every user of this host can see the command line; use --api-key-file,"
+                " --mongo-file, or write {credential_path}",
+                name=name,
+                credential_path=credential_path(name),
+            )
         )
     if not equals or not name:
-        raise WrongUsage(f"--set {name}: must be NAME=VALUE with a setting of {_settings_page()}")
+        raise WrongUsage(
+            say(
+                "--set {name}: must be NAME=VALUE with a setting of {settings_page}",
+                name=name,
+                settings_page=_settings_page(),
+            )
+        )
     if name not in BY_VARIABLE:
         meant = similar_variable(name)
-        hint = f"did you mean {meant}?" if meant else f"{_settings_page()} lists them"
-        raise WrongUsage(f"--set {name}: there is no such setting: {hint}")
+        hint = (
+            say("did you mean {meant}?", meant=meant)
+            if meant
+            else say("{settings_page} lists them", settings_page=_settings_page())
+        )
+        raise WrongUsage(say("--set {name}: there is no such setting: {hint}", name=name, hint=hint))
     if not value.strip():
-        raise WrongUsage(f"--set {name}: it has no value")
+        raise WrongUsage(say("--set {name}: it has no value", name=name))
     if (fault := value_fault(value)) is not None:
-        raise WrongUsage(f"--set {name}: {fault}")
+        raise WrongUsage(say("--set {name}: {fault}", name=name, fault=fault))
     return name, value.strip()
 
 
@@ -153,15 +185,25 @@ def _first_line(path: Path) -> str:
     try:
         mode = 0 if str(path) == "-" else path.stat().st_mode
         if mode & stat.S_IWOTH:
-            raise WrongUsage(f"{path}: every user of this host may write it: it may hold anybody's secret")
+            raise WrongUsage(
+                say("{path}: every user of this host may write it: it may hold anybody's secret", path=path)
+            )
         if mode & stat.S_IROTH:
-            remark = "delete it, and change the secret if others use this host"
-            print(f"speechaid: {path}: every user of this host may read it: {remark}", file=sys.stderr)
+            remark = say("delete it, and change the secret if others use this host")
+            print(
+                say(
+                    "speechaid: {path}: every user of this host may read it: {remark}",
+                    path=path,
+                    remark=remark,
+                ),
+                file=sys.stderr,
+            )
         text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise WrongUsage(f"{path}: {exc.strerror if isinstance(exc, OSError) else 'is no text'}") from exc
+        fault = system_fault(exc) if isinstance(exc, OSError) else say("is no text")
+        raise WrongUsage(say("{path}: {fault}", path=path, fault=fault)) from exc
     if len(text.split()) != 1:
-        raise WrongUsage(f"{path}: must hold one line with the secret")
+        raise WrongUsage(say("{path}: must hold one line with the secret", path=path))
     return text.strip()
 
 
@@ -173,7 +215,7 @@ def _is_secret(name: str, value: str) -> bool:
 def _check_values(values: Mapping[str, str]) -> None:
     for name in _FROM_ENVIRONMENT:
         if (fault := value_fault(values.get(name, ""))) is not None:
-            raise WrongUsage(f"{name}: {fault}")
+            raise WrongUsage(say("{name}: {fault}", name=name, fault=fault))
     places = {"SPEECHAID_SOCKET": "/run/speechaid/control.sock", "SPEECHAID_STATE_DIR": str(STATE)}
     try:
         get_settings({**_STAND_INS, **places, **values}, None)
@@ -186,12 +228,12 @@ def _with_answers(facts: Facts, wanted: Wanted, *, dry_run: bool) -> Wanted:
     unset = unset_settings(facts, wanted)
     if wanted.replace and not wanted.settings and not wanted.secrets:
         if not sys.stdin.isatty():
-            raise WrongUsage(f"--replace: no value is given: {HOW_TO_GIVE}")
+            raise WrongUsage(say("--replace: no value is given: {how_to_give}", how_to_give=HOW_TO_GIVE))
         unset = REQUIRED
     if dry_run or not unset or not facts.is_root or not sys.stdin.isatty():
         return wanted
     values = {**wanted.settings, **wanted.secrets}
-    print("Settings for real calls; an empty answer leaves one as it is.", file=sys.stderr)
+    print(say("Settings for real calls; an empty answer leaves one as it is."), file=sys.stderr)
     for name in unset:
         if answer := _ask(name):
             values[name] = answer
@@ -201,7 +243,9 @@ def _with_answers(facts: Facts, wanted: Wanted, *, dry_run: bool) -> Wanted:
 def _ask(name: str) -> str:
     """The answer; the end of input is an empty one. A secret is not shown while it is typed."""
     try:
-        answer = getpass.getpass(f"{name} (not shown): ") if name in SECRETS else input(f"{name}: ")
+        answer = (
+            getpass.getpass(say("{name} (not shown): ", name=name)) if name in SECRETS else input(f"{name}: ")
+        )
     except EOFError:
         return ""
     return answer.strip()
@@ -213,8 +257,8 @@ def _ask(name: str) -> str:
 def carry_out(planned: Plan, *, dry_run: bool) -> ExitStatus:
     """Print each step as it is done; after a failure, also what was not done."""
     if planned.refusals:
-        for refusal in (*planned.refusals, "nothing was done"):
-            print(f"speechaid: {refusal}", file=sys.stderr)
+        for refusal in (*planned.refusals, say("nothing was done")):
+            print(say("speechaid: {refusal}", refusal=refusal), file=sys.stderr)
         return ExitStatus.REFUSED
     if dry_run:
         for step in planned.steps:
@@ -234,11 +278,11 @@ def _do_all(planned: Plan) -> ExitStatus:
         try:
             _do(step)
         except KeyboardInterrupt:
-            _say("failed", f"{step.text}: interrupted")
+            _say("failed", say("{step}: interrupted", step=step.text))
             _say_missing(steps)
             return ExitStatus.CANTCREAT
         except StepFailed as exc:
-            _say("failed", f"{step.text}: {exc}")
+            _say("failed", say("{step}: {exc}", step=step.text, exc=exc))
             _show(exc.shown)
             if not step.optional:
                 _say_missing(steps)
@@ -267,13 +311,13 @@ def _say_missing(steps: Iterator[Step]) -> None:
     for step in steps:
         if step.state is State.TO_DO:
             _say("missing", step.text)
-    print("speechaid: mend what failed, then run the same command again", file=sys.stderr)
+    print(say("speechaid: mend what failed, then run the same command again"), file=sys.stderr)
 
 
 def _say(state: str, text: str) -> None:
     """Print a line; a reader who has left must not stop the installation in the middle."""
     try:
-        print(f"{state:<{_WIDTH}} {text}".rstrip(), flush=True)
+        print(f"{say(_STATES[state]) if state else '':<{_WIDTH}} {text}".rstrip(), flush=True)
     except OSError:
         stdio.give_up_output()
 

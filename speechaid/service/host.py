@@ -21,6 +21,7 @@ from typing import Final
 
 import speechaid
 from speechaid.errors import SpeechaidError
+from speechaid.protocol.translation import say, system_fault
 from speechaid.service import steps
 from speechaid.service.steps import (
     Access,
@@ -298,7 +299,9 @@ def perform(action: Action) -> str:
             case Check(unit):
                 return _check(unit)
     except OSError as exc:
-        raise StepFailed(f"{exc.filename or 'it failed'}: {exc.strerror or exc}") from exc
+        raise StepFailed(
+            say("{path}: {fault}", path=exc.filename or say("it failed"), fault=system_fault(exc))
+        ) from exc
     return ""
 
 
@@ -314,10 +317,18 @@ def _run(command: tuple[str, ...]) -> None:
             env=_ENVIRONMENT,
         )
     except subprocess.TimeoutExpired:
-        raise StepFailed(f"{command[0]} did not end within {COMMAND_SECONDS:.0f} s") from None
+        raise StepFailed(
+            say("{command} did not end within {seconds:.0f} s", command=command[0], seconds=COMMAND_SECONDS)
+        ) from None
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise StepFailed(f"{' '.join(command)}: {said[0] if said else f'status {done.returncode}'}")
+        raise StepFailed(
+            say(
+                "{command}: {fault}",
+                command=" ".join(command),
+                fault=said[0] if said else say("status {status}", status=done.returncode),
+            )
+        )
 
 
 def _write(action: Write) -> None:
@@ -346,7 +357,7 @@ def _permit(path: Path, mode: int, group: str) -> None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise StepFailed(f"{path} is no regular file with one name")
+            raise StepFailed(say("{path} is no regular file with one name", path=path))
         os.fchown(descriptor, os.geteuid(), _gid(group))
         os.fchmod(descriptor, mode)
     finally:
@@ -371,7 +382,7 @@ def _remove(path: Path) -> None:
 def _gid(group: str) -> int:
     found = _group(group)
     if found is None:
-        raise StepFailed(f"there is no group {group}")
+        raise StepFailed(say("there is no group {group}", group=group))
     return found.gr_gid
 
 
@@ -388,5 +399,5 @@ def _check(unit: str) -> str:
     since = f"--since=@{started_at:.6f}"
     report = _output("journalctl", f"--unit={unit}", since, "--output=cat", "--no-pager", "_TRANSPORT=stdout")
     if status != 0:
-        raise StepFailed(f"something is not in order; again: systemctl start {unit}", report)
+        raise StepFailed(say("something is not in order; again: systemctl start {unit}", unit=unit), report)
     return report

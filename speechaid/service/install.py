@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from speechaid.protocol.translation import say
 from speechaid.service.preconditions import (
     HOW_TO_GIVE,
     database,
@@ -158,7 +159,9 @@ def service_example(example: str) -> str:
 
 def value_fault(value: str) -> str | None:
     """Why a value cannot stand in the environment file; None where it can."""
-    return "must not hold a line break, a quote or a backslash" if re.search(r"[\n\r'\\]", value) else None
+    return (
+        say("must not hold a line break, a quote or a backslash") if re.search(r"[\n\r'\\]", value) else None
+    )
 
 
 # -- user, directories, settings ---------------------------------------------------------------------------
@@ -167,13 +170,20 @@ def value_fault(value: str) -> str | None:
 def _introduction(facts: Facts) -> Iterator[Step]:
     if _is_by_hand(facts, SERVICE):
         yield note(
-            "a service that was installed by hand is here: its units are renewed, the old ones kept as"
-            " *.orig; settings, secrets, drop-ins and data stay"
+            say(
+                "a service that was installed by hand is here: its units are renewed, the old ones kept as"
+                " *.orig; settings, secrets, drop-ins and data stay"
+            )
         )
     if facts.systemd_version is not None and facts.systemd_version < CREDSTORE_VERSION:
         yield note(
-            f"systemd {facts.systemd_version} does not look into {CREDENTIALS} by itself:"
-            f" see {manual_page(facts, 'install.md')}, 'With an older systemd, or none'"
+            say(
+                "systemd {version} does not look into {path} by itself: see {page}, 'With an older"
+                " systemd, or none'",
+                version=facts.systemd_version,
+                path=CREDENTIALS,
+                page=manual_page(facts, "install.md"),
+            )
         )
 
 
@@ -186,26 +196,36 @@ def _user(facts: Facts) -> Iterator[Step]:
         group = ("--gid", USER) if facts.has_group else ("--user-group",)
         command = ("useradd", "--system", *group, "--home-dir", str(STATE), "--no-create-home")
         command = (*command, "--shell", "/usr/sbin/nologin", USER)
-    yield step(f"create the user and the group {USER} ({command[0]})", Run(command), already=done)
+    yield step(
+        say("create the user and the group {user} ({program})", user=USER, program=command[0]),
+        Run(command),
+        already=done,
+    )
 
 
 def _directories(facts: Facts) -> Iterator[Step]:
     if "systemd-tmpfiles" in facts.tools:
         yield write_ours(facts, TMPFILES, facts.shipped["systemd/tmpfiles.d/speechaid.conf"])
         yield step(
-            f"make {', '.join(map(str, DIRECTORIES))} (systemd-tmpfiles)",
+            say("make {paths} (systemd-tmpfiles)", paths=", ".join(map(str, DIRECTORIES))),
             Run(("systemd-tmpfiles", "--create", str(TMPFILES))),
             already=facts.directories.issuperset(DIRECTORIES),
         )
     else:
         for path, (mode, group) in DIRECTORIES.items():
-            yield step(f"make {path}", Directory(path, mode, group), already=path in facts.directories)
+            yield step(
+                say("make {path}", path=path), Directory(path, mode, group), already=path in facts.directories
+            )
 
 
 def _operators(facts: Facts, wanted: Wanted) -> Iterator[Step]:
     for name in wanted.operators:
         yield step(
-            f"let {name} use speechctl, from the next login on: member of the group {USER}",
+            say(
+                "let {name} use speechctl, from the next login on: member of the group {user}",
+                name=name,
+                user=USER,
+            ),
             Run(("usermod", "--append", "--groups", USER, name)),
             already=facts.operators[name],
         )
@@ -214,7 +234,7 @@ def _operators(facts: Facts, wanted: Wanted) -> Iterator[Step]:
 def _simulator_settings(facts: Facts) -> Iterator[Step]:
     action = Write(SIMULATOR_SETTINGS, facts.shipped["simulator.env"], 0o640, USER)
     yield step(
-        f"write {SIMULATOR_SETTINGS}: nobody is called, and the database is one of its own",
+        say("write {path}: nobody is called, and the database is one of its own", path=SIMULATOR_SETTINGS),
         action,
         already=SIMULATOR_SETTINGS in facts.files,
     )
@@ -235,7 +255,10 @@ def _settings(facts: Facts, wanted: Wanted) -> Iterator[Step]:
     if (uri := database(facts, wanted, Mode.LIVE)) is not None and "MONGO_URI" not in held:
         plain.setdefault("MONGO_URI", uri)
     text = fill_in(service_example(facts.shipped["example.env"]), plain)
-    yield step(f"write {SETTINGS}: {', '.join(sorted(plain))}", Write(SETTINGS, text, 0o640, USER))
+    yield step(
+        say("write {path}: {names}", path=SETTINGS, names=", ".join(sorted(plain))),
+        Write(SETTINGS, text, 0o640, USER),
+    )
 
 
 def _web_settings(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
@@ -252,7 +275,9 @@ def _web_settings(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
         if name.startswith("MONGO_") and name != "MONGO_URI"
     ]
     action = Write(WEB_SETTINGS, "\n".join([*_WEB_HEADER, address, *others, ""]), 0o640, USER)
-    yield step(f"write {WEB_SETTINGS}, without Retell's", action, already=WEB_SETTINGS in facts.files)
+    yield step(
+        say("write {path}, without Retell's", path=WEB_SETTINGS), action, already=WEB_SETTINGS in facts.files
+    )
 
 
 def _changed_settings(facts: Facts, wanted: Wanted, plain: Mapping[str, str]) -> Iterator[Step]:
@@ -264,17 +289,23 @@ def _changed_settings(facts: Facts, wanted: Wanted, plain: Mapping[str, str]) ->
             values[name] = value
         elif there != value:
             yield note(
-                f"{name}={hide_credentials(value)} is not written: {SETTINGS} says {hide_credentials(there)};"
-                " --replace writes it"
+                say(
+                    "{name}={value} is not written: {path} says {other}; --replace writes it",
+                    name=name,
+                    value=hide_credentials(value),
+                    path=SETTINGS,
+                    other=hide_credentials(there),
+                )
             )
     if wanted.replace:  # the file would win over the secret's own
         values |= {name: "" for name in wanted.secrets if name in facts.settings}
     if not values:
-        yield Step(text=f"write {SETTINGS}", state=State.ALREADY)
+        yield Step(text=say("write {path}", path=SETTINGS), state=State.ALREADY)
         return
     text = change(facts.files[SETTINGS], values)
     yield Step(
-        text=f"write {', '.join(sorted(values))} into {SETTINGS}", action=Write(SETTINGS, text, 0o640, USER)
+        text=say("write {names} into {path}", names=", ".join(sorted(values)), path=SETTINGS),
+        action=Write(SETTINGS, text, 0o640, USER),
     )
 
 
@@ -282,33 +313,50 @@ def _secret(facts: Facts, wanted: Wanted, name: str, value: str) -> Step:
     path = credential_path(name)
     if facts.settings.get(name) and not wanted.replace:
         return note(
-            f"{name} is not written to {path}: {SETTINGS} sets it, and that one is used; --replace moves it"
+            say(
+                "{name} is not written to {path}: {settings} sets it, and that one is used; --replace"
+                " moves it",
+                name=name,
+                path=path,
+                settings=SETTINGS,
+            )
         )
     there = facts.files.get(path, "").strip()
     if not there and has_credential(facts, name):
         return note(
-            f"{name} is not written to {path}: {encrypted_path(path)} is used;"
-            f" {manual_page(facts, 'install.md')} shows how to write it anew"
+            say(
+                "{name} is not written to {path}: {encrypted} is used; {page} shows how to write it anew",
+                name=name,
+                path=path,
+                encrypted=encrypted_path(path),
+                page=manual_page(facts, "install.md"),
+            )
         )
-    text = f"write {path}, for root alone"
+    text = say("write {path}, for root alone", path=path)
     if not there or there == value or wanted.replace:
         return step(text, Write(path, f"{value}\n", 0o600), already=there == value)
-    return note(f"{name} is not written: {path} holds another value; --replace writes it")
+    return note(
+        say("{name} is not written: {path} holds another value; --replace writes it", name=name, path=path)
+    )
 
 
 def _permissions(facts: Facts) -> Iterator[Step]:
     """What the service cannot read, and secrets that others can."""
     for path, access in facts.access.items():
         mode, group = required_access(path)
-        wanted = f"root:{group}, mode {mode:o}"
+        wanted = say("root:{group}, mode {mode:o}", group=group, mode=mode)
         if path in {SETTINGS, SIMULATOR_SETTINGS, WEB_SETTINGS} and not _service_may(access, 4):
-            text = f"let the user {USER} read {path}: {wanted}"
+            text = say("let the user {user} read {path}: {wanted}", user=USER, path=path, wanted=wanted)
             yield Step(text=text, action=Permit(path, mode, group))
         elif path == SETTINGS.parent and not _service_may(access, 1):
-            text = f"let the user {USER} into {path}: {wanted}"
+            text = say("let the user {user} into {path}: {wanted}", user=USER, path=path, wanted=wanted)
             yield Step(text=text, action=Directory(path, mode, group))
         elif path not in {SETTINGS, SIMULATOR_SETTINGS, WEB_SETTINGS, *DIRECTORIES} and access.mode & 0o077:
-            text = f"close {path} to others ({wanted}): if any use this host, change the secret"
+            text = say(
+                "close {path} to others ({wanted}): if any use this host, change the secret",
+                path=path,
+                wanted=wanted,
+            )
             yield Step(text=text, action=Permit(path, mode, group))
 
 
@@ -367,20 +415,26 @@ def _link_target(facts: Facts) -> str | None:
 def _programs(facts: Facts) -> Iterator[Step]:
     if (target := _link_target(facts)) is not None:
         yield step(
-            f"point {LINK} to {target}",
+            say("point {link} to {target}", link=LINK, target=target),
             Link(LINK, target),
             already=facts.links.get(LINK) in {target, str(facts.prefix)},
         )
     elif facts.prefix != LINK and LINK in facts.directories - facts.links.keys():
-        yield note(f"{LINK} is a directory and stays: the service uses {facts.prefix} itself, without a link")
+        yield note(
+            say(
+                "{link} is a directory and stays: the service uses {prefix} itself, without a link",
+                link=LINK,
+                prefix=facts.prefix,
+            )
+        )
     target = f"{_unit_prefix(facts)}/bin/speechctl"
     there = facts.links.get(SPEECHCTL)
     if (there is None and SPEECHCTL in facts.files) or (
         there is not None and not there.endswith("/speechctl")
     ):
-        yield note(f"{SPEECHCTL} is not ours and stays: use {target}")
+        yield note(say("{path} is not ours and stays: use {target}", path=SPEECHCTL, target=target))
     else:
-        yield step(f"link {SPEECHCTL}", Link(SPEECHCTL, target), already=there == target)
+        yield step(say("link {path}", path=SPEECHCTL), Link(SPEECHCTL, target), already=there == target)
     if COMPLETION.parent in facts.directories and facts.completion:
         yield replace(write_ours(facts, COMPLETION, facts.completion), optional=True)
 
@@ -389,7 +443,7 @@ def _reload(facts: Facts, mode: Mode, *, changed: bool) -> Iterator[Step]:
     """Also before any start: an earlier run may have been killed between its files and this step."""
     units = {SERVICE, SIMULATOR_UNIT} if mode is Mode.SIMULATOR else {SERVICE}
     if facts.systemd_runs and (changed or not units <= facts.active):
-        yield Step(text="have systemd read its units again", action=systemctl("daemon-reload"))
+        yield Step(text=say("have systemd read its units again"), action=systemctl("daemon-reload"))
 
 
 # -- start and check ---------------------------------------------------------------------------------------
@@ -403,51 +457,72 @@ def _check_before(facts: Facts, mode: Mode, unset: tuple[str, ...], *, changed: 
     if SERVICE not in facts.active or not facts.systemd_runs or unset or mode is Mode.SIMULATOR:
         return
     if changed:
-        yield Step(text="have systemd read its units again", action=systemctl("daemon-reload"))
-        yield Step(text="check this version before it replaces the one that runs", action=_checking(facts))
+        yield Step(text=say("have systemd read its units again"), action=systemctl("daemon-reload"))
+        yield Step(
+            text=say("check this version before it replaces the one that runs"), action=_checking(facts)
+        )
     if SERVICE_DROP_IN in facts.files:
-        yield Step(text=f"stop {SERVICE}, which uses the simulator", action=systemctl("stop", SERVICE))
+        yield Step(
+            text=say("stop {service}, which uses the simulator", service=SERVICE),
+            action=systemctl("stop", SERVICE),
+        )
 
 
 def _start(
     facts: Facts, wanted: Wanted, mode: Mode, unset: tuple[str, ...], *, changed: bool
 ) -> Iterator[Step]:
     if facts.systemd_version is None:
-        yield cannot(f"enable and start {SERVICE}: systemctl is not here")
+        yield cannot(say("enable and start {service}: systemctl is not here", service=SERVICE))
         return
     if not wanted.start:
         running = SERVICE in facts.active
         command = f"systemctl restart {SERVICE}" if running else f"systemctl enable --now {SERVICE}"
-        yield note(f"not started (--no-start): {command}")
+        yield note(say("not started (--no-start): {command}", command=command))
         return
     if unset:
-        yield cannot(f"start {SERVICE}: {not_set(unset)}; run this command again with them: {HOW_TO_GIVE}")
+        yield cannot(
+            say(
+                "start {service}: {not_set}; run this command again with them: {how_to_give}",
+                service=SERVICE,
+                not_set=not_set(unset),
+                how_to_give=HOW_TO_GIVE,
+            )
+        )
         return
     if UNIT_DIRECTORY / SERVICE in facts.files and SERVICE not in facts.enabled | facts.active:
-        yield note(f"{SERVICE} is installed and off, and is switched on now: --no-start leaves it off")
+        yield note(
+            say(
+                "{service} is installed and off, and is switched on now: --no-start leaves it off",
+                service=SERVICE,
+            )
+        )
     yield step(
-        f"start {SERVICE} at every boot", systemctl("enable", SERVICE), already=SERVICE in facts.enabled
+        say("start {service} at every boot", service=SERVICE),
+        systemctl("enable", SERVICE),
+        already=SERVICE in facts.enabled,
     )
     if not facts.systemd_runs:
-        yield cannot(f"start {SERVICE}: systemd does not run here; it starts with the next boot")
+        yield cannot(
+            say("start {service}: systemd does not run here; it starts with the next boot", service=SERVICE)
+        )
         return
     if mode is Mode.SIMULATOR:
         yield _running(facts, SIMULATOR_UNIT, changed=changed)
     yield _running(facts, SERVICE, changed=changed)
     if WEB_UNIT in facts.active:
         yield _running(facts, WEB_UNIT, changed=changed)
-    yield Step(text=f"look at {SERVICE}", action=Show(SERVICE), optional=True)
+    yield Step(text=say("look at {service}", service=SERVICE), action=Show(SERVICE), optional=True)
 
 
 def _running(facts: Facts, unit: str, *, changed: bool) -> Step:
     if unit not in facts.active:
-        return Step(text=f"start {unit}", action=systemctl("start", unit), optional=True)
-    how = "; live calls are handed over" if unit == SERVICE else ""
+        return Step(text=say("start {unit}", unit=unit), action=systemctl("start", unit), optional=True)
+    how = say("; live calls are handed over") if unit == SERVICE else ""
     action = systemctl("restart", unit)
     return (
-        Step(text=f"restart {unit}{how}", action=action, optional=True)
+        Step(text=say("restart {unit}{how}", unit=unit, how=how), action=action, optional=True)
         if changed
-        else step(f"start {unit}", action, already=True)
+        else step(say("start {unit}", unit=unit), action, already=True)
     )
 
 
@@ -458,11 +533,11 @@ def _backup_timer(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
         return
     decided = BACKUP_DECIDED in facts.files or _is_by_hand(facts, TIMER)
     if decided and TIMER not in facts.enabled:
-        yield note(f"the nightly backup is off: systemctl enable --now {TIMER}")
+        yield note(say("the nightly backup is off: systemctl enable --now {timer}", timer=TIMER))
         return
     now = ("--now",) if facts.systemd_runs else ()
     yield step(
-        f"back the database up every night to {BACKUPS} ({TIMER})",
+        say("back the database up every night to {backups} ({timer})", backups=BACKUPS, timer=TIMER),
         systemctl("enable", *now, TIMER),
         already=TIMER in facts.enabled,
     )
@@ -475,7 +550,11 @@ def _report_timer(facts: Facts, mode: Mode) -> Iterator[Step]:
     """The daily reports are never switched on here: of several hosts of one database one writes them."""
     if mode is not Mode.SIMULATOR and facts.systemd_version is not None and REPORT_TIMER not in facts.enabled:
         yield note(
-            f"the daily reports in {REPORTS} are off: on one host, systemctl enable --now {REPORT_TIMER}"
+            say(
+                "the daily reports in {reports} are off: on one host, systemctl enable --now {report_timer}",
+                reports=REPORTS,
+                report_timer=REPORT_TIMER,
+            )
         )
 
 
@@ -489,7 +568,7 @@ def _decided() -> Step:
     text = (
         "The nightly backup was set up: from now on install-service leaves its timer on or off, as it is.\n"
     )
-    return Step(text=f"write {BACKUP_DECIDED}", action=Write(BACKUP_DECIDED, text))
+    return Step(text=say("write {path}", path=BACKUP_DECIDED), action=Write(BACKUP_DECIDED, text))
 
 
 def _is_by_hand(facts: Facts, unit: str) -> bool:
@@ -499,9 +578,11 @@ def _is_by_hand(facts: Facts, unit: str) -> bool:
 
 def _check(facts: Facts) -> Iterator[Step]:
     if facts.systemd_runs:
-        yield Step(text="check as the service sees it", action=_checking(facts), optional=True)
+        yield Step(text=say("check as the service sees it"), action=_checking(facts), optional=True)
     else:
-        yield cannot(f"check: systemd does not run here; later: systemctl start {_checking(facts).unit}")
+        yield cannot(
+            say("check: systemd does not run here; later: systemctl start {unit}", unit=_checking(facts).unit)
+        )
 
 
 def _checking(facts: Facts) -> Check:
@@ -512,12 +593,19 @@ def _next(facts: Facts, mode: Mode, unset: tuple[str, ...]) -> Iterator[Step]:
     if mode is Mode.SIMULATOR:
         contacts = f"{_unit_prefix(facts)}/share/speechaid/demo_contacts.csv"
         options = '--name "Test campaign" --accept unassigned --start'
-        first = f"a first test campaign: speechctl import {contacts} {options}"
+        first = say(
+            "a first test campaign: speechctl import {contacts} {options}", contacts=contacts, options=options
+        )
         yield replace(note(first), only_after_success=True)
-        yield note(f"real calls: {_unit_prefix(facts)}/bin/speechaid install-service --live")
+        yield note(
+            say(
+                "real calls: {command}", command=f"{_unit_prefix(facts)}/bin/speechaid install-service --live"
+            )
+        )
     elif not unset:
         yield replace(
-            note(f"the first campaign: {manual_page(facts, 'first-day.md')}"), only_after_success=True
+            note(say("the first campaign: {page}", page=manual_page(facts, "first-day.md"))),
+            only_after_success=True,
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from speechaid import __version__
+from speechaid.protocol.translation import say, say_later
 from speechaid.service.steps import (
     DATABASE_URI,
     DIRECTORIES,
@@ -37,7 +38,7 @@ from speechaid.settings.fields import hide_credentials
 from speechaid.settings.secrets import SECRETS
 
 #: How settings that are missing are given.
-HOW_TO_GIVE: Final = "--api-key-file FILE, --set NAME=VALUE, or answers at a terminal"
+HOW_TO_GIVE: Final = say_later("--api-key-file FILE, --set NAME=VALUE, or answers at a terminal")
 #: What a path may hold to stand in a unit file, and its last part in a unit's name, without quoting.
 _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9._/-]+")
 
@@ -49,53 +50,92 @@ def refusals(facts: Facts, wanted: Wanted) -> Iterator[str]:
     yield from _unreadable(facts)
     yield from _writable(facts)
     if not facts.has_user and not facts.tools & {"systemd-sysusers", "useradd"}:
-        yield f"neither systemd-sysusers nor useradd is here to create the user {USER}"
+        yield say("neither systemd-sysusers nor useradd is here to create the user {user}", user=USER)
     if facts.files.get(UNIT_DIRECTORY / SERVICE) == "":  # as systemd sees it, also a link to /dev/null
-        yield f"{SERVICE} is masked: systemctl unmask {SERVICE} if it is to run"
+        yield say("{service} is masked: systemctl unmask {service} if it is to run", service=SERVICE)
     for name in wanted.operators:
         if name not in facts.operators:
-            yield f"--operator {name}: there is no such user"
+            yield say("--operator {name}: there is no such user", name=name)
     mode = mode_of(facts, wanted)
     installed = UNIT_DIRECTORY / SERVICE in facts.files
     was_simulator = SERVICE_DROP_IN in facts.files
     if mode is Mode.SIMULATOR:
         if installed and not was_simulator:
             yield (
-                "--simulator: a service for real calls is installed here, and its campaigns would stop;"
-                f" {manual_page(facts, 'first-day.md')} shows how to practise beside it"
+                say(
+                    "--simulator: a service for real calls is installed here, and its campaigns would"
+                    " stop; {manual_page} shows how to practise beside it",
+                    manual_page=manual_page(facts, "first-day.md"),
+                )
             )
         if wanted.settings or wanted.secrets:
             yield (
-                f"the service uses the simulator, whose settings are in {SIMULATOR_SETTINGS}:"
-                " settings for real calls go with --live"
+                say(
+                    "the service uses the simulator, whose settings are in {simulator_settings}: settings"
+                    " for real calls go with --live",
+                    simulator_settings=SIMULATOR_SETTINGS,
+                )
             )
         yield from _extra(facts, "simulator")
     elif was_simulator and (unset := unset_settings(facts, wanted)):
-        yield f"--live: {not_set(unset)}; give them ({HOW_TO_GIVE}); the simulator stays until then"
+        yield say(
+            "--live: {not_set}; give them ({how_to_give}); the simulator stays until then",
+            not_set=not_set(unset),
+            how_to_give=HOW_TO_GIVE,
+        )
     yield from _database_refusals(facts, wanted, mode)
 
 
 def _unreadable(facts: Facts) -> Iterator[str]:
     """Why the service could not run this installation, one line each."""
-    advice = f"install speechaid in a virtual environment of its own: python3 -m venv {LINK}-{__version__}"
+    advice = say(
+        "install speechaid in a virtual environment of its own: python3 -m venv {link}-{version}",
+        link=LINK,
+        version=__version__,
+    )
     if not _PLAIN_PATH.fullmatch(str(facts.prefix)):
-        yield f"{facts.prefix}: its name cannot stand in a unit file; {advice}"
+        yield say(
+            "{prefix}: its name cannot stand in a unit file; {advice}", prefix=facts.prefix, advice=advice
+        )
     if not any(name.startswith("systemd/") for name in facts.shipped):
-        yield f"{facts.prefix}/share/speechaid holds no units: speechaid is not installed there; {advice}"
+        yield say(
+            "{prefix}/share/speechaid holds no units: speechaid is not installed there; {advice}",
+            prefix=facts.prefix,
+            advice=advice,
+        )
     faults: dict[str, None] = {}
     for place in facts.places:
         hidden = next((top for top in HIDDEN if place.path.is_relative_to(top)), None)
         if hidden is not None:
-            faults[f"{place.path} is below {hidden}, which the service cannot see; {advice}"] = None
+            faults[
+                say(
+                    "{path} is below {hidden}, which the service cannot see; {advice}",
+                    path=place.path,
+                    hidden=hidden,
+                    advice=advice,
+                )
+            ] = None
         elif place.closed_at is not None:
             where = facts.prefix if place.closed_at.is_relative_to(facts.prefix) else place.closed_at
-            closed = f"{facts.prefix} cannot be read by the user {USER}, since {where} is closed to others"
-            remedy = f"chmod -R o+rX {where} (umask 077 makes it so), or {advice}"
-            faults.setdefault(f"{closed}: {remedy}")
-        elif place.filesystem in VOLATILE:
-            faults[f"{place.path} is in memory ({place.filesystem}) and gone after a restart; {advice}"] = (
-                None
+            closed = say(
+                "{prefix} cannot be read by the user {user}, since {where} is closed to others",
+                prefix=facts.prefix,
+                user=USER,
+                where=where,
             )
+            remedy = say(
+                "chmod -R o+rX {where} (umask 077 makes it so), or {advice}", where=where, advice=advice
+            )
+            faults.setdefault(say("{closed}: {remedy}", closed=closed, remedy=remedy))
+        elif place.filesystem in VOLATILE:
+            faults[
+                say(
+                    "{path} is in memory ({filesystem}) and gone after a restart; {advice}",
+                    path=place.path,
+                    filesystem=place.filesystem,
+                    advice=advice,
+                )
+            ] = None
     yield from faults
 
 
@@ -107,9 +147,15 @@ def _writable(facts: Facts) -> Iterator[str]:
             continue
         mode, group = required_access(path)
         yield (
-            f"{path} can be changed by {who}, and with it where the API key is sent: read"
-            f" {'the files in it' if path in DIRECTORIES else 'it'}, then:"
-            f" chown root:{group} {path} && chmod {mode:o} {path}"
+            say(
+                "{path} can be changed by {who}, and with it where the API key is sent: read {what}, then:"
+                " chown root:{group} {path} && chmod {mode:o} {path}",
+                path=path,
+                who=who,
+                what=say("the files in it") if path in DIRECTORIES else say("it"),
+                group=group,
+                mode=mode,
+            )
         )
 
 
@@ -117,10 +163,10 @@ def _other_writer(access: Access, *, is_directory: bool) -> str | None:
     """Who, besides root and the service, may write there; None where nobody may."""
     sticky = is_directory and bool(access.mode & stat.S_ISVTX)
     if access.mode & stat.S_IWOTH and not sticky:
-        return "every user of this host"
+        return say("every user of this host")
     if access.mode & stat.S_IWGRP and access.group != "root" and not sticky:
-        return f"the group {access.group}"
-    return None if access.owner in {"root", USER} else f"the user {access.owner}"
+        return say("the group {group}", group=access.group)
+    return None if access.owner in {"root", USER} else say("the user {owner}", owner=access.owner)
 
 
 def required_access(path: Path) -> tuple[int, str]:
@@ -137,15 +183,24 @@ def _database_refusals(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[str
     # Where the settings name it already, a drop-in may well open another place.
     is_new = embedded_directory(facts.settings.get("MONGO_URI")) != directory
     if is_new and not directory.is_relative_to(STATE):
-        yield f"embedded:{directory}: the service may write below {STATE} only, for example {DATABASE_URI}"
+        yield say(
+            "embedded:{directory}: the service may write below {state} only, for example {database_uri}",
+            directory=directory,
+            state=STATE,
+            database_uri=DATABASE_URI,
+        )
     yield from _extra(facts, "embedded")
 
 
 def _extra(facts: Facts, extra: str) -> Iterator[str]:
     if extra in facts.missing_extras:
         yield (
-            f"the extra {extra} is not installed: {facts.prefix}/bin/pip install '.[{extra}]'"
-            f" in the checkout, or with the wheel's file: 'speechaid-....whl[{extra}]'"
+            say(
+                "the extra {extra} is not installed: {prefix}/bin/pip install '.[{extra}]' in the"
+                " checkout, or with the wheel's file: 'speechaid-....whl[{extra}]'",
+                extra=extra,
+                prefix=facts.prefix,
+            )
         )
 
 
@@ -200,6 +255,10 @@ def has_password(uri: str) -> bool:
 
 def not_set(names: Iterable[str]) -> str:
     """Which settings are missing, and where each belongs."""
-    secret = [f"{name} (in {credential_path(name)})" for name in names if name in SECRETS]
-    plain = [f"{name} (in {SETTINGS})" for name in names if name not in SECRETS]
-    return f"not set: {', '.join([*secret, *plain])}"
+    secret = [
+        say("{name} (in {place})", name=name, place=credential_path(name))
+        for name in names
+        if name in SECRETS
+    ]
+    plain = [say("{name} (in {place})", name=name, place=SETTINGS) for name in names if name not in SECRETS]
+    return say("not set: {names}", names=", ".join([*secret, *plain]))

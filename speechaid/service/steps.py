@@ -10,6 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
+from speechaid.protocol.translation import say, say_later
 from speechaid.settings.secrets import SECRETS
 
 USER: Final = "speechaid"
@@ -70,7 +71,7 @@ CREDSTORE_VERSION: Final = 252
 HIDDEN: Final = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108
 VOLATILE: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 #: Why an ordinary user can do nothing here.
-NOT_ROOT: Final = "this takes root: run it with sudo"
+NOT_ROOT: Final = say_later("this takes root: run it with sudo")
 
 
 class Mode(StrEnum):
@@ -320,7 +321,7 @@ def step(text: str, action: Action, *, already: bool = False) -> Step:
 
 def write(facts: Facts, path: Path, text: str) -> Step:
     """Write a file, unless it holds that text already."""
-    return step(f"write {path}", Write(path, text), already=facts.files.get(path) == text)
+    return step(say("write {path}", path=path), Write(path, text), already=facts.files.get(path) == text)
 
 
 def write_ours(facts: Facts, path: Path, text: str) -> Step:
@@ -328,14 +329,17 @@ def write_ours(facts: Facts, path: Path, text: str) -> Step:
     there, text = facts.files.get(path), with_checksum(text)
     if there is None or there == text or is_unedited(there):
         return write(facts, path, text)
-    edited = "it was edited: the old one" if there.startswith(MARK) else "the old one"
+    edited = say("it was edited: the old one") if there.startswith(MARK) else say("the old one")
     kept = kept_path(path, facts.kept).name
-    return Step(text=f"write {path}; {edited} is kept as {kept}", action=Write(path, text, keep=True))
+    return Step(
+        text=say("write {path}; {edited} is kept as {kept}", path=path, edited=edited, kept=kept),
+        action=Write(path, text, keep=True),
+    )
 
 
 def remove(path: Path) -> Step:
     """Remove a file."""
-    return Step(text=f"remove {path}", action=Remove(path))
+    return Step(text=say("remove {path}", path=path), action=Remove(path))
 
 
 def note(text: str) -> Step:
@@ -355,12 +359,12 @@ def systemctl(*words: str) -> Run:
 
 def stop(facts: Facts, unit: str) -> Step:
     """Stop a unit, and do not start it at the next boot."""
-    calls = "; calls that go on are recorded by the next start" if unit == SERVICE else ""
+    calls = say("; calls that go on are recorded by the next start") if unit == SERVICE else ""
     if facts.systemd_version is None:
-        return cannot(f"stop {unit}: systemctl is not here")
+        return cannot(say("stop {unit}: systemctl is not here", unit=unit))
     now = ("--now",) if facts.systemd_runs else ()
     return step(
-        f"stop {unit}, now and at every boot{calls}",
+        say("stop {unit}, now and at every boot{calls}", unit=unit, calls=calls),
         systemctl("disable", *now, unit),
         already=unit not in facts.active | facts.enabled,
     )

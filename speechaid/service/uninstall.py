@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from speechaid.protocol.translation import joined, say
 from speechaid.service.steps import (
     BACKUP_DECIDED,
     BACKUPS,
@@ -50,9 +51,9 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
     if facts.links.get(SPEECHCTL, "").endswith("/bin/speechctl"):
         steps.append(remove(SPEECHCTL))
     if not steps:
-        steps.append(Step(text="remove the service", state=State.ALREADY))
+        steps.append(Step(text=say("remove the service"), state=State.ALREADY))
     elif facts.systemd_runs:
-        steps.append(Step(text="have systemd read its units again", action=systemctl("daemon-reload")))
+        steps.append(Step(text=say("have systemd read its units again"), action=systemctl("daemon-reload")))
     settings = [path for path in settings_paths() if path in facts.files]
     if purge_settings:
         steps += [remove(path) for path in settings]
@@ -60,7 +61,12 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
         if places:
             names = " ".join(map(str, places))
             steps.append(
-                note(f"left: {names}; to delete them if empty: rmdir --ignore-fail-on-non-empty {names}")
+                note(
+                    say(
+                        "left: {names}; to delete them if empty: rmdir --ignore-fail-on-non-empty {names}",
+                        names=names,
+                    )
+                )
             )
     steps += _left(facts, settings=() if purge_settings else settings)
     return Plan(steps=tuple(steps))
@@ -70,18 +76,30 @@ def _left(facts: Facts, *, settings: Iterable[Path]) -> Iterator[Step]:
     """What stays, and the command that removes it."""
     data = [path for path in (STATE, BACKUPS) if path in facts.directories]
     if data:
-        places = " and ".join(map(str, data))
-        yield note(f"left: the data in {places}; to delete it for good: rm -r {' '.join(map(str, data))}")
+        places = joined(say(" and "), map(str, data))
+        yield note(
+            say(
+                "left: the data in {places}; to delete it for good: rm -r {names}",
+                places=places,
+                names=" ".join(map(str, data)),
+            )
+        )
     if settings:
-        yield note(f"left: settings and secrets; to delete them: rm {' '.join(map(str, settings))}")
+        yield note(
+            say("left: settings and secrets; to delete them: rm {names}", names=" ".join(map(str, settings)))
+        )
     for path in sorted(facts.kept):
-        yield note(f"left, since it is yours: {path}")
+        yield note(say("left, since it is yours: {path}", path=path))
     if facts.has_user:
-        yield note(f"left: the user {USER}; to delete it: userdel {USER}")
+        yield note(say("left: the user {user}; to delete it: userdel {user}", user=USER))
     if facts.has_group:
-        yield note(f"left: the group {USER}, where operators are in it; to delete it: groupdel {USER}")
+        yield note(
+            say("left: the group {user}, where operators are in it; to delete it: groupdel {user}", user=USER)
+        )
     link = [LINK] if LINK in facts.links else []
-    yield note(f"left: the program; to delete it: rm -r {' '.join(map(str, [facts.prefix, *link]))}")
+    yield note(
+        say("left: the program; to delete it: rm -r {names}", names=" ".join(map(str, [facts.prefix, *link])))
+    )
     beside = sorted(path for path in facts.directories if path.name.startswith(f"{LINK.name}-"))
     if others := [str(path) for path in beside if path.parent == LINK.parent and path != facts.prefix]:
-        yield note(f"left: other versions; to delete them: rm -r {' '.join(others)}")
+        yield note(say("left: other versions; to delete them: rm -r {names}", names=" ".join(others)))

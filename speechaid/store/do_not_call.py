@@ -20,8 +20,9 @@ from speechaid.rules.numbers import all_spellings, dialled_spellings, line_ident
 from speechaid.store.ranges import begins
 from speechaid.store.table import Table
 
-#: The embedded database compares each entry that it finds with the whole query.
-FORMS_PER_QUERY = 60
+#: The embedded database compares each entry that it finds with the whole query; but most numbers are not
+#: listed, and an import asks for tens of thousands.
+FORMS_PER_QUERY = 500
 #: On an entry that was added because it is another spelling of this number.
 SPELLING_OF = "spelling_of"
 #: On an entry that is a person: the key of the id (``campaign.people.id_key``).

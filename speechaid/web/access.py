@@ -140,7 +140,7 @@ def require_grant(principal: Principal, what: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, text, code=ErrorCode.FORBIDDEN)
 
 
-def requires(what: str) -> dict[str, Any]:
+def route_grant(what: str) -> dict[str, Any]:
     """Arguments of a route's decorator: the command or action that the principal's role must be allowed.
 
     It is checked before the route's function runs, and stands in the OpenAPI document as ``x-requires``.

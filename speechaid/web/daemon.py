@@ -19,14 +19,21 @@ from fastapi import UploadFile
 
 from speechaid.model.identity import Principal, PrincipalKind
 from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
-from speechaid.protocol.commands import COMMANDS, CommandSpec
+from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.on_behalf import OnBehalf
+from speechaid.protocol.specs.specification import CommandSpec
 from speechaid.web.problems import Problem, refusal_problem
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
 #: daemon takes eight ordinary ones of one process.
-_PLACES: Final = {"ordinary": 5, "long": 3, "urgent": 8}
+_PLACES: Final = {"ordinary": 3, "scan": 2, "long": 3, "urgent": 8}
+#: Commands that may have the database read a whole collection: the embedded one does so for each.
+SCANS: Final = frozenset({"jobs", "export", "person", "promises", "report", "forecast", "check-agent"})
+#: After such a command its place rests for so many times as long as it took, and at most for
+#: some seconds: whatever clients poll, workers have the database for most of the time.
+_REST_FACTOR: Final = 3.0
+_LONGEST_REST_SECONDS: Final = 5.0
 _LONG_SECONDS: Final = 300.0
 #: Files that are in memory at once.
 _FILES: Final = 2
@@ -74,8 +81,11 @@ class DaemonConnection:
             text = "other requests to the daemon are under way: try again later"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
         work = self._asking(spec, args, principal, attachment)
-        task = asyncio.get_running_loop().run_in_executor(self._threads[kind], work)
-        task.add_done_callback(lambda _: self._places[kind].release())
+        loop, began = asyncio.get_running_loop(), time.monotonic()
+        task = loop.run_in_executor(self._threads[kind], work)
+        task.add_done_callback(
+            lambda _: loop.call_later(_rest(kind, time.monotonic() - began), self._places[kind].release)
+        )
         try:
             return await asyncio.shield(task)
         except Refused as exc:
@@ -149,7 +159,14 @@ class DaemonConnection:
 def _kind_of(spec: CommandSpec) -> str:
     if spec.urgent:
         return "urgent"
+    if spec.name in SCANS:
+        return "scan"
     return "long" if spec.timeout_seconds > _LONG_SECONDS else "ordinary"
+
+
+def _rest(kind: str, took: float) -> float:
+    """For how many seconds the place of a command stays taken after it."""
+    return min(took * _REST_FACTOR, _LONGEST_REST_SECONDS) if kind == "scan" else 0.0
 
 
 def on_behalf(principal: Principal) -> OnBehalf:

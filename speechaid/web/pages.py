@@ -16,7 +16,7 @@ After = Annotated[str | None, Query(max_length=500, description="`next` of an ea
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class ListPage:
     """Which part of a list is asked for."""
 
     limit: int
@@ -25,22 +25,22 @@ class Page:
     after: str | None
 
     @property
-    def probe(self) -> int:
+    def read_limit(self) -> int:
         """How many to read: one more than is shown says whether another page follows."""
         return self.limit + 1
 
-    def answer(
+    def to_document(
         self, name: str, found: Sequence[_T], show: Callable[[_T], Any], id_of: Callable[[_T], str]
     ) -> dict[str, Any]:
-        """The page of what was found, at most ``probe`` of them, as the list ``name``."""
+        """The page of what was found, at most ``read_limit`` of them, as the list ``name``."""
         shown = found[: self.limit]
         following = id_of(shown[-1]) if len(found) > self.limit else None
         return {name: [show(one) for one in shown], "limit": self.limit, "next": following}
 
 
-def _page(limit: Limit = 50, skip: Skip = 0, after: After = None) -> Page:
-    return Page(limit=limit, skip=skip, after=after)
+def _page(limit: Limit = 50, skip: Skip = 0, after: After = None) -> ListPage:
+    return ListPage(limit=limit, skip=skip, after=after)
 
 
 #: The parameter of a route that lists something.
-Paged = Annotated[Page, Depends(_page)]
+Paged = Annotated[ListPage, Depends(_page)]

@@ -56,7 +56,7 @@ class EventStreams:
             text = f"{self._at_once} streams are open: try again later"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY)
 
-    def respond(self, request: Request, events: AsyncIterator[bytes]) -> StreamingResponse:
+    def open_stream(self, request: Request, events: AsyncIterator[bytes]) -> StreamingResponse:
         """The answer with these events.
 
         Args:

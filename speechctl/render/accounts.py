@@ -58,7 +58,7 @@ def account(result: Result) -> list[Block]:
         [
             row["option"].replace("_", "-"),
             _value(row["option"], row["value"], result["currency"]),
-            row["variable"] or row["source"],
+            row["variable"] or as_words(row["source"]),
         ]
         for row in result["settings"]
     ]

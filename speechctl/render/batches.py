@@ -10,6 +10,7 @@ from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.actions import left_out_line
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import (
+    as_words,
     counted_words,
     duration,
     erased_text,
@@ -193,7 +194,7 @@ def _created(result: Result) -> str:
 
 
 def _setting(row: Result) -> Sequence[object]:
-    source = row["variable"] if row["source"] == "settings" else row["source"]
+    source = row["variable"] if row["source"] == "settings" else as_words(row["source"])
     is_own = row["source"] == "batch"
     return [
         row["option"].replace("_", "-"),

@@ -342,6 +342,8 @@ def _job(result: Result) -> list[Block]:
         for name, value in result.items()
         if name not in hidden and (name, value) != ("crashes", 0)
     }
+    if shown.get("outcome"):
+        shown["outcome"] = as_words(shown["outcome"])
     shown["next_phone"] = say(
         "{phone} of {phones_count}", phone=result["phone"] + 1, phones_count=result["phones_count"]
     )

@@ -21,9 +21,9 @@ def users(result: Result) -> list[Block]:
         [
             row["name"],
             row["role"],
-            row["account_id"] or "all",
+            row["account_id"] or say("all"),
             say("disabled") if row["disabled"] else say("active"),
-            local_time(row["login_at"]) if row["login_at"] else "never",
+            local_time(row["login_at"]) if row["login_at"] else say("never"),
             local_time(row["created_at"]),
             row["created_by"],
         ]
@@ -91,10 +91,10 @@ def tokens(result: Result) -> list[Block]:
         [
             row["name"],
             row["role"],
-            row["account_id"] or "all",
-            "valid" if row["valid"] else "revoked" if row["revoked_at"] else "expired",
-            local_time(row["expires_at"]) if row["expires_at"] else "never",
-            local_time(row["used_at"]) if row["used_at"] else "never",
+            row["account_id"] or say("all"),
+            say("valid") if row["valid"] else say("revoked") if row["revoked_at"] else say("expired"),
+            local_time(row["expires_at"]) if row["expires_at"] else say("never"),
+            local_time(row["used_at"]) if row["used_at"] else say("never"),
             row["created_by"],
         ]
         for row in result["tokens"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.protocol.money import plain_amount, price
 from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import erased_text, local_time, zone_name
+from speechctl.render.text import erased_text, local_day, local_time, zone_name
 
 _MAX_SHOWN: Final = 50
 #: Why a number stays when a person is taken off the list.
@@ -158,6 +159,9 @@ def dnc_import(result: Result) -> list[Block]:
 
 
 def _with_code(amount: object, currency: object) -> object:
+    """An amount as people read it; one that a file has as text stays as it is."""
+    if isinstance(amount, int | float):
+        return price(amount, str(currency)) if currency else plain_amount(amount)
     return f"{amount} {currency}" if amount and currency else amount
 
 
@@ -165,7 +169,7 @@ def promises(result: Result) -> list[Block]:
     """The result of ``promises``."""
     rows = [
         [
-            row["promised_day"] or row["promised_day_as_told"],
+            local_day(row["promised_day"]) or row["promised_day_as_told"],
             _with_code(row["promised_amount"], row.get("promised_currency"))
             or row["promised_amount_as_told"],
             row["name"],

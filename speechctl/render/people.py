@@ -15,7 +15,7 @@ _MAX_SHOWN: Final = 10
 
 def person(result: Result) -> list[Block]:
     """The result of ``person``."""
-    understood = say(" or ").join(result["understood_as"])
+    understood = say(" or ").join(map(say, result["understood_as"]))
     if not result["people"]:
         blocks: list[Block] = [
             say(

@@ -9,7 +9,7 @@ from speechaid.protocol.money import RETELL_CURRENCY, money, plain_amount, sums_
 from speechaid.protocol.report_text import CONTACT_RATE, scope_text, zone_text
 from speechaid.protocol.translation import current_language, in_language, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, local_time_with_zone, percent
+from speechctl.render.text import as_words, local_day, local_time_with_zone, percent
 
 
 def report(result: Result) -> list[Block]:
@@ -115,11 +115,14 @@ def _money(result: Result) -> list[Block]:
     """What is owed, was promised and was paid; a daemon of an older version sends promises alone."""
     if "debt" not in result:
         return []
-    parts = [
-        f"{name} {_amounts(result[key])}"
-        for name, key in (("debt", "debt"), ("promised", "promises"), ("recovered", "recovered"))
+    return [
+        say(
+            "debt {debt}; promised {promised}; recovered {recovered}",
+            debt=_amounts(result["debt"]),
+            promised=_amounts(result["promises"]),
+            recovered=_amounts(result["recovered"]),
+        )
     ]
-    return ["; ".join(parts)]
 
 
 def _amounts(sums: Mapping[str, Any]) -> str:
@@ -134,7 +137,7 @@ def _days(result: Result) -> list[Block]:
     """One row for each day; a daemon of an older version does not send them."""
     rows = [
         [
-            row["day"],
+            local_day(row["day"]),
             row["calls"],
             row["people"]["called"],
             row["people"]["reached"],
@@ -169,7 +172,7 @@ def _analyses(analyses: Result) -> list[Block]:
         calls=analyses["calls"],
         waiting=waiting,
     )
-    rows = [[sentiment, number] for sentiment, number in analyses["by_sentiment"].items()]
+    rows = [[say(sentiment), number] for sentiment, number in analyses["by_sentiment"].items()]
     return [line, *([table(say("Conversations by sentiment"), "sentiment #calls", rows)] if rows else [])]
 
 
@@ -250,7 +253,7 @@ def _promises(promises: Result) -> list[Block]:
         return []
     unreadable = promises["jobs_without_amount"]
     note = say(" ({unreadable} without a readable amount)", unreadable=unreadable) if unreadable else ""
-    rows = [[row["day"] or say("no day"), row["jobs"]] for row in promises["by_day"]]
+    rows = [[local_day(row["day"]) or say("no day"), row["jobs"]] for row in promises["by_day"]]
     return [
         table(say("Promised payments"), "day #jobs", rows),
         say(

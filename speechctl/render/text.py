@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from speechaid.protocol.text import plural
@@ -17,6 +17,7 @@ __all__ = [
     "dials_first",
     "duration",
     "erased_text",
+    "local_day",
     "local_time",
     "local_time_with_zone",
     "pause_text",
@@ -77,6 +78,15 @@ def local_time(value: object) -> str:
     if moment.tzinfo is None:
         return str(value)
     return moment.astimezone().strftime(_TIME_FORMATS[current_language()])
+
+
+def local_day(value: object) -> str:
+    """A day as the reader's language writes it: ``30-11-2026``; other values unchanged, None as ``""``."""
+    try:
+        day = date.fromisoformat(str(value))
+    except ValueError:
+        return "" if value is None else str(value)
+    return day.strftime(_TIME_FORMATS[current_language()].partition(" ")[0])
 
 
 def local_time_with_zone(value: object) -> str:

@@ -18,8 +18,8 @@ import zmq
 
 from speechaid.errors import FleetError
 from speechaid.protocol.client import Client, Refused, Remote, Unreachable, new_pair
-from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
+from speechaid.protocol.specs.specification import Access
 from tests.fuzz.control import fuzz, written
 from tests.support.fleet_harness import parent_of
 from tests.support.terminal import Terminal, open_terminal

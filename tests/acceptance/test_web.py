@@ -22,11 +22,25 @@ from speechaid.embedded.database import published_uri
 from speechaid.model.identity import Role
 from speechaid.settings import get_web_settings
 from speechaid.store.connection import Store, connect
-from tests.support.api_contract import NAMES, OPERATIONS, STREAMS, UNKNOWN, check_answer, example_of
+from tests.support.api_contract import (
+    NAMES,
+    OPERATIONS,
+    STREAMS,
+    UNKNOWN,
+    changed_bodies,
+    check_answer,
+    example_of,
+    properties_of,
+)
 from tests.support.terminal import Terminal, open_terminal, variables
 from tests.support.web import WebProcess, make_token, running_web
 
 pytestmark = pytest.mark.slow
+
+#: Workers of the terminal's daemon.
+WORKERS = 3
+#: Texts that some program in between might take for something else.
+HOSTILE_TEXTS = ("\x00", "a" * 4096, '{"$gt": ""}', "$where", "ñ\u202e", "../../etc/passwd", "\r\nX-A: b")
 
 
 class Site:
@@ -66,8 +80,14 @@ def placed_of(site: Site, batch_id: str) -> int:
     return sum(call["metadata"].get("batch_id") == batch_id for call in calls)
 
 
-def has_calls(site: Site, batch_id: str) -> bool:
-    return placed_of(site, batch_id) > 0
+def has_calls(site: Site, batch_id: str, count: int = 1) -> bool:
+    return placed_of(site, batch_id) >= count
+
+
+def place_calls_of_others(site: Site) -> None:
+    """Return when people of a new batch were called: what may be called was called meanwhile."""
+    batch = site.terminal.import_contacts(WORKERS + 1, f"others-{time.monotonic_ns()}")
+    site.terminal.until(partial(has_calls, site, batch, WORKERS + 1))
 
 
 # -- the seed's three commands -----------------------------------------------------------------------------
@@ -116,7 +136,7 @@ def test_after_a_pause_that_has_answered_no_call_is_placed(site: Site) -> None:
             answered = client.post(f"/api/v1/batches/{batch}/pause", json={"reason": "stop"})
             assert answered.status_code == 200, answered.text
             placed = placed_of(site, batch)
-            time.sleep(3)
+            place_calls_of_others(site)
             assert placed_of(site, batch) == placed
             assert client.get(f"/api/v1/batches/{batch}").json()["status"] == "PAUSED"
 
@@ -179,6 +199,94 @@ def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, i
         made = client.post("/api/v1/batches", json={"name": "mine", "account_id": "acc_123"})
         assert made.status_code == 404, made.text
     site.store.identities.revoke_token("bound", by="test")
+
+
+def test_no_list_and_no_sum_of_a_bound_token_has_anything_of_another_account(
+    site: Site, ids: dict[str, str]
+) -> None:
+    bound = make_token(site.store, "bound-lists", Role.ADMIN, "acc_other")
+    with site.web.client(bound) as client:
+        for method, path, operation in OPERATIONS:
+            if "{" in path or path.endswith(STREAMS):
+                continue
+            request = example_of(method, path, operation, ids)
+            response = client.request(**request)
+            check_answer(response, operation)
+            for each in ("acc_123", ids["batch_id"], ids["job_id"], "2125550199"):
+                assert each in str(request) or each not in response.text, f"{method} {path}: {response.text}"
+    site.store.identities.revoke_token("bound-lists", by="test")
+
+
+#: Parameters and fields that name something of an account, and what they are called in ``UNKNOWN``.
+NAMING = {"batch": "batch_id", "batch_id": "batch_id", "copy_from": "batch_id"} | {
+    "account": "account_id",
+    "account_id": "account_id",
+    "job": "job_id",
+}
+
+
+def naming(method: str, path: str, operation: dict[str, Any], name: str, value: str) -> dict[str, Any] | None:
+    """The example with one parameter or field more; None where the operation has none of this name."""
+    request = example_of(method, path, operation, UNKNOWN)
+    if any(each["name"] == name and each["in"] == "query" for each in operation.get("parameters", ())):
+        return {**request, "params": {**request["params"], name: value}}
+    content = operation.get("requestBody", {}).get("content", {})
+    for media, key in (("application/json", "json"), ("multipart/form-data", "data")):
+        if media in content and name in properties_of(content[media]["schema"]):
+            return {**request, key: {**request.get(key, {}), name: value}}
+    return None
+
+
+def test_what_is_another_accounts_is_not_known_in_a_parameter_or_a_field(
+    site: Site, ids: dict[str, str]
+) -> None:
+    bound = make_token(site.store, "bound-fields", Role.ADMIN, "acc_other")
+    asked = 0
+    with site.web.client(bound) as client:
+        for method, path, operation in OPERATIONS:
+            if path.endswith(STREAMS):
+                continue
+            for name, kind in NAMING.items():
+                foreign = naming(method, path, operation, name, ids[kind])
+                unknown = naming(method, path, operation, name, UNKNOWN[kind])
+                if foreign is None or unknown is None:
+                    continue
+                asked += 1
+                answer, other = client.request(**foreign), client.request(**unknown)
+                check_answer(answer, operation)
+                assert answer.status_code == other.status_code, f"{method} {path} {name}: {answer.text}"
+                if answer.status_code >= 400:
+                    assert answer.text.replace(ids[kind], UNKNOWN[kind]) == other.text
+                else:
+                    assert ids[kind] not in answer.text, f"{method} {path} {name}"
+    assert asked > 20
+    site.store.identities.revoke_token("bound-fields", by="test")
+
+
+def test_hostile_texts_reach_the_daemon_and_are_answered_as_the_document_says(
+    site: Site, ids: dict[str, str]
+) -> None:
+    sent = 0
+    with site.client() as client:
+        for method, path, operation in OPERATIONS:
+            if path.endswith(STREAMS):
+                continue
+            example = example_of(method, path, operation, ids)
+            queries = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+            text = HOSTILE_TEXTS[sent % len(HOSTILE_TEXTS)]
+            requests = [{**example, "params": {**example["params"], name: text}} for name in queries]
+            # Without its dry run a command would do something to everybody.
+            requests += [
+                {**example, "json": body}
+                for body in changed_bodies(operation, (text,))
+                if not isinstance(body.get("dry_run"), str)
+            ]
+            for request in requests:
+                check_answer(client.request(**request), operation)
+                sent += 1
+        assert sent > 200
+        for path in ("/api/v1/unhold", "/api/v1/resume-all"):
+            client.post(path)
 
 
 # -- tokens ------------------------------------------------------------------------------------------------
@@ -297,16 +405,18 @@ def test_a_stream_ends_when_its_token_is_revoked(site: Site, ids: dict[str, str]
 def test_jobs_have_pages(site: Site) -> None:
     batch = site.terminal.import_contacts(7, "pages", "--paused")
     with site.client() as client:
-        found, following = [], None
+        found: list[list[str]] = []
+        following = None
         while True:
-            query = {"batch_id": batch, "limit": 3} | ({} if following is None else {"after": following})
+            query: dict[str, str] = {"batch_id": batch, "limit": "3"}
+            query |= {} if following is None else {"after": following}
             page = client.get("/api/v1/jobs", params=query).json()
             found.append([job["job_id"] for job in page["jobs"]])
             following = page["next"]
             if following is None:
                 break
-        assert [len(ids) for ids in found] == [3, 3, 1]
-        assert len({job_id for ids in found for job_id in ids}) == 7
+        assert [len(page_ids) for page_ids in found] == [3, 3, 1]
+        assert len({job_id for page_ids in found for job_id in page_ids}) == 7
         assert client.get("/api/v1/jobs", params={"after": "nonsense"}).status_code == 422
 
 
@@ -334,17 +444,27 @@ def in_background(client: httpx.Client, method: str, path: str, **more: Any) -> 
     return thread
 
 
+def imports_of(site: Site) -> list[dict[str, Any]]:
+    return list(site.terminal.ask("imports", "--limit", "50")["imports"])
+
+
+def is_read_recorded(site: Site, actor: str) -> bool:
+    reads = site.terminal.ask("logs", "--reads", "--limit", "1000")["lines"]
+    return any(line["actor"] == actor and line["command"] == "export" for line in reads)
+
+
 def kill(web: WebProcess) -> None:
     assert web.process is not None
     os.kill(web.process.pid, signal.SIGKILL)
     web.process.wait()
 
 
-@pytest.mark.parametrize("after", [0.0, 0.3, 1.5])
+@pytest.mark.parametrize("moment", ["sent", "begun"])
 def test_an_import_whose_web_process_is_killed_is_done_once_or_not_at_all(
-    site: Site, own_web: WebProcess, after: float
+    site: Site, own_web: WebProcess, moment: str
 ) -> None:
-    name = f"killed-import-{after}"
+    name = f"killed-import-{moment}"
+    known = {row["import_id"] for row in imports_of(site)}
     rows = "".join(f"P{number},+1646555{number:04d}\n" for number in range(2000))
     with own_web.client(site.tokens[Role.ADMIN]) as client:
         thread = in_background(
@@ -354,18 +474,14 @@ def test_an_import_whose_web_process_is_killed_is_done_once_or_not_at_all(
             files={"file": ("a.csv", "nombre,telefono\n" + rows)},
             data={"name": name, "accept": "unassigned,placeholder,service", "paused": "true"},
         )
-        time.sleep(after)
+        if moment == "begun":
+            site.terminal.until(lambda: {row["import_id"] for row in imports_of(site)} - known)
         kill(own_web)
         thread.join()
-
-    def is_settled() -> bool:
-        imports = site.terminal.ask("imports", "--limit", "50")["imports"]
-        return all(row.get("finished_at") for row in imports)
-
-    time.sleep(1)
-    site.terminal.until(is_settled)
+    site.terminal.until(lambda: all(row.get("finished_at") for row in imports_of(site)))
     found = site.store.batches.find_by_name(name, 10)
     assert len(found) <= 1
+    assert found or moment == "sent"
     assert [sum(site.store.jobs.counts(batch).values()) for batch in found] in ([], [2000])
 
 
@@ -376,30 +492,28 @@ def test_a_pause_whose_web_process_is_killed_is_kept_or_was_not_answered(
     site.terminal.until(lambda: placed_of(site, batch) > 0)
     with own_web.client(site.tokens[Role.ADMIN]) as client:
         thread = in_background(client, "POST", f"/api/v1/batches/{batch}/pause")
-        time.sleep(0.1)
+        site.terminal.until(lambda: not site.store.batches.get(batch).is_active)
         kill(own_web)
         thread.join()
-    # It was sent: the daemon carries it out without the process that asked.
-    site.terminal.until(lambda: not site.store.batches.get(batch).is_active)
+    # The daemon carries it out without the process that asked.
     site.terminal.until(lambda: not site.terminal.ask("batch", batch)["live_calls"])
     placed = placed_of(site, batch)
-    time.sleep(2)
+    place_calls_of_others(site)
     assert placed_of(site, batch) == placed
 
 
 def test_an_export_whose_web_process_is_killed_is_on_record_and_can_be_repeated(
     site: Site, own_web: WebProcess
 ) -> None:
-    with own_web.client(site.tokens[Role.ADMIN]) as client:
+    token = make_token(site.store, "exporter", Role.ADMIN)
+    with own_web.client(token) as client:
         thread = in_background(client, "GET", "/api/v1/exports", params={"what": "jobs"})
-        time.sleep(0.5)
+        site.terminal.until(lambda: is_read_recorded(site, "exporter (token)"))
         kill(own_web)
         thread.join()
-    with site.client() as client:
+    with site.web.client(token) as client:
         answer = client.get("/api/v1/exports", params={"what": "jobs", "limit": 5})
         assert answer.status_code == 200, answer.text
-    reads = site.terminal.ask("logs", "--reads", "--limit", "50")["lines"]
-    assert any(line["actor"] == "role-admin (token)" and line["command"] == "export" for line in reads)
 
 
 def test_a_stop_ends_the_process_though_a_stream_is_open(site: Site, own_web: WebProcess) -> None:
@@ -408,9 +522,7 @@ def test_a_stop_ends_the_process_though_a_stream_is_open(site: Site, own_web: We
         client.stream("GET", "/api/v1/events") as stream,
     ):
         next(stream.iter_lines())
-        began = time.monotonic()
         assert own_web.stop() == 0
-        assert time.monotonic() - began < 25
 
 
 def test_without_the_daemon_reads_go_on_and_say_so(site: Site) -> None:

@@ -62,6 +62,22 @@ def test_the_wheel_brings_units_profiles_and_manual_below_the_prefix(wheel: set[
     assert {f"{share}/doc/speechaid/{page}" for page in PAGES} <= wheel
 
 
+def test_the_programs_of_the_wheel_speak_spanish(packages: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(packages / f"speechaid-{__version__}-py3-none-any.whl") as archive:
+        archive.extractall(tmp_path)
+    program = "import speechctl.cli; print(speechctl.cli.__file__); speechctl.cli.main(['hold', '--help'])"
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "SPEECHAID_LANG": "es"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert shown.startswith(f"{tmp_path}/speechctl/cli.py\n")
+    assert "ningún marcado nuevo" in shown
+
+
 def test_the_sdist_holds_what_the_wheel_is_made_of_and_the_tests(sdist: set[str]) -> None:
     assert set(DATA) <= sdist
     assert {f"systemd/{unit}" for unit in UNITS} <= sdist

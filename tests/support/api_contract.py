@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -62,3 +63,31 @@ def example_of(method: str, path: str, operation: dict[str, Any], ids: dict[str,
         if path.endswith("/excel/create"):
             body["data"] = {"batch_name": "contract"}
     return {"method": method, "url": path.format(**ids), "params": query, **body}
+
+
+#: Values that no field, or few, can have.
+WRONG_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 1e300, "", "x" * 5000, "\x00", "$where", "\ud800"),
+    *([], {"$gt": ""}, [None]),
+)
+
+
+def changed_bodies(operation: dict[str, Any], values: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    """The example's JSON body with one field after the other set to each value; then with one too many."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None:
+        return
+    example = content.get("examples", {}).get("example", {}).get("value", {})
+    for name in properties_of(content["schema"]):
+        for value in values:
+            yield {**example, name: value}
+    yield {**example, "one_too_many": 1}
+
+
+def properties_of(schema: dict[str, Any]) -> list[str]:
+    """The names of a body's fields."""
+    for part in (schema, *schema.get("anyOf", ())):
+        if "$ref" in part:
+            name = part["$ref"].rpartition("/")[2]
+            return list(DOCUMENT["components"]["schemas"][name].get("properties", {}))
+    return list(schema.get("properties", {}))

@@ -78,8 +78,9 @@ class Terminal:
 
         They are called at once, unless the options say otherwise.
         """
-        area = secrets.randbelow(700) + 210
-        rows = [f"Persona {number},+1{area}555{number:04d}" for number in range(count)]
+        # The same file is not imported twice: of one area alone, every hundredth pair would be the same.
+        area, first = secrets.randbelow(700) + 210, secrets.randbelow(10_000 - count)
+        rows = [f"Persona {number},+1{area}555{first + number:04d}" for number in range(count)]
         file = self.place / f"{name}.csv"
         file.write_text("\n".join(["nombre,telefono", *rows, ""]))
         more = ["--accept", "unassigned,placeholder,service"]

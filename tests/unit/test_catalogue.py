@@ -40,11 +40,8 @@ STILL_IN_ENGLISH: Final = frozenset(
         # Packs of calling rules.
         "speechaid/commands/packs.py",
         "speechctl/render/packs.py",
-        # What it prints besides its help: install-service and uninstall-service.
-        "speechaid/service",
-        # Files for others: the report as Markdown, the rows of exports.
+        # Files for others: the rows of exports.
         "speechaid/campaign/export_rows.py",
-        "speechaid/campaign/report_markdown.py",
     }
 )
 #: Packages whose sentences people read.
@@ -53,6 +50,9 @@ READ_BY_PEOPLE: Final = (
     "speechaid/check",
     "speechaid/cli.py",
     "speechaid/commands",
+    "speechaid/demo/progress.py",
+    "speechaid/demo/report.py",
+    "speechaid/demo/run.py",
     "speechaid/protocol",
     "speechaid/rules",
     "speechaid/service",
@@ -63,6 +63,10 @@ READ_BY_PEOPLE: Final = (
 FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     # The manual's parts of a table of commands, which the catalogue reads itself.
     "speechaid/protocol/commands.py": frozenset({"*"}),
+    **{
+        f"speechaid/protocol/specs/{path.name}": frozenset({"*"})
+        for path in (ROOT / "speechaid" / "protocol" / "specs").glob("*.py")
+    },
     # Titles, words and names of fields to recognise.
     "speechaid/campaign/erasure.py": frozenset({"*"}),
     "speechaid/campaign/titles.py": frozenset({"*"}),
@@ -121,6 +125,54 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechctl/parser.py": frozenset({"speechctl: {}\n"}),
     # Options of a command.
     "speechctl/render/accounts.py": frozenset({"--minutes N", "--credit N"}),
+    # Files that are written for administrators: settings, units, their headers; and commands.
+    "speechaid/service/install.py": frozenset(
+        {
+            "# Settings of the service; written once by speechaid install-service, and yours to edit. Then:",
+            (
+                "# systemctl reload speechaid. What is commented out shows its default;"
+                " docs/settings.md explains each."
+            ),
+            (
+                "# No secrets here, since operators can read this file. Each has a file of its own"
+                " (root, mode 0600):"
+            ),
+            "# RETELL_API_KEY is in {},",
+            "# MONGO_URI, where it holds a password, in {}.",
+            "# Settings of the HTTP API (speechaid-web.service); written once by speechaid install-service,",
+            "# and yours to edit. Then: systemctl restart speechaid-web. docs/api.md explains them.",
+            "# Nothing of Retell's belongs here: the API must not have the key.",
+            "# MONGO_URI holds a password, and is a credential.",
+            (
+                "The nightly backup was set up: from now on install-service leaves its timer on or off,"
+                " as it is.\n"
+            ),
+            *('--name "Test campaign" --accept unassigned --start', "systemctl enable --now {}"),
+            *("systemctl restart {}", "{}/bin/speechaid install-service --live"),
+        }
+    ),
+    "speechaid/service/host.py": frozenset({r"systemd (\d+)"}),
+    "speechaid/service/steps.py": frozenset(
+        {
+            (
+                "# Written by speechaid install-service, which replaces it. Change a unit with:"
+                " systemctl edit NAME"
+            ),
+            "{} (sha256 {})\n{}",
+        }
+    ),
+    # A name that is stored, commands, and findings that are written as JSON too.
+    "speechaid/demo/run.py": frozenset(
+        {
+            *("Campaña de muestra", "unjustified dial: {}", "records differ: {}"),
+            (
+                "\n{}\n\n  export SPEECHAID_SOCKET={}\n  export PATH={}:$PATH\n  speechctl status\n"
+                "  speechctl report --batch {}\n  speechctl jobs --batch {} --status failed\n"
+                "  speechctl import {} --name again --accept unassigned --duplicates keep"
+                " --hours 00:00-24:00 --start\n  curl http://{}/metrics\n\n{}"
+            ),
+        }
+    ),
     # The client in logs and limits.
     "speechaid/protocol/messages.py": frozenset({"key {}", "pid {}", "route {}", "on_behalf: {}"}),
 }

@@ -66,7 +66,7 @@ NOUNS: Final = frozenset(
     instant intended item joined json lapsed latest left limited limits line lines listed mapping may
     message minutes money newest now number observation of order overlaps page pages pair passes percent
     pids placed plain plural policy port price priority profile rect refusals reloaded reloading
-    remaining report request requests requirement resettable results retries revived rewriter rewrites
+    remaining report request requests resettable results retries revived rewriter rewrites
     routes row rows samples sanitized script seconds secrets sequence setting settings settled shape
     shown sibling signature size snapshot spawning started starting stat stats status step stopped
     stopping storable stuck systemctl table text topology tracks transition translated unchanged

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from speechaid.model.batch import Batch
 from speechaid.model.reading import mapping
-from speechaid.protocol.commands import ACCOUNT_STATUSES, PLANS
+from speechaid.protocol.specs.accounts import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
-from speechaid.web.access import Caller, requires
+from speechaid.web.access import Caller, route_grant
 from speechaid.web.documents import (
     AccountDocument,
     AccountPage,
@@ -89,7 +89,7 @@ _SAME_NAME: Final = (
     "/accounts",
     status_code=201,
     response_model=AccountDocument,
-    **requires("create-account"),
+    **route_grant("create-account"),
     summary="Create an account",
 )
 async def create_account(
@@ -127,7 +127,7 @@ async def create_account(
 @router.get(
     "/accounts",
     response_model=AccountPage,
-    **requires(WebAction.VIEW_ACCOUNTS),
+    **route_grant(WebAction.VIEW_ACCOUNTS),
     summary="Accounts in the order of their ids",
 )
 async def list_accounts(
@@ -142,16 +142,16 @@ async def list_accounts(
     found = await services.reader.read(
         caller.account_id,
         lambda store: store.accounts.select(
-            limit=page.probe, skip=page.skip, after=page.after, status=status, plan=plan_type
+            limit=page.read_limit, skip=page.skip, after=page.after, status=status, plan=plan_type
         ),
     )
-    return page.answer("accounts", found, account_document, lambda account: account.account_id)
+    return page.to_document("accounts", found, account_document, lambda account: account.account_id)
 
 
 @router.get(
     "/accounts/{account_id}",
     response_model=AccountDocument,
-    **requires(WebAction.VIEW_ACCOUNTS),
+    **route_grant(WebAction.VIEW_ACCOUNTS),
     summary="One account",
 )
 async def get_account(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -162,7 +162,7 @@ async def get_account(caller: Caller, services: Served, account_id: AccountId) -
 @router.get(
     "/accounts/{account_id}/balance",
     response_model=BalanceDocument,
-    **requires(WebAction.VIEW_ACCOUNTS),
+    **route_grant(WebAction.VIEW_ACCOUNTS),
     summary="What an account has left",
 )
 async def get_balance(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -173,7 +173,7 @@ async def get_balance(caller: Caller, services: Served, account_id: AccountId) -
 @router.get(
     "/accounts/{account_id}/stats",
     response_model=AccountStats,
-    **requires(WebAction.VIEW_ACCOUNTS),
+    **route_grant(WebAction.VIEW_ACCOUNTS),
     summary="An account's batches, summed",
 )
 async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> dict[str, Any]:
@@ -184,7 +184,7 @@ async def get_stats(caller: Caller, services: Served, account_id: AccountId) -> 
 @router.get(
     "/accounts/{account_id}/summary",
     response_model=AccountSummary,
-    **requires(WebAction.VIEW_ACCOUNTS),
+    **route_grant(WebAction.VIEW_ACCOUNTS),
     summary="Account, balance and sums",
 )
 async def get_account_summary(
@@ -214,7 +214,7 @@ async def _summary(caller: Caller, services: Services, name: str) -> dict[str, A
 @router.get(
     "/accounts/{account_id}/last-call-settings",
     response_model=CallSettingsDocument,
-    **requires(WebAction.VIEW_ACCOUNTS),
+    **route_grant(WebAction.VIEW_ACCOUNTS),
     summary="The call settings that an account used last",
 )
 async def get_last_call_settings(
@@ -239,7 +239,7 @@ async def get_last_call_settings(
 @router.get(
     "/accounts/{account_id}/batches",
     response_model=BatchPage,
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="Batches of an account",
 )
 async def list_batches_of_account(

@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from speechaid.model.identity import Principal
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
-from speechaid.web.access import Caller, require_grant, requires
+from speechaid.web.access import Caller, require_grant, route_grant
 from speechaid.web.call_settings import CallSettingsBody
 from speechaid.web.command_table import ROUTES
 from speechaid.web.documents import (
@@ -25,7 +25,7 @@ from speechaid.web.documents import (
     batch_progress,
 )
 from speechaid.web.idempotency import IdempotencyKey
-from speechaid.web.pages import Page, Paged
+from speechaid.web.pages import ListPage, Paged
 from speechaid.web.problems import Problem, invalid_part
 from speechaid.web.routes.commands import CommandAnswer, carry_out, json_response
 from speechaid.web.services import Served, Services
@@ -87,7 +87,7 @@ _EXAMPLE: Final = {
     "/batches",
     status_code=201,
     response_model=CreatedBatch,
-    **requires("create-batch"),
+    **route_grant("create-batch"),
     summary="Create an empty batch",
 )
 async def create_batch(
@@ -119,7 +119,7 @@ async def create_batch(
 @router.get(
     "/batches",
     response_model=BatchPage,
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="Batches, the last first",
 )
 async def list_batches(
@@ -136,16 +136,20 @@ async def list_batches(
         key,
         caller.account_id,
         lambda store: store.batches.select(
-            limit=page.probe, skip=page.skip, before=page.after, account_id=account_id, is_active=is_active
+            limit=page.read_limit,
+            skip=page.skip,
+            before=page.after,
+            account_id=account_id,
+            is_active=is_active,
         ),
     )
-    return page.answer("batches", found, batch_document, lambda batch: batch.batch_id)
+    return page.to_document("batches", found, batch_document, lambda batch: batch.batch_id)
 
 
 @router.get(
     "/batches/{batch_id}",
     response_model=BatchDocument,
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="One batch",
 )
 async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -156,7 +160,7 @@ async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict
 @router.get(
     "/batches/{batch_id}/summary",
     response_model=BatchSummary,
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="A batch with its jobs counted",
 )
 async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -168,7 +172,7 @@ async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> di
 @router.get(
     "/batches/{batch_id}/status",
     response_model=BatchProgress,
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="How far a batch is",
 )
 async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
@@ -178,7 +182,7 @@ async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dic
 
 @router.get(
     "/batches/{batch_id}/events",
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="The progress of a batch as server-sent events",
     response_class=StreamingResponse,
     responses=RESPONSES,
@@ -193,7 +197,7 @@ async def stream_progress(
     """An event `progress`, as of `/status`, at each change; the first at once, so that a client resumes."""
     await _progress(caller, services, batch_id)
     streams: EventStreams = request.app.state.progress_streams
-    return streams.respond(request, _events(caller, services, batch_id))
+    return streams.open_stream(request, _events(caller, services, batch_id))
 
 
 async def _events(caller: Principal, services: Services, name: str) -> AsyncIterator[bytes]:
@@ -225,7 +229,7 @@ _CHANGE: Final = {"description": "Segunda vuelta", "call_settings": {"max_attemp
 @router.patch(
     "/batches/{batch_id}",
     response_model=BatchDocument,
-    **requires("edit-batch"),
+    **route_grant("edit-batch"),
     summary="Change a batch, pause or resume it",
 )
 async def change_batch(
@@ -267,7 +271,7 @@ async def change_batch(
 @router.delete(
     "/batches/{batch_id}",
     response_model=CommandAnswer,
-    **requires("cancel-batch"),
+    **route_grant("cancel-batch"),
     summary="Delete a batch, or cancel it",
 )
 async def delete_batch(
@@ -298,7 +302,7 @@ async def delete_batch(
 @router.get(
     "/batches/{batch_id}/jobs",
     response_model=CommandAnswer,
-    **requires("jobs"),
+    **route_grant("jobs"),
     summary="Jobs of a batch",
 )
 async def list_jobs_of_batch(
@@ -314,7 +318,7 @@ async def list_jobs_of_batch(
     return await list_jobs(services, caller, {"batch": batch_id, "status": status}, page)
 
 
-async def list_jobs(services: Services, caller: Principal, args: dict[str, Any], page: Page) -> Response:
+async def list_jobs(services: Services, caller: Principal, args: dict[str, Any], page: ListPage) -> Response:
     """The jobs of a filter; the daemon answers at most a thousand at once."""
     if page.limit + page.skip > 1000:
         raise invalid_part("query.skip", "limit and skip are 1000 together at most: take `after`")
@@ -329,7 +333,7 @@ async def list_jobs(services: Services, caller: Principal, args: dict[str, Any],
 @router.post(
     "/batches/excel/preview",
     response_model=CommandAnswer,
-    **requires("import"),
+    **route_grant("import"),
     summary="What an import would do",
 )
 async def preview_excel(
@@ -350,7 +354,7 @@ async def preview_excel(
     "/batches/excel/create",
     status_code=201,
     response_model=CommandAnswer,
-    **requires("import"),
+    **route_grant("import"),
     summary="Import a file",
 )
 async def create_from_excel(

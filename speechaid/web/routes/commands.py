@@ -12,9 +12,10 @@ from fastapi import APIRouter, Body, File, Form, Path, Query, Response, UploadFi
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from speechaid.model.identity import Principal
-from speechaid.protocol.commands import COMMANDS, Argument, CommandSpec, Kind
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.specification import Argument, CommandSpec, Kind
 from speechaid.protocol.text import encode_json
-from speechaid.web.access import Caller, requires
+from speechaid.web.access import Caller, route_grant
 from speechaid.web.command_table import ROUTES, CommandRoute
 from speechaid.web.idempotency import IdempotencyKey
 from speechaid.web.services import Served, Services
@@ -50,7 +51,7 @@ def add_routes(router: APIRouter) -> None:
                 operation_id=f"{method.lower()}{route.path}".replace("/", "_")
                 .replace("{", "")
                 .replace("}", ""),
-                **requires(route.command),
+                **route_grant(route.command),
                 tags=[route.path.split("/")[1]],
             )
 

@@ -19,7 +19,7 @@ from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
 from speechaid.store.scoped import ScopedStore
 from speechaid.telemetry.web_metrics import WebMetrics
-from speechaid.web.access import METRICS_PATH, Caller, require_grant, requires
+from speechaid.web.access import METRICS_PATH, Caller, require_grant, route_grant
 from speechaid.web.documents import Overview, batch_sums
 from speechaid.web.pages import Paged
 from speechaid.web.problems import Problem
@@ -75,7 +75,7 @@ async def health(services: Served) -> Health:
 
 
 @open_router.get(METRICS_PATH, include_in_schema=False)
-async def metrics(request: Request) -> Response:
+async def scrape_metrics(request: Request) -> Response:
     """For Prometheus on this host, or with a token that is bound to no account."""
     principal: Principal | None = request.scope.get("state", {}).get("principal")
     if principal is not None:
@@ -90,7 +90,7 @@ async def metrics(request: Request) -> Response:
 @router.get(
     "/dashboard/overview",
     response_model=Overview,
-    **requires(WebAction.VIEW_PROGRESS),
+    **route_grant(WebAction.VIEW_PROGRESS),
     summary="What is at work",
     tags=["overview"],
 )
@@ -115,7 +115,7 @@ def _sums(store: ScopedStore) -> dict[str, Any]:
 @router.get(
     "/jobs",
     response_model=CommandAnswer,
-    **requires("jobs"),
+    **route_grant("jobs"),
     summary="Jobs, one line each",
     tags=["jobs"],
 )
@@ -140,7 +140,7 @@ async def list_all_jobs(
 
 @router.get(
     "/events",
-    **requires("logs"),
+    **route_grant("logs"),
     summary="Recorded events of all hosts as server-sent events",
     response_class=StreamingResponse,
     responses=RESPONSES,
@@ -163,7 +163,9 @@ async def stream_events(
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
     first = await _lines(services, caller, args, last_event_id, 1 if last_event_id is None else _LINES)
-    return streams.respond(request, _events(services, caller, args, first, skip_first=last_event_id is None))
+    return streams.open_stream(
+        request, _events(services, caller, args, first, skip_first=last_event_id is None)
+    )
 
 
 async def _lines(

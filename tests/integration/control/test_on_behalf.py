@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from speechaid.commands.scopes import SCOPES
+from speechaid.maintenance.housekeeping import COUNTERS
 from speechaid.model.identity import Role
 from speechaid.protocol import messages
 from speechaid.protocol.commands import COMMANDS
@@ -205,13 +206,12 @@ def test_a_command_about_all_needs_something_of_the_account(page: Page) -> None:
 def test_what_is_another_accounts_is_refused_as_what_does_not_exist(page: Page) -> None:
     database = page.operator.database
 
-    def settings() -> Document:
-        """All that a command could change; housekeeping writes counts into batches meanwhile."""
-        shown = dict.fromkeys(("name", "description", "account_id", "is_active", "pause", "call_settings"), 1)
-        batches = list(database.batches.find({}, shown))
+    def stored() -> Document:
+        """All that is stored, but the counts that housekeeping writes into batches meanwhile."""
+        batches = list(database.batches.find({}, dict.fromkeys(COUNTERS, 0)))
         return {"batches": batches, **{each: list(database[each].find({})) for each in ("jobs", "accounts")}}
 
-    before = settings()
+    before = stored()
     for name, own in EXAMPLES.items():
         file = CSV if name == "import" else None
         other = page.error(name, file=file, **renamed(own, OTHERS))
@@ -221,7 +221,7 @@ def test_what_is_another_accounts_is_refused_as_what_does_not_exist(page: Page) 
         for each, known in UNKNOWN.items():
             message = message.replace(f"'{known}'", f"'{OTHERS[each]}'")
         assert other == (unknown[0], message)
-    assert before == settings()
+    assert before == stored()
 
 
 def test_what_is_the_accounts_own_is_found(page: Page) -> None:

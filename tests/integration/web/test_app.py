@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,15 @@ from speechaid.web.daemon import DaemonConnection
 from speechaid.web.database import DatabaseReader
 from speechaid.web.idempotency import IdempotencyKeys
 from speechaid.web.services import Services
-from tests.support.api_contract import OPERATIONS, STREAMS, UNKNOWN, check_answer, example_of
+from tests.support.api_contract import (
+    OPERATIONS,
+    STREAMS,
+    UNKNOWN,
+    WRONG_VALUES,
+    changed_bodies,
+    check_answer,
+    example_of,
+)
 
 NOWHERE = "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=5"
 HOSTILE = ("\x00", "a" * 5000, "$where", "ñ", "-1", "[]", "%00", " ")
@@ -103,6 +112,25 @@ def test_hostile_values_are_answered_as_the_document_says(tmp_path: Path, value:
             ids = {name: quote(value, safe="") for name in UNKNOWN}
             for query in [{}, *({name: value} for name in names)]:
                 check_answer(await client.get(path.format(**ids), params=query), operation)
+
+    run(tmp_path, work)
+
+
+@pytest.mark.slow
+def test_a_body_with_a_wrong_value_in_any_field_is_answered_as_the_document_says(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        tried = 0
+        for method, path, operation in OPERATIONS:
+            for body in changed_bodies(operation, WRONG_VALUES):
+                content = json.dumps(body)  # with the lone surrogate, which httpx would not write
+                headers = {"Content-Type": "application/json"}
+                response = await client.request(
+                    method, path.format(**UNKNOWN), content=content, headers=headers
+                )
+                check_answer(response, operation)
+                assert "one_too_many" not in body or response.status_code == 422, f"{method} {path}"
+                tried += 1
+        assert tried > 500
 
     run(tmp_path, work)
 
@@ -221,8 +249,8 @@ def test_the_metrics_are_for_this_host_or_for_a_token_that_is_bound_to_no_accoun
     local = {"Host": "127.0.0.1:8000"}
 
     async def work(client: httpx.AsyncClient) -> None:
-        await client.get("/api/v1/batches/one", headers={"Authorization": "Bearer admin"})
-        await client.request("BREW", "/api/v1/batches/two", headers={"Authorization": "Bearer admin"})
+        await client.get("/api/v1/batches/secret-1", headers={"Authorization": "Bearer admin"})
+        await client.request("BREW", "/api/v1/batches/secret-2", headers={"Authorization": "Bearer admin"})
         page = await client.get("/metrics", headers=local)
         assert page.status_code == 200
         lines = page.text.splitlines()
@@ -231,7 +259,7 @@ def test_the_metrics_are_for_this_host_or_for_a_token_that_is_bound_to_no_accoun
         assert 'speechaid_web_event_streams{stream="events"} 0.0' in lines
         assert "speechaid_web_requests_under_way 1.0" in lines
         assert "BREW" not in page.text
-        assert "one" not in page.text
+        assert "secret" not in page.text
         for more in ({"X-Forwarded-For": "198.51.100.7"}, {"Host": "attacker.example"}):
             assert (await client.get("/metrics", headers=local | more)).status_code == 401
         by_proxy = {"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer viewer"}

@@ -391,6 +391,71 @@ def test_an_amount_without_its_currency_beside_a_foreign_country_is_remarked() -
     assert remarks_of("Celular;País;Monto;Moneda", "2125550110;US;$ 500;USD")[1:] == []
 
 
+@pytest.mark.parametrize(
+    ("country", "title", "amount", "currency"),
+    [
+        ("CL", "Monto ($)", "150.000", "CLP"),
+        ("MX", "Saldo $", "1,500.50", "MXN"),
+        ("CL", "Deuda en pesos", "150.000", "CLP"),
+        ("EC", "$ Deuda", "12.50", "USD"),
+        ("CL", "Deuda US$", "150", "USD"),
+        ("CL", "deuda_usd", "150", "USD"),
+        ("CL", "Monto $CLP", "150", "CLP"),
+        ("AR", "Monto $ USD", "150", "USD"),
+        ("AR", "Monto (pesos chilenos)", "150", "CLP"),
+        ("CL", "Saldo S/", "150", "PEN"),
+        ("PE", "Saldo (S/.)", "150", "PEN"),
+        ("PE", "Saldo $", "150", "PEN"),
+    ],
+)
+def test_the_title_of_an_amount_says_its_currency(
+    country: str, title: str, amount: str, currency: str
+) -> None:
+    parsed = parse(f"Celular;{title}", f"+56961236006;{amount}", country=country)
+    assert [row.currency for row in parsed.rows] == [currency]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"), [("US$ 150", "USD"), ("UF 12,5", "CLF"), ("$ 150", "CLP"), ("EUR 150", "EUR")]
+)
+def test_a_currency_in_the_cell_wins_over_a_bare_sign_in_the_title(amount: str, currency: str) -> None:
+    assert only("Celular;Monto ($)", f"961236006;{amount}").currency == currency
+    assert only("Celular;Monto ($);Moneda", "961236006;150;USD").currency == "USD"
+
+
+def test_what_a_bare_sign_in_the_title_was_taken_for_is_said() -> None:
+    parsed = parse("Celular;Monto ($)", "961236006;150")
+    assert [column.why for column in parsed.columns.of(Role.DEBT_AMOUNT)] == ["its title; $ is taken for CLP"]
+    assert parsed.remarks == []
+
+
+@pytest.mark.parametrize(
+    ("country", "title", "amount", "remark"),
+    [
+        ("CL", "Deuda US$", "150", "has amounts in USD by its title, and the currency of CL is CLP"),
+        ("CL", "Saldo S/", "150", "has amounts in PEN by its title, and the currency of CL is CLP"),
+        ("PE", "Saldo $", "150", "is taken for amounts in PEN, which is not written so"),
+        ("PE", "Saldo", "$ 150", "is taken for PEN, which is not written so"),
+        ("CL", "Monto (UF)", "12,5", None),
+        ("EC", "Saldo $", "150", None),
+        ("CL", "Saldo", "$ 150", None),
+    ],
+)
+def test_a_currency_that_is_not_the_countrys_is_remarked(
+    country: str, title: str, amount: str, remark: str | None
+) -> None:
+    parsed = parse(f"Celular;{title}", f"+56961236006;{amount}", country=country)
+    texts = [one.text for one in parsed.remarks if one.kind is not Kind.FOREIGN]
+    assert len(texts) == (remark is not None)
+    assert all(remark is not None and remark in text for text in texts)
+
+
+@pytest.mark.parametrize("title", ["Monto M$", "Monto (MM$)", "Monto ($ MM)", "Saldo S/ IVA", "Peso"])
+def test_thousands_weights_and_parts_of_a_sum_are_no_amount(title: str) -> None:
+    row = only(f"Celular;{title}", "961236006;80")
+    assert (row.debt_amount, row.additional_info) == (None, {title: "80"})
+
+
 @pytest.mark.parametrize("currency", ["USD", "MXN", "CLP"])
 def test_a_dollar_sign_beside_a_currency_column_takes_its_currency(currency: str) -> None:
     row = only("Celular;Monto;Moneda", f"961236006;$ 1,234.56;{currency}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from speechaid.campaign import tables, workbook_scan
 from speechaid.campaign.number_list import read_numbers
 from speechaid.errors import ImportFailed
+from speechaid.protocol.translation import in_language
 from speechctl.sheets import write_bad_rows
 from tests.support.contacts import parse_contacts
 
@@ -170,6 +172,25 @@ def test_a_file_of_bad_rows_gives_its_cells_back_as_they_were(
     write_bad_rows(str(tmp_path / "bad.csv"), rows, form)
     (row,) = parse_contacts((tmp_path / "bad.csv").read_bytes()).rows
     assert row.additional_info == {"Nota": text.strip()}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_file_of_bad_rows_in_spanish_gives_its_quotes_back(delimiter: str, tmp_path: Path) -> None:
+    cells = ['Ana "la Flaca" Pérez', '"12"; 34', "«la de la esquina», dijo 'no'"]
+    source = io.StringIO(newline="")
+    csv.writer(source, delimiter=delimiter).writerows([["Nombre", "Celular", "Nota"], cells])
+    (bad,) = parse_contacts(source.getvalue().encode()).bad_rows
+    reason = in_language(bad.reason, "es")
+    assert reason != bad.reason
+    form = {"titles": ["Nombre", "Celular", "Nota"], "delimiter": delimiter, "decimal": ",", "codec": "utf_8"}
+    rows = [{"line": bad.line, "reason": reason, "cells": list(bad.cells)}]
+    write_bad_rows(str(tmp_path / "bad.csv"), rows, form)
+    data = (tmp_path / "bad.csv").read_bytes()
+    first, second = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+    assert first == ["_line", "_reason", "Nombre", "Celular", "Nota"]
+    assert second[1] == reason
+    (again,) = parse_contacts(data).bad_rows
+    assert list(again.cells)[2:] == cells
 
 
 def test_a_closed_sum_passes_again_and_a_row_that_stays_bad_is_the_same_again() -> None:

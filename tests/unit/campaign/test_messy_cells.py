@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from speechaid.campaign.cells import clean
 from speechaid.campaign.columns import recognise
 from speechaid.campaign.importer import Parsed
 from speechaid.campaign.national_ids import plain_id, wrong_id
@@ -71,6 +72,26 @@ def test_other_digits_in_brackets_are_no_note(text: str) -> None:
     assert not (isinstance(found, Number) and found.is_valid)
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("'+56955550101", '"=""+56955550101"""', '="+56955550101"', "'09 5555 0101", "56955550101.0"),
+        *("+56\xa09\xa05555\u202f0101", "\u202d+56955550101\u202c", "5.6955550101E+10", '"5,6955550101E+10"'),
+    ],
+)
+def test_what_exports_put_around_a_number_is_taken_off(cell: str) -> None:
+    assert [row.phones for row in parse("nombre;celular", f"Ana;{cell}").rows] == [("+56955550101",)]
+
+
+@pytest.mark.parametrize(
+    "cell", ['"5,69556E+10"', "5.69556E+10", "5,70E+10", "9.56E+08", "5.69555501e10", "5E+10", "#¡NUM!"]
+)
+def test_a_number_whose_digits_a_spreadsheet_has_lost_is_never_dialled(cell: str) -> None:
+    parsed = parse("nombre;celular", f"Ana;{cell}", "Eva;955550102")
+    assert [row.name for row in parsed.rows] == ["Eva"]
+    assert [bad.line for bad in parsed.bad_rows] == [2]
+
+
 def test_a_number_of_a_wrong_length_is_told_the_right_one() -> None:
     (bad,) = parse("celular", "955550139999").bad_rows
     assert "12 digits); numbers of CL have 9 digits" in bad.reason
@@ -105,3 +126,47 @@ def test_initials_are_no_countries_and_codes_under_such_a_title_are() -> None:
     (remark,) = columns.remarks
     assert "'Nacionalidad'" in remark
     assert columns.of(Role.VARIABLE)
+
+
+def test_a_date_is_no_phone_number() -> None:
+    assert read("2026-10-02", "EC") is Fault.DATE
+    assert read("2026-10-02 14:30", "EC") is Fault.DATE
+    assert isinstance(read("2026 1002", "EC"), Number)
+    rows = [["0987000000", "2026-10-02"], ["0987000013", "2026-10-03"], ["0987000026", "2026-10-04"]]
+    columns = recognise(["Celular", "Último pago"], rows, country="EC")
+    assert [column.title for column in columns.of(Role.VARIABLE)] == ["Último pago"]
+    assert columns.remarks == ()
+
+
+def test_what_is_overdue_is_the_amount_and_the_loan_beside_it_is_remarked() -> None:
+    parsed = parse("celular;monto;saldo capital;total vencido", "955550101;5000;3000;150,50")
+    (row,) = parsed.rows
+    assert (row.debt_amount, row.additional_info) == (150.5, {"monto": "5000", "saldo capital": "3000"})
+    assert sum("both mean amount" in remark.text for remark in parsed.remarks) == 2
+
+
+def test_the_noise_of_a_formula_is_not_said() -> None:
+    assert [clean(cell) for cell in (150.5 + 36 * 10.1, 0.1 + 0.2, 1e15, 12345678.25)] == [
+        *("514.1", "0.3", "1000000000000000", "12345678.25")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("country", "dates", "order"),
+    [
+        ("CL", ("12/01/2026", "12/24/2026"), "mdy"),
+        ("US", ("01/12/2026", "24/12/2026"), "dmy"),
+        ("CL", ("01/12/2026", "24/12/2026"), None),
+        ("CL", ("12/01/2026", "12/02/2026"), None),
+        ("CL", ("24/12/2026", "12/24/2026"), None),
+        ("CL", ("12/24/2026", "por definir", "sin fecha"), None),
+    ],
+)
+def test_dates_for_the_agent_in_the_other_order_than_the_countrys_are_remarked(
+    country: str, dates: tuple[str, ...], order: str | None
+) -> None:
+    rows = [["+56955550101", text] for text in dates]
+    remarks = recognise(["phone", "Start Date"], rows, country=country).remarks
+    assert [f"--map 'Start Date=due-date:{order}'" in remark for remark in remarks] == [True] * (
+        order is not None
+    )

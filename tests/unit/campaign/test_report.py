@@ -16,6 +16,7 @@ from speechaid.campaign.report_markdown import to_markdown
 from speechaid.campaign.report_reading import AccountFacts, ReportReading, Scope
 from speechaid.model.reading import Document
 from speechaid.model.states import ANSWERED_BY, Outcome
+from speechaid.protocol.translation import in_language
 
 SANTIAGO, MEXICO, KOLKATA = map(ZoneInfo, ("America/Santiago", "America/Mexico_City", "Asia/Kolkata"))
 AT = datetime(2026, 7, 5, 12, tzinfo=UTC)
@@ -397,7 +398,7 @@ def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
     text = to_markdown(report(CALLS, JOBS, names=NAMES))
     assert "- **Jobs**: 14 (6 pending, 5 done, 2 failed, 1 odd)" in text
     assert "- **Success rate**: 40.0% (4 calls)" in text
-    assert "| no_answer | 5 | 9.6% |" in text
+    assert "| no answer | 5 | 9.6% |" in text
     row = "| b1 | July \\| \\*collection\\* | 10 | 48 | 3 | 3 | 37.5% | 6.0 | 0.60 USD | 6 minutes |"
     assert row in text
     text += to_markdown(report(HOURS, PROMISES))
@@ -405,6 +406,18 @@ def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
     assert "| 2026-07-31 | 3 |" in text
     tables = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")]
     assert set(tables) == {3, 4, 6, 10, 11}
+
+
+def test_markdown_can_be_put_into_the_reader_s_language_and_stays_escaped() -> None:
+    shaped = report(CALLS, JOBS, names=NAMES)
+    text = in_language(to_markdown(shaped), "es")
+    assert text.startswith("# Informe de campaña: todos los lotes\n")
+    assert "- **Tasa de éxito**: 40,0% (4 llamadas)" in text
+    assert "| no contesta | 5 | 9,6% |" in text
+    assert "| b1 | July \\| \\*collection\\* | 10 | 48 |" in text
+    assert "- **Trabajos**: 14 (6 pendientes," in text
+    english = [line for line in to_markdown(shaped).splitlines() if line.startswith(("#", "- **"))]
+    assert not set(english) & set(text.splitlines())
 
 
 def test_the_contact_rate_is_explained_beside_the_figure() -> None:

@@ -11,7 +11,8 @@ from speechaid.commands.options import edited_document, given_options, shown_val
 from speechaid.model.account import Account, Plan
 from speechaid.model.faults import ACCOUNT_STATUSES as KNOWN_STATUSES
 from speechaid.model.faults import of_account
-from speechaid.protocol.commands import ACCOUNT_STATUSES, COMMANDS, PLANS
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.accounts import ACCOUNT_STATUSES, PLANS
 from speechaid.rules.currencies import OF_COUNTRY
 
 GIVEN: dict[str, Any] = {

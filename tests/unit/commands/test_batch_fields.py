@@ -11,7 +11,8 @@ from speechaid.commands.batch_view import defaults_of
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.model.levels import Level
 from speechaid.model.states import Outcome
-from speechaid.protocol.commands import COMMANDS, OUTCOMES
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.arguments import OUTCOMES
 from speechaid.settings import get_settings
 
 #: Options of ``create-batch`` that set no field of their own.

@@ -19,8 +19,9 @@ from speechaid.commands.read_records import (
 )
 from speechaid.commands.registry import REGISTRY, BackgroundCommand
 from speechaid.errors import StoreUnavailable
-from speechaid.protocol.commands import COMMANDS, Access, Runs
+from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import Peer, Request
+from speechaid.protocol.specs.specification import Access, Runs
 
 MARIA = Peer(name="maria", address="10.0.0.5", access=Access.READ)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -9,8 +9,9 @@ import pytest
 
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.status_answers import SHAPES, WITHHELD, without_people
-from speechaid.protocol.commands import COMMANDS, Access, Runs
+from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import Peer, Request
+from speechaid.protocol.specs.specification import Access, Runs
 from tests.support.fakes import FakeDaemon, no_database_thread
 
 #: Of a person: in each place where one may stand.

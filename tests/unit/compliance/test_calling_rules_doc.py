@@ -11,7 +11,7 @@ import pytest
 from speechaid.compliance.pack_files import check_pack, shipped_packs
 from speechaid.compliance.packs import Confidence
 from speechaid.model.states import Purpose
-from speechaid.protocol.commands import PURPOSES
+from speechaid.protocol.specs.arguments import PURPOSES
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = {"english": DOCS / "calling-rules.md", "spanish": DOCS / "es" / "calling-rules.md"}

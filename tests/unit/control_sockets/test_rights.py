@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from speechaid.control_sockets.rights import missing_right, with_rights
-from speechaid.protocol.commands import COMMANDS, ROLES, Access
+from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import OnBehalf, Peer, Request
+from speechaid.protocol.specs.specification import Access
+from speechaid.protocol.specs.users import ROLES
 from speechaid.rules.roles import NOBODY
 
 DAEMON, WEB, OPERATOR = 990, 991, 1000

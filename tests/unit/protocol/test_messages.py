@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.protocol import messages
-from speechaid.protocol.commands import GROUPS, Argument
+from speechaid.protocol.commands import GROUPS
 from speechaid.protocol.messages import (
     COMMANDS,
     EXIT_STATUS,
@@ -28,6 +28,7 @@ from speechaid.protocol.messages import (
     validate,
 )
 from speechaid.protocol.on_behalf import OnBehalf
+from speechaid.protocol.specs.specification import Argument
 
 SPECS = list(COMMANDS.values())
 ARGUMENTS = [(spec, argument) for spec in SPECS for argument in spec.arguments]
@@ -86,7 +87,8 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 def test_a_request_gets_defaults() -> None:
     filters = dict.fromkeys(("batch", "account", "outcome", "number", "agent", "from_number", "from", "to"))
-    assert accepted(request("jobs")).args == {**filters, "status": None, "tests": False, "limit": 50}
+    others = {"status": None, "tests": False, "after": None, "limit": 50}
+    assert accepted(request("jobs")).args == {**filters, **others}
 
 
 def test_absent_flags_are_false() -> None:

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from speechaid.model.identity import Role
-from speechaid.protocol.commands import COMMANDS, Access
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.specification import Access
 from speechaid.rules.roles import GRANTS, NOBODY, WebAction, may
 
 

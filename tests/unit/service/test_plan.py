@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from speechaid.protocol.translation import ENGLISH, use_language
 from speechaid.service.install import change, fill_in, install_plan
 from speechaid.service.steps import (
     BACKUPS,
@@ -66,6 +67,21 @@ SHIPPED = {
     "example.env": (ROOT / ".env.example").read_text(encoding="utf-8"),
     "simulator.env": (ROOT / "speechaid" / "data" / "simulator.env").read_text(encoding="utf-8"),
 }
+
+
+@pytest.mark.parametrize("wanted", [LIVE, SIMULATOR], ids=["live", "simulator"])
+def test_the_language_changes_what_is_printed_and_nothing_that_is_done(wanted: Wanted) -> None:
+    english = install_plan(host(), wanted).steps
+    use_language("es")
+    try:
+        spanish = install_plan(host(), wanted).steps
+    finally:
+        use_language(ENGLISH)
+    assert [step.action for step in spanish] == [step.action for step in english]
+    assert [step.state for step in spanish] == [step.state for step in english]
+    texts = {step.text for step in spanish}
+    assert "crear el usuario y el grupo speechaid (systemd-sysusers)" in texts
+    assert texts.isdisjoint(step.text for step in english)
 
 
 def place(path: str = "/opt/speechaid/bin/speechaid", closed_at: str = "", filesystem: str = "ext4") -> Place:

@@ -11,6 +11,7 @@ from speechaid.rules.roles import NOBODY, may
 from speechaid.web.app import build_api
 from speechaid.web.call_settings import OPTION_OF, CallSettingsBody
 from speechaid.web.command_table import ROUTES, WITHOUT_ROUTE, CommandRoute
+from speechaid.web.daemon import SCANS
 from speechaid.web.problems import STATUS_OF
 from speechaid.web.routes.commands import arguments_of
 
@@ -43,6 +44,11 @@ def test_a_route_names_arguments_that_its_command_has(route: CommandRoute) -> No
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_some_role_may_use_each_route(route: CommandRoute) -> None:
     assert any(may(role, route.command) for role in Role)
+
+
+def test_what_reads_whole_collections_is_a_command_that_stops_nothing() -> None:
+    assert COMMANDS.keys() >= SCANS
+    assert not any(COMMANDS[name].urgent for name in SCANS)
 
 
 def test_every_call_setting_is_an_option_of_the_commands_about_batches() -> None:
