@@ -60,7 +60,9 @@ def test_only_what_was_changed_is_a_correction() -> None:
 
 def test_columns_of_one_title_are_corrected_by_their_number() -> None:
     shown = columns_shown(
-        [column(1, "fono", "phone"), column(2, "fono", "phone"), column(3, "", "left-out")], {"2": "variable"}, {}
+        [column(1, "fono", "phone"), column(2, "fono", "phone"), column(3, "", "left-out")],
+        {"2": "variable"},
+        {},
     )
     assert [(one["key"], one["now"]) for one in shown] == [
         ("1", "phone"),

@@ -75,7 +75,8 @@ def test_no_graph_has_a_style_that_the_policy_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "end"), [(0, 4), (1, 4), (4, 4), (5, 8), (9, 10), (41, 80), (60, 80), (1000, 1000), (1001, 2000)]
+    ("value", "end"),
+    [(0, 4), (1, 4), (4, 4), (5, 8), (9, 10), (41, 80), (60, 80), (1000, 1000), (1001, 2000)],
 )
 def test_an_axis_ends_at_a_round_number_above_all_values(value: float, end: float) -> None:
     assert axis_end(value) == end
