@@ -160,7 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--json", action="store_true", help=say("print one JSON object at the end, nothing else")
     )
-    demo.add_argument("--keep", action="store_true", help=say("leave all running, to try speechctl"))
+    demo.add_argument(
+        "--keep", action="store_true", help=say("leave all running, to try the page and speechctl")
+    )
     demo.add_argument(
         "--jobs", type=_count, default=60, metavar="N", help=say("contacts (default: %(default)s)")
     )

@@ -248,11 +248,12 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
     """Check the output path before sending the command."""
     option = {"export": "output", "import": "bad_rows"}.get(spec.name)
     if option is not None and getattr(options, option):
-        from speechctl import sheets
+        from speechaid.protocol.sheets import SheetError
+        from speechctl.sheets import check_name
 
         try:
-            sheets.check_name(getattr(options, option))
-        except sheets.SheetError as exc:
+            check_name(getattr(options, option))
+        except SheetError as exc:
             raise CommandFailed(2, "bad_argument", str(exc)) from exc
     if spec.name == "report" and (options.directory or options.replace):
         if options.output or not options.directory:
@@ -278,8 +279,8 @@ def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
 
 
 def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds: float) -> int:
+    from speechaid.protocol.sheets import SheetError
     from speechctl.exporting import run
-    from speechctl.sheets import SheetError
 
     try:
         written = run(client, path, args, timeout_seconds=timeout_seconds, on_progress=_show_progress)
@@ -309,8 +310,8 @@ def _write_reports(
     """Write one report for each account; 1 where one is not written since an older file is there."""
     from pathlib import Path
 
+    from speechaid.protocol.sheets import SheetError
     from speechctl.report_files import ENDINGS, Written, write_reports
-    from speechctl.sheets import SheetError
 
     sentences = {
         Written.WRITTEN: N_("the report of {account} is written to {path}"),
@@ -357,11 +358,12 @@ def _write_report(
         OSError: the file cannot be written.
         SheetError: the file cannot be written.
     """
-    from speechctl import report_sheets, sheets
+    from speechaid.protocol.report_sheets import report_sheets
     from speechctl.private_files import open_private
+    from speechctl.sheets import write
 
     if output_format == "xlsx":
-        sheets.write(path, report_sheets.report_sheets(result), replace=replace)
+        write(path, report_sheets(result), replace=replace)
         return
     with open_private(path, replace=replace) as file:
         file.write(encodable_text(_as_text(spec, result, output_format)).encode())
@@ -369,15 +371,16 @@ def _write_report(
 
 def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Write what belongs into a file; returns the result that is left to show."""
-    from speechctl import sheets
+    from speechaid.protocol.sheets import SheetError
+    from speechctl.sheets import write_bad_rows
 
     try:
         if spec.name == "import":
             rows, form = result.pop("returned_rows", []), result.pop("returned_form", {})
-            sheets.write_bad_rows(options.bad_rows, rows, form)
+            write_bad_rows(options.bad_rows, rows, form)
             return {**result, "bad_rows_file": printable_name(options.bad_rows)}
         _write_report(spec, result, options.output, options.format)
-    except sheets.SheetError as exc:
+    except SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
         raise CommandFailed(1, "refused", f"{options.output}: {system_fault(exc)}") from exc

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from speechaid.protocol.client import Client, Progress, Refused
 from speechaid.protocol.messages import ColumnKind, ErrorCode
+from speechaid.protocol.sheets import CsvForm, exported_cells
 from speechaid.protocol.text import printable_name
 from speechaid.protocol.translation import ENGLISH, current_language, say
 from speechctl.render.text import as_words
-from speechctl.sheets import CsvForm, date_or_text, local_time, write
+from speechctl.sheets import write
 
 #: How long to wait for a database that goes away between two pages, in seconds, and how often to ask again.
 DATABASE_WAIT_SECONDS: Final = 60.0
@@ -49,7 +50,7 @@ def run(
         while True:
             for row in page["rows"]:
                 written += 1
-                cells = [_cell(cell, kind, zone) for cell, kind in zip(row, kinds, strict=True)]
+                cells = exported_cells(row, first)
                 yield [as_words(cell) if cell and at in codes else cell for at, cell in enumerate(cells)]
             if page["next"] is None:
                 return
@@ -86,17 +87,6 @@ def column_titles(columns: Sequence[str], kinds: Sequence[str], zone: str, *, in
         f"{title} ({zone})" if kind == ColumnKind.TIME else title
         for title, kind in zip(titles, kinds, strict=True)
     ]
-
-
-def _cell(cell: Any, kind: str, zone: str) -> Any:
-    """A cell as a file has it: times are local, dates are dates, ids and phones are texts."""
-    if cell is None:
-        return None
-    if kind == ColumnKind.TIME:
-        return local_time(cell, zone)
-    if kind == ColumnKind.DAY:
-        return date_or_text(cell)
-    return str(cell) if kind == ColumnKind.TEXT else cell
 
 
 def _next(client: Client, args: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from jinja2 import Environment, nodes
 
 from speechaid.campaign.export_rows import EXPORTS
 from speechaid.fleet.slots import SlotState
@@ -32,6 +33,7 @@ from speechaid.rules.alerting import Severity
 from speechaid.rules.check_findings import Level
 from speechaid.rules.checks import Reason
 from speechaid.settings.table import DECLARATIONS
+from speechaid.web.page.rendering import TEMPLATES
 
 ROOT: Final = Path(__file__).parents[1]
 #: What marks a sentence, and how many of its first arguments are its texts.
@@ -135,6 +137,7 @@ def collect_sentences() -> Iterator[Sentence]:
             yield from _marked(path, file)
             yield from _of_tables(path, file)
             yield from _of_enumerations(path, file)
+    yield from _of_templates()
     yield from _of_commands()
     yield from (Sentence(declared.allowed, None, "speechaid/settings/groups.py") for declared in DECLARATIONS)
     yield from (Sentence(name, None, "speechaid/rules/check_findings.py") for name in _CHECKS)
@@ -167,6 +170,19 @@ def _marked(path: Path, file: str) -> Iterator[Sentence]:
         texts = [text for text in given if isinstance(text, str)]
         if texts and has_words(texts[0]):
             yield Sentence(texts[0], texts[1] if len(texts) > 1 else None, file)
+
+
+def _of_templates() -> Iterator[Sentence]:
+    """What the templates of the page say."""
+    for path in sorted(TEMPLATES.glob("*.html")):
+        file = path.relative_to(ROOT).as_posix()
+        tree = Environment(autoescape=True).parse(path.read_text(encoding="utf-8"))
+        for call in tree.find_all(nodes.Call):
+            name = call.node.name if isinstance(call.node, nodes.Name) else ""
+            given = [part.value for part in call.args if isinstance(part, nodes.Const)]
+            texts = [text for text in given[: KEYWORDS.get(name, 0)] if isinstance(text, str)]
+            if texts and has_words(texts[0]):
+                yield Sentence(texts[0], texts[1] if len(texts) > 1 else None, file)
 
 
 def _of_tables(path: Path, file: str) -> Iterator[Sentence]:

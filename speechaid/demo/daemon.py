@@ -61,7 +61,7 @@ class DaemonProcess:
                 stderr=log,
                 # The demo handles Ctrl-C in the terminal; if the demo dies, the daemon ends too.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet, and one system call
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads yet, and one system call
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._is_up():
@@ -113,7 +113,7 @@ class DaemonProcess:
         return lines[-1].removeprefix("speechaid: ") if lines else f"{self.log} is empty"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child, before exec: have the kernel signal it when the demo dies in any way.
 
     SIGQUIT, not SIGTERM: the simulator dies at the same moment, so live calls would never be reported as

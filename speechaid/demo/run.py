@@ -27,8 +27,10 @@ from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView,
 from speechaid.demo.report import Summary, as_text
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import TYPICAL_ODDS
+from speechaid.demo.web import WebProcess
 from speechaid.embedded.database import published_uri
 from speechaid.errors import ExitStatus, FleetError
+from speechaid.model.identity import Role
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
@@ -37,6 +39,8 @@ from speechaid.protocol.translation import N_, say
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
+#: The first user of the page.
+_USER: Final = "demo"
 #: Call seconds per second: a call of two minutes takes two seconds.
 SPEED: Final = 60.0
 WORKERS: Final = 8
@@ -288,9 +292,20 @@ def _faults(found: Audit) -> list[str]:
 def _keep_running(environment: DemoEnvironment, batch_id: str) -> None:
     """Keep everything running until Ctrl-C, or until the daemon is shut down."""
     sample = Path(__file__).parents[1] / "data" / "demo_contacts.csv"
-    print(
-        f"""
-{say("Everything keeps running. In another terminal:")}
+    password = secrets.token_urlsafe(12)
+    environment.store.identities.create_user(
+        _USER, role=Role.ADMIN, account_id=None, password=password, by="demo"
+    )
+    with WebProcess(environment.directory, environment.daemon.socket) as web:
+        print(
+            f"""
+{say("Everything keeps running. The page for campaigns, in a browser on this machine:")}
+
+  http://{web.address}/
+  {say("name: {name}", name=_USER)}
+  {say("password: {password}", password=password)}
+
+{say("In another terminal:")}
 
   export SPEECHAID_SOCKET={environment.daemon.socket}
   export PATH={Path(sys.executable).parent}:$PATH
@@ -301,12 +316,12 @@ def _keep_running(environment: DemoEnvironment, batch_id: str) -> None:
   curl http://{environment.daemon.ask("status")["metrics"]}/metrics
 
 {say("The daemon's log is {log}. Ctrl-C here stops everything.", log=environment.daemon.log)}""",
-        file=sys.stderr,
-        flush=True,
-    )
-    with contextlib.suppress(KeyboardInterrupt):
-        while environment.daemon.is_alive():
-            time.sleep(0.5)
+            file=sys.stderr,
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            while environment.daemon.is_alive():
+                time.sleep(0.5)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -68,13 +68,17 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """A connection to one daemon; a context manager."""
 
-    def __init__(self, target: Path | Remote, *, on_behalf: OnBehalf | None = None) -> None:
+    def __init__(
+        self, target: Path | Remote, *, on_behalf: OnBehalf | None = None, language: str | None = None
+    ) -> None:
         """Connect at the first request.
 
         Args:
             target: the daemon's socket, or its address.
             on_behalf: the user of the HTTP API for whom every request is made; only from that process.
+            language: of the answers' sentences; None: the language of this process.
         """
+        self._language = language
         self.target = target
         self._envelope: dict[str, Any] = (
             {} if on_behalf is None else {"v": ON_BEHALF_VERSION, "on_behalf": on_behalf.to_wire()}
@@ -146,7 +150,7 @@ class Client:
 
     def _encoded(self, request_id: str, command: str, args: Mapping[str, Any]) -> bytes:
         """A request; a daemon that knows English alone ignores the language."""
-        language = current_language()
+        language = self._language or current_language()
         asked = {} if language == ENGLISH else {"language": language}
         return messages.encode(
             {"id": request_id, "command": command, "args": args, **asked, **self._envelope}

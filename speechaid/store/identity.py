@@ -241,8 +241,14 @@ class Identities:
             raise LoginRefused("the session could not be read back")
         return secret, session
 
-    def find_session(self, secret: str) -> tuple[Session, Principal] | None:
-        """Find the session that a client shows, with its user's present rights; None where it is over."""
+    def find_session(self, secret: str, *, is_use: bool = True) -> tuple[Session, Principal] | None:
+        """Find the session that a client shows, with its user's present rights; None where it is over.
+
+        Args:
+            secret: as the client shows it.
+            is_use: it counts as use, so that the session does not end for want of it; False for what a page
+                asks for by itself.
+        """
         if not secret or len(secret) > _LONGEST_SECRET:
             return None
         document = self.sessions.find_one({"_id": _digest(secret)})
@@ -256,7 +262,8 @@ class Identities:
             return None
         if whole(found.get("generation")) != whole(document.get("generation"), -1):
             return None
-        self._note_use(self.sessions, document, now)
+        if is_use:
+            self._note_use(self.sessions, document, now)
         return session, user.as_principal(PrincipalKind.SESSION)
 
     def find_sessions(self, user: str) -> list[Session]:

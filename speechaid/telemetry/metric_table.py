@@ -124,7 +124,7 @@ REFUSAL_CAUSES: Final = (
     *("handshake", "not_curve", "unknown_key", "busy", "not_read"),
 )
 #: Streams of server-sent events: the progress of a batch, the recorded events of all hosts.
-EVENT_STREAMS: Final = ("progress", "events")
+EVENT_STREAMS: Final = ("progress", "events", "page")
 WEBHOOK_RESULTS: Final = ("delivered", "failed", "dropped")
 
 _OF_CALLS: Final = (

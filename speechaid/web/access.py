@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from speechaid.errors import StoreUnavailable
 from speechaid.model.identity import Principal
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.rules.roles import may
 from speechaid.telemetry.http import host_name, is_local_name
 from speechaid.web.problems import Problem
@@ -136,7 +137,7 @@ def require_grant(principal: Principal, what: str) -> None:
         Problem: it may not.
     """
     if not may(principal.role, what):
-        text = f"the role {principal.role} may not do this ({what})"
+        text = say("the role {role} may not do this ({what})", role=str(principal.role), what=str(what))
         raise Problem(HTTPStatus.FORBIDDEN, text, code=ErrorCode.FORBIDDEN)
 
 

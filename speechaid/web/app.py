@@ -6,19 +6,22 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from speechaid import __version__
 from speechaid.settings.groups import WebSettings
 from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web import problems
-from speechaid.web.access import Authentication, FindPrincipal
+from speechaid.web.access import METRICS_PATH, OPEN_PATHS, Authentication, FindPrincipal
 from speechaid.web.limits import RequestLimits
+from speechaid.web.page.app import build_page, to_start
 from speechaid.web.routes import accounts, batches, commands, overview
 from speechaid.web.services import Services
 from speechaid.web.streams import EventStreams
 
 OPENAPI_PATH: Final = "/api/v1/openapi.json"
+#: Beside those that begin with ``/api/``.
+_OF_THE_API: Final = OPEN_PATHS | {METRICS_PATH, "/api"}
 #: Errors that every route may answer.
 _ERRORS: Final = (
     *(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
@@ -34,7 +37,29 @@ def build(services: Services, find: FindPrincipal, settings: WebSettings) -> ASG
     metrics = WebMetrics()
     app = build_api(services, metrics)
     app.openapi()  # kept by the framework: it would hold up other requests later
-    return RequestLimits(Authentication(app, find, settings.requests_per_client), settings, metrics)
+    api = Authentication(app, find, settings.requests_per_client)
+    return RequestLimits(
+        ByPath(api, build_page(services, settings.requests_per_client, metrics)), settings, metrics
+    )
+
+
+class ByPath:
+    """The API and the page beside each other; the root is the page's for browsers, the API's for programs."""
+
+    def __init__(self, api: ASGIApp, page: ASGIApp) -> None:
+        self._api = api
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path = scope.get("path", "")
+        is_api = path in _OF_THE_API or path.startswith("/api/") or scope["type"] != "http"
+        if path == "/" and b"text/html" in dict(scope["headers"]).get(b"accept", b""):
+            await to_start()(scope, receive, send)
+        elif is_api:
+            await self._api(scope, receive, send)
+        else:
+            await self._page(scope, receive, send)
 
 
 def build_api(services: Services | None = None, metrics: WebMetrics | None = None) -> FastAPI:

@@ -11,11 +11,10 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
-
-from fastapi import UploadFile
+from typing import Any, Final, Protocol
 
 from speechaid.model.identity import Principal, PrincipalKind
 from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
@@ -23,6 +22,7 @@ from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.on_behalf import OnBehalf
 from speechaid.protocol.specs.specification import CommandSpec
+from speechaid.protocol.translation import ENGLISH, say
 from speechaid.web.problems import Problem, refusal_problem
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
@@ -42,6 +42,16 @@ PLACE_SECONDS: Final = 10.0
 #: For so many seconds the daemon counts as up, or away, for ``health``.
 _PRESENCE_SECONDS: Final = 2.0
 _STATUS_SECONDS: Final = 2.0
+
+#: The language of the daemon's sentences in answers to the request that is being served.
+answer_language: ContextVar[str] = ContextVar("answer_language", default=ENGLISH)
+
+
+class Attachable(Protocol):
+    """A file that a command takes."""
+
+    async def read(self) -> bytes:
+        """The whole file."""
 
 
 class DaemonConnection:
@@ -75,12 +85,13 @@ class DaemonConnection:
         """
         spec = COMMANDS[command]
         kind = _kind_of(spec)
+        language = answer_language.get()
         try:
             await asyncio.wait_for(self._places[kind].acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
-            text = "other requests to the daemon are under way: try again later"
+            text = say("other requests to the daemon are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
-        work = self._asking(spec, args, principal, attachment)
+        work = self._asking(spec, args, principal, attachment, language)
         loop, began = asyncio.get_running_loop(), time.monotonic()
         task = loop.run_in_executor(self._threads[kind], work)
         task.add_done_callback(
@@ -91,17 +102,22 @@ class DaemonConnection:
         except Refused as exc:
             raise refusal_problem(exc.code, str(exc)) from exc
         except Unanswered as exc:
-            text = f"{exc}; what was asked for may still be carried out"
+            text = say("{fault}; what was asked for may still be carried out", fault=_text_of(exc))
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text, code=ErrorCode.TIMEOUT) from exc
         except Unreachable as exc:
             self._presence = (time.monotonic(), False)
-            raise daemon_away(str(exc)) from exc
+            raise daemon_away(_text_of(exc)) from exc
 
     def _asking(
-        self, spec: CommandSpec, args: Mapping[str, Any], principal: Principal, attachment: bytes | None
+        self,
+        spec: CommandSpec,
+        args: Mapping[str, Any],
+        principal: Principal,
+        attachment: bytes | None,
+        language: str,
     ) -> Callable[[], dict[str, Any]]:
         def work() -> dict[str, Any]:
-            with Client(self._path, on_behalf=on_behalf(principal)) as client:
+            with Client(self._path, on_behalf=on_behalf(principal), language=language) as client:
                 return client.ask(
                     spec.name, args, attachment=attachment, timeout_seconds=spec.timeout_seconds
                 )
@@ -109,7 +125,7 @@ class DaemonConnection:
         return work
 
     @contextlib.asynccontextmanager
-    async def place_for(self, file: UploadFile | None) -> AsyncIterator[bytes | None]:
+    async def place_for(self, file: Attachable | None) -> AsyncIterator[bytes | None]:
         """The content of a file, in memory until the block ends; None without one.
 
         Raises:
@@ -121,7 +137,7 @@ class DaemonConnection:
         try:
             await asyncio.wait_for(self._files.acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
-            text = "other files are under way: try again later"
+            text = say("other files are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
         try:
             yield await file.read()
@@ -175,7 +191,12 @@ def on_behalf(principal: Principal) -> OnBehalf:
     return OnBehalf(user=principal.name, role=str(principal.role), account=principal.account_id, kind=kind)
 
 
+def _text_of(exc: Exception) -> str:
+    """The text of a fault, translatable where it is: ``str`` of an exception is a plain text."""
+    return exc.args[0] if exc.args and isinstance(exc.args[0], str) else str(exc)
+
+
 def daemon_away(why: str) -> Problem:
     """The daemon cannot be asked."""
-    text = f"the daemon is away, and this needs it: {why}"
+    text = say("the daemon is away, and this needs it: {why}", why=why)
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.UNAVAILABLE)

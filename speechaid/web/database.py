@@ -16,7 +16,9 @@ from typing import Any, Final, TypeVar
 
 from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import WEB_CREDENTIALS
-from speechaid.errors import FleetError, StoreUnavailable
+from speechaid.errors import FleetError, LoginsBusy, StoreUnavailable
+from speechaid.model.identity import User
+from speechaid.protocol.translation import say
 from speechaid.settings.groups import DatabaseSettings
 from speechaid.store.connection import Store, connect
 from speechaid.store.scoped import ScopedStore
@@ -31,6 +33,8 @@ PLACE_SECONDS: Final = 5.0
 #: Seconds for which one reading serves every client that polls.
 SHARED_SECONDS: Final = 3.0
 _MAX_SHARED: Final = 1000
+#: Logins that wait for their turn; one is checked at a time.
+_MAX_LOGINS: Final = 8
 
 
 class DatabaseReader:
@@ -41,6 +45,9 @@ class DatabaseReader:
         self._settings = settings
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="read")
         self._places = asyncio.Semaphore(AT_ONCE)
+        # A login takes some tenths of a second of a processor: it keeps no read waiting.
+        self._login_thread = ThreadPoolExecutor(1, thread_name_prefix="login")
+        self._logins = 0
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._uri: str | None = None
@@ -73,6 +80,24 @@ class DatabaseReader:
         """Run an operation on the database of users and tokens, the only one that this process writes."""
         return await self._run(function)
 
+    async def check_login(self, name: str, password: str, address: str) -> User:
+        """The user whose name and password these are; logins are checked one after the other.
+
+        Raises:
+            LoginRefused, TooManyTries, LoginsBusy: as ``Identities.check_login``.
+            StoreUnavailable: the database is away.
+        """
+        if self._logins >= _MAX_LOGINS:
+            raise LoginsBusy("too many passwords are being checked: try again in some seconds")
+        self._logins += 1
+        task = asyncio.get_running_loop().run_in_executor(
+            self._login_thread,
+            self._with_store,
+            lambda store: store.identities.check_login(name, password, address),
+        )
+        task.add_done_callback(lambda _: self._note_login())
+        return await asyncio.shield(task)
+
     async def is_up(self) -> bool:
         """Whether the database answers."""
         try:
@@ -83,15 +108,19 @@ class DatabaseReader:
 
     def close(self) -> None:
         """Close the connection; reads under way end with a fault."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._login_thread):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
+
+    def _note_login(self) -> None:
+        self._logins -= 1
 
     async def _run(self, function: Callable[[Store], _T]) -> _T:
         try:
             await asyncio.wait_for(self._places.acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
-            text = "other reads of the database are under way: try again later"
+            text = say("other reads of the database are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy") from exc
         task = asyncio.get_running_loop().run_in_executor(self._threads, self._with_store, function)
         # The place is free when the thread is, not when the client leaves.
@@ -132,7 +161,19 @@ class DatabaseReader:
                 self._store = None
                 store.close()
 
-    async def _share(self, key: Hashable, produce: Callable[[], Awaitable[_T]]) -> _T:
+    async def share_result(
+        self, key: Hashable, produce: Callable[[], Awaitable[_T]], seconds: float = SHARED_SECONDS
+    ) -> _T:
+        """What ``produce`` returns, for all who ask for the same key within so many seconds of its end."""
+        return await self._share(("result", key), produce, seconds)
+
+    def forget_shared(self) -> None:
+        """Have the next reader of each shared reading read anew: something was changed."""
+        self._shared.clear()
+
+    async def _share(
+        self, key: Hashable, produce: Callable[[], Awaitable[_T]], seconds: float = SHARED_SECONDS
+    ) -> _T:
         now = time.monotonic()
         known = self._shared.get(key)
         if known is None or now >= known[0]:
@@ -143,16 +184,16 @@ class DatabaseReader:
             # Its time begins with its end: a slow reading is not begun again while it runs.
             task = asyncio.ensure_future(produce())
             self._shared[key] = (float("inf"), task)
-            task.add_done_callback(lambda done: self._note_read(key, done))
+            task.add_done_callback(lambda done: self._note_read(key, done, seconds))
             known = self._shared[key]
         result: _T = await asyncio.shield(known[1])
         return result
 
-    def _note_read(self, key: Hashable, task: asyncio.Future[Any]) -> None:
+    def _note_read(self, key: Hashable, task: asyncio.Future[Any], seconds: float) -> None:
         known = self._shared.get(key)
         if known is None or known[1] is not task:
             return
         if task.cancelled() or task.exception() is not None:
             del self._shared[key]
         else:
-            self._shared[key] = (time.monotonic() + SHARED_SECONDS, known[1])
+            self._shared[key] = (time.monotonic() + seconds, known[1])

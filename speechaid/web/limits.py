@@ -30,6 +30,7 @@ FORMS_AT_ONCE: Final = 8
 PAUSE_SECONDS: Final = 20.0
 #: Of all places, one address takes at most one part in so many, or those of one token.
 _SHARE_OF_ADDRESS: Final = 2
+#: What every answer has, unless the application says otherwise: the page has scripts of its own.
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -140,7 +141,10 @@ class _BoundedRequest:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._is_stream = dict(message.get("headers", ())).get(b"content-type", b"").startswith(_STREAM)
-            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            given = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in given}
+            missing = [(name, value) for name, value in _HEADERS if name not in names]
+            message = {**message, "headers": [*given, *missing]}
         try:
             await asyncio.wait_for(self._send(message), PAUSE_SECONDS)
         except TimeoutError as exc:

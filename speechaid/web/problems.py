@@ -18,6 +18,7 @@ from starlette.responses import Response
 from speechaid.errors import SpeechaidError, StoreUnavailable
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import encode_json
+from speechaid.protocol.translation import N_, say
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.web")
@@ -78,6 +79,8 @@ class Problem(Exception):  # noqa: N818 - an answer
         errors: list[RequestFault] | None = None,
     ) -> None:
         super().__init__(detail)
+        #: As the document has it, translatable where it is.
+        self.detail = detail
         self.headers = dict(headers or {})
         if status is HTTPStatus.SERVICE_UNAVAILABLE or status is HTTPStatus.TOO_MANY_REQUESTS:
             self.headers.setdefault("Retry-After", str(RETRY_AFTER))
@@ -99,7 +102,8 @@ def refusal_problem(code: str, message: str) -> Problem:
 
 def not_found(what: str) -> Problem:
     """There is no such thing, or it is not this client's: the same text for both."""
-    return Problem(HTTPStatus.NOT_FOUND, f"there is no such {what}", code=ErrorCode.NOT_FOUND)
+    text = say(_NO_SUCH[what]) if what in _NO_SUCH else f"there is no such {what}"
+    return Problem(HTTPStatus.NOT_FOUND, text, code=ErrorCode.NOT_FOUND)
 
 
 def invalid_part(field: str, message: str) -> Problem:
@@ -150,6 +154,11 @@ def add_handlers(app: FastAPI) -> None:
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, text, code=ErrorCode.INTERNAL).to_response()
 
 
+_NO_SUCH: Final = {
+    "batch": N_("there is no such batch"),
+    "account": N_("there is no such account"),
+    "job": N_("there is no such job"),
+}
 #: What the framework answers with the bare phrase.
 _SENTENCES: Final = {
     HTTPStatus.NOT_FOUND: "there is no such path: GET /api/v1/openapi.json lists all",

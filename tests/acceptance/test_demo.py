@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+import httpx
 import pytest
 
 DEADLINE_SECONDS = 150.0
@@ -138,6 +139,14 @@ def test_an_interrupted_demo_leaves_no_process_behind(
 
 def test_a_kept_demo_accepts_commands_until_it_is_stopped(temporary: dict[str, str], demo: Demo) -> None:
     process = demo("--keep", "--jobs", "3")
+    address = read_until(process.stderr, "http://").strip()
+    name, password = (
+        read_until(process.stderr, word).split(": ", 1)[1].strip() for word in ("name:", "password:")
+    )
+    with httpx.Client(base_url=address, headers={"Sec-Fetch-Site": "same-origin"}, timeout=60) as client:
+        answer = client.post("/login", data={"name": name, "password": password}, follow_redirects=True)
+        assert (answer.status_code, answer.url.path) == (200, "/start")
+        assert "Campa\u00f1a de muestra" in client.get("/campaigns").text
     socket = read_until(process.stderr, "SPEECHAID_SOCKET=").split("=", 1)[1].strip()
     status = subprocess.run(
         [sys.executable, "-m", "speechctl", "--socket", socket, "--timeout", "60s", "status", "--json"],

@@ -19,6 +19,7 @@ from babel.messages.catalog import Catalog, Message
 
 from speechaid.campaign.dates import _TIME
 from speechaid.protocol.translation import ENGLISH, LANGUAGES
+from speechaid.web.page.app import POLICY
 from tools.catalogue import (
     KEYWORDS,
     collect_sentences,
@@ -57,6 +58,7 @@ READ_BY_PEOPLE: Final = (
     "speechaid/rules",
     "speechaid/service",
     "speechaid/settings",
+    "speechaid/web/page",
     "speechctl",
 )
 #: What has words and blanks and is for programs, or is the same in every language, by file.
@@ -81,6 +83,13 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
     "speechaid/campaign/dates.py": frozenset({_TIME}),
     "speechaid/rules/refusals.py": frozenset({"*"}),
     "speechaid/rules/outcomes.py": frozenset({"call {} is {}: it has not ended"}),
+    # The policy that browsers keep.
+    "speechaid/web/page/app.py": frozenset({POLICY}),
+    # An event of a stream.
+    "speechaid/web/page/screens/campaigns.py": frozenset({"event: {}\n{}\n", "data: {}\n"}),
+    "speechaid/web/page/visits.py": frozenset({"no session"}),
+    # Units, the same in every language.
+    "speechaid/web/page/words.py": frozenset({"{} h {} min", "{} min {} s"}),
     # What notes beside numbers say.
     "speechaid/rules/numbers.py": frozenset(
         {
@@ -120,7 +129,15 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
         {"systemctl start speechaid", "speechaid run", "uid {}"}
     ),
     # A format of a cell.
-    "speechctl/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
+    "speechaid/protocol/sheets.py": frozenset({"yyyy-mm-dd hh:mm:ss"}),
+    # Headers of HTTP, and SVG.
+    "speechaid/web/page/campaign_form.py": frozenset(
+        {"text/csv; charset=utf-8", "attachment; filename*=UTF-8''{}"}
+    ),
+    "speechaid/web/page/screens/reports.py": frozenset(
+        {"text/csv; charset=utf-8", 'attachment; filename="calls.csv"'}
+    ),
+    "speechaid/web/page/graphs.py": frozenset({"*"}),
     "speechctl/cli.py": frozenset({"speechctl {}"}),
     "speechctl/parser.py": frozenset({"speechctl: {}\n"}),
     # Options of a command.
@@ -166,8 +183,10 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
         {
             *("Campaña de muestra", "unjustified dial: {}", "records differ: {}"),
             (
-                "\n{}\n\n  export SPEECHAID_SOCKET={}\n  export PATH={}:$PATH\n  speechctl status\n"
-                "  speechctl report --batch {}\n  speechctl jobs --batch {} --status failed\n"
+                "\n{}\n\n  http://{}/\n  {}\n  {}\n\n{}\n\n"
+                "  export SPEECHAID_SOCKET={}\n  export PATH={}:$PATH\n"
+                "  speechctl status\n  speechctl report --batch {}\n"
+                "  speechctl jobs --batch {} --status failed\n"
                 "  speechctl import {} --name again --accept unassigned --duplicates keep"
                 " --hours 00:00-24:00 --start\n  curl http://{}/metrics\n\n{}"
             ),

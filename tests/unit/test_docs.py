@@ -30,6 +30,7 @@ TRANSLATED: Final = (
     "contacts-file",
     "calling-rules",
     "api",
+    "page",
 )
 #: Variables that are no settings: the settings file, the language, and what the tests run on.
 OTHER_VARIABLES: Final = {

@@ -35,6 +35,8 @@ HOMES = {
     "requests": ("speechaid/retell/",),
     "urllib3": ("speechaid/retell/",),
     "fastapi": ("speechaid/web/",),
+    "jinja2": ("speechaid/web/page/",),
+    "markupsafe": ("speechaid/web/page/",),
     "starlette": ("speechaid/web/",),
     "uvicorn": ("speechaid/web/",),
     "prometheus_client": ("speechaid/telemetry/",),

@@ -60,11 +60,12 @@ NOUNS: Final = frozenset(
     """
     among amount answers balance bars begins blocked body boottime breakers called calls campaigns
     candidates cannot cause changed charge checks clock collection commands conclusion concurrency
-    contacts country counts credentials credit currency curves dashboard database date descriptors
+    contacts country counts credentials credit currency curves dashboard database date day descriptors
     digest directory disks distinct document drawing due duration elapsed entry exhausted expected
     families fault faults fields fingerprint firing flag garbage given headroom health holds indexed
     instant intended item joined json lapsed latest left limited limits line lines listed mapping may
-    message minutes money newest now number observation of order overlaps page pages pair passes percent
+    message minutes moment money newest now number observation of order overlaps page pages pair part
+    passes percent
     pids placed plain plural policy port price priority profile rect refusals reloaded reloading
     remaining report request requests resettable results retries revived rewriter rewrites
     routes row rows samples sanitized script seconds secrets sequence setting settings settled shape

@@ -165,7 +165,7 @@ async def get_batch(caller: Caller, services: Served, batch_id: BatchId) -> dict
 )
 async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """Counts of the last seconds."""
-    progress, document = await _progress(caller, services, batch_id)
+    progress, document = await read_progress(caller, services, batch_id)
     return {**document, **{name: progress[name] for name in ("status", "jobs", "daemon")}}
 
 
@@ -177,7 +177,7 @@ async def get_summary(caller: Caller, services: Served, batch_id: BatchId) -> di
 )
 async def get_status(caller: Caller, services: Served, batch_id: BatchId) -> dict[str, Any]:
     """Made to be polled: one reading of some seconds serves all clients."""
-    return (await _progress(caller, services, batch_id))[0]
+    return (await read_progress(caller, services, batch_id))[0]
 
 
 @router.get(
@@ -195,7 +195,7 @@ async def stream_progress(
     batch_id: BatchId,
 ) -> Response:
     """An event `progress`, as of `/status`, at each change; the first at once, so that a client resumes."""
-    await _progress(caller, services, batch_id)
+    await read_progress(caller, services, batch_id)
     streams: EventStreams = request.app.state.progress_streams
     return streams.open_stream(request, _events(caller, services, batch_id))
 
@@ -204,12 +204,12 @@ async def _events(caller: Principal, services: Services, name: str) -> AsyncIter
     """The progress at each look, where it is another than the last."""
     sent = b""
     while True:
-        body = encode_json((await _progress(caller, services, name))[0], default=str)
+        body = encode_json((await read_progress(caller, services, name))[0], default=str)
         yield b"" if body == sent else b"event: progress\ndata: " + body + b"\n\n"
         sent = body
 
 
-async def _progress(
+async def read_progress(
     caller: Principal, services: Services, name: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The progress of a batch, and its document."""

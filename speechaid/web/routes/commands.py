@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, File, Form, Path, Query, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from starlette.datastructures import UploadFile as AnyUpload
 
 from speechaid.model.identity import Principal
 from speechaid.protocol.commands import COMMANDS
@@ -218,6 +219,6 @@ def _file_argument(spec: CommandSpec) -> str:
     return next(argument.name for argument in spec.arguments if argument.kind is Kind.FILE)
 
 
-def name_of(file: UploadFile) -> str:
+def name_of(file: AnyUpload) -> str:
     """The last part of a file's name; it tells the daemon what the file is."""
     return (file.filename or "upload").replace("\\", "/").rpartition("/")[2][:200]

@@ -18,21 +18,22 @@ import python_calamine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechaid.protocol.sheets import CsvForm, date_or_text, local_time
 from speechctl import sheets
 
 #: A number, or several with commas between: a reader calculates nothing.
 _HARMLESS = re.compile(r"[+-]?[0-9 ().,/+-]*")
 
 
-COMMA = sheets.CsvForm()
-SEMICOLON = sheets.CsvForm(delimiter=";", decimal=",")
+COMMA = CsvForm()
+SEMICOLON = CsvForm(delimiter=";", decimal=",")
 FORMS = pytest.mark.parametrize("form", [COMMA, SEMICOLON], ids=["comma", "semicolon"])
 
 
 def written(
     rows: Sequence[Sequence[Any]],
     titles: Sequence[str] = ("a", "b", "c"),
-    form: sheets.CsvForm | None = None,
+    form: CsvForm | None = None,
 ) -> str:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "export.csv"
@@ -82,7 +83,7 @@ def is_formula(cell: str) -> bool:
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @FORMS
-def test_no_reader_finds_a_formula_in_a_cell(form: sheets.CsvForm, cell: str, separator: str) -> None:
+def test_no_reader_finds_a_formula_in_a_cell(form: CsvForm, cell: str, separator: str) -> None:
     for row in (["1", "x", cell], [cell, "x", "y"], ["1", cell, "1+cmd|' /C calc'!A0"]):
         found = cells(written([row], form=form), separator)
         assert [cell for cell in found if is_formula(cell)] == []
@@ -96,7 +97,7 @@ def test_no_reader_finds_a_formula_in_a_cell(form: sheets.CsvForm, cell: str, se
     )
 )
 @FORMS
-def test_no_reader_finds_a_formula_in_any_file(form: sheets.CsvForm, rows: list[list[str]]) -> None:
+def test_no_reader_finds_a_formula_in_any_file(form: CsvForm, rows: list[list[str]]) -> None:
     text = written(rows, form=form)
     for separator in ",;\t":
         assert [cell for cell in cells(text, separator) if is_formula(cell)] == []
@@ -219,7 +220,7 @@ def test_a_workbook_of_many_rows_is_not_kept_in_memory(tmp_path: Path) -> None:
     ],
 )
 def test_a_time_is_shown_in_the_zone_that_the_title_names(text: str, shown: object) -> None:
-    assert sheets.local_time(text, "America/Santiago") == shown
+    assert local_time(text, "America/Santiago") == shown
 
 
 @pytest.mark.parametrize(
@@ -233,4 +234,4 @@ def test_a_time_is_shown_in_the_zone_that_the_title_names(text: str, shown: obje
     ],
 )
 def test_a_day_is_a_date_and_what_somebody_said_stays_as_it_is(text: object, shown: object) -> None:
-    assert sheets.date_or_text(text) == shown
+    assert date_or_text(text) == shown

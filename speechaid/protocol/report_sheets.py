@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from speechaid.protocol.report_text import CONTACT_RATE, scope_text, zone_text
+from speechaid.protocol.sheets import Share, Sheet, date_or_text, local_time
 from speechaid.protocol.translation import N_, current_language, in_language, say
-from speechctl.sheets import Share, Sheet, date_or_text, local_time
 
 #: The titles of the columns of a table, by the names in the report.
 _TITLES: Final[Mapping[str, str]] = {

@@ -1,0 +1,1 @@
+"""The page for the people who run campaigns: screens made on the server, beside the API (docs/page.md)."""
