@@ -136,7 +136,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove
     imports.waiting_jobs imports.waiting_variables jobs.adopt jobs.claim jobs.counts
     jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix jobs.finish jobs.follows_call
-    jobs.get jobs.has_job jobs.insert_many jobs.insert_missing jobs.keep_deleted jobs.keep_lost_dial
+    jobs.get jobs.has_job jobs.page jobs.insert_many jobs.insert_missing jobs.keep_deleted jobs.keep_lost_dial
     jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent
     jobs.page jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.shared_numbers
     jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit logs.commands
