@@ -1,4 +1,4 @@
-"""A new campaign, reports, the do-not-call list and accounts in a real browser, beside a daemon with calls."""
+"""A new campaign, reports, the do-not-call list and accounts in real browser, beside a daemon with calls."""
 
 from __future__ import annotations
 
