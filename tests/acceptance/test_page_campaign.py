@@ -1,4 +1,4 @@
-"""A new campaign, reports, the do-not-call list and accounts in a real browser, beside a daemon with calls."""
+"""A new campaign, reports, the do-not-call list and accounts in a browser, beside a daemon with calls."""
 
 from __future__ import annotations
 
@@ -148,7 +148,8 @@ def test_a_campaign_is_made_of_a_file_in_steps_and_calls_when_it_is_started(site
     page.select_option("#account", "acc_123")
     go_on(page)
     expect(page.locator("main")).to_contain_text("What was corrected in an earlier file")
-    expect(page.get_by_role("row", name=re.compile("^plan")).get_by_role("combobox")).to_have_value("reference")
+    plan = page.get_by_role("row", name=re.compile("^plan"))
+    expect(plan.get_by_role("combobox")).to_have_value("reference")
 
 
 def test_a_form_that_is_sent_twice_makes_one_campaign_which_can_be_taken_back(site: Site) -> None:
