@@ -51,16 +51,24 @@ def test_every_state_of_a_known_person_has_words() -> None:
 
 def test_only_what_was_changed_is_a_correction() -> None:
     form = {
-        **{"title_1": "Fono", "was_1": "variable", "role_1": "phone"},
-        **{"title_2": "Nombre", "was_2": "name", "role_2": "name"},
-        **{"title_3": "x", "was_3": "name", "role_3": "no role"},
+        "title_1": "Fono",
+        "was_1": "variable",
+        "role_1": "phone",
+        "title_2": "Nombre",
+        "was_2": "name",
+        "role_2": "name",
+        "title_3": "x",
+        "was_3": "name",
+        "role_3": "no role",
     }
     assert corrected_columns(form) == {"Fono": "phone"}
 
 
 def test_columns_of_one_title_are_corrected_by_their_number() -> None:
     shown = columns_shown(
-        [column(1, "fono", "phone"), column(2, "fono", "phone"), column(3, "", "left-out")], {"2": "variable"}, {}
+        [column(1, "fono", "phone"), column(2, "fono", "phone"), column(3, "", "left-out")],
+        {"2": "variable"},
+        {},
     )
     assert [(one["key"], one["now"]) for one in shown] == [
         ("1", "phone"),
@@ -84,8 +92,11 @@ def test_settings_become_options() -> None:
     options, faults = settings_options(settings_typed({**FILLED, "max_attempts": "3", "agent": "agent_1"}))
     assert faults == {}
     assert options == {
-        **{"name": "Octubre", "hours": "09:00-19:00", "days": "1,5"},
-        **{"max_attempts": 3, "agent": "agent_1"},
+        "name": "Octubre",
+        "hours": "09:00-19:00",
+        "days": "1,5",
+        "max_attempts": 3,
+        "agent": "agent_1",
     }
 
 

@@ -73,7 +73,9 @@ def test_the_file_that_was_not_used_for_longest_makes_room(drafts: Drafts, clock
     assert [drafts.find(user("ana"), one.key) is not None for one in made] == [False] + [True] * PER_USER
 
 
-def test_beyond_the_room_of_all_users_a_file_is_refused(drafts: Drafts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_room_of_all_users_a_file_is_refused(
+    drafts: Drafts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 20)
     kept = keep(drafts, user("ana"))
     with pytest.raises(Problem, match="no room"):

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from speechaid.web.page.graphs import HEIGHT, WIDTH, Graph, Series, bars, axis_end, line
+from speechaid.web.page.graphs import HEIGHT, WIDTH, Graph, Series, axis_end, bars, line
 from speechaid.web.page.report_graphs import report_graphs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,7 +24,7 @@ def graph_of(*values: list[float], title: str = "Calls") -> Graph:
 
 
 def parsed(text: str) -> ET.Element:
-    return ET.fromstring(text)  # noqa: S314 - our own
+    return ET.fromstring(text)
 
 
 def bars_of(svg: ET.Element) -> list[ET.Element]:
@@ -75,7 +75,8 @@ def test_no_graph_has_a_style_that_the_policy_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "end"), [(0, 4), (1, 4), (4, 4), (5, 8), (9, 10), (41, 80), (60, 80), (1000, 1000), (1001, 2000)]
+    ("value", "end"),
+    [(0, 4), (1, 4), (4, 4), (5, 8), (9, 10), (41, 80), (60, 80), (1000, 1000), (1001, 2000)],
 )
 def test_an_axis_ends_at_a_round_number_above_all_values(value: float, end: float) -> None:
     assert axis_end(value) == end
@@ -88,8 +89,12 @@ def test_a_report_without_calls_has_no_graphs() -> None:
 def test_a_report_of_one_day_shows_its_progress_by_hours_and_its_money() -> None:
     promised = {"jobs": 1, "by_currency": [{"currency": "CLP", "amount": 5000.0, "jobs": 1}]}
     day = {
-        **{"day": "2026-11-30", "calls": 12, "by_person": 6, "successful": 3},
-        **{"promised": promised, "recovered": {"jobs": 0, "by_currency": []}},
+        "day": "2026-11-30",
+        "calls": 12,
+        "by_person": 6,
+        "successful": 3,
+        "promised": promised,
+        "recovered": {"jobs": 0, "by_currency": []},
     }
     hours = [
         {"hour": 9, "calls": 8, "by_person": 2, "successful": 1},
