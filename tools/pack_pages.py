@@ -18,7 +18,6 @@ from speechaid.compliance.packs import (
     Holidays,
     Option,
     Pack,
-    Purpose,
     Records,
     Registry,
     Span,
@@ -26,6 +25,7 @@ from speechaid.compliance.packs import (
     Unit,
     Windows,
 )
+from speechaid.model.states import Purpose
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 SPANISH: Final = Path(__file__).with_name("pack_pages_es.toml")
@@ -59,11 +59,11 @@ _COUNTRIES: Final = {
 }
 _NOTICE: Final = (
     """\
-No legal advice: have a local lawyer look at this page before you rely on it. This version of speechaid
-refuses no call by these rules ([calling rules](../calling-rules.md)).""",
+No legal advice: have a local lawyer look at this page before you rely on it. Batches with a
+purpose are called by these rules, the others are not ([calling rules](../calling-rules.md)).""",
     """\
-No es asesoría legal: que un abogado del país la revise antes de confiar en ella. Esta versión de speechaid
-no rechaza ninguna llamada por estas reglas ([reglas de llamada](../calling-rules.md)).""",
+No es asesoría legal: que un abogado del país la revise antes de confiar en ella. Los lotes con
+finalidad se llaman según estas reglas, los demás no ([reglas de llamada](../calling-rules.md)).""",
 )
 #: One, several; by language.
 _UNITS: Final = {

@@ -54,6 +54,7 @@ def shape(found: ReportReading, names: Mapping[str, str | None] | None = None) -
         **_scope(found),
         "jobs": {"total": sum(jobs.values()), "by_status": _ordered(jobs, JobStatus)},
         "jobs_on_do_not_call_list": found.jobs_on_list,
+        "kept_back": [{"rule": rule, "jobs": jobs} for rule, jobs in sorted(found.kept_back.items())],
         "people": _people(found.people.values()),
         "calls": _totals(found.scope, calls) | {"charged": _charged(found, calls)},
         "debt": _amounts(found.debt),

@@ -162,6 +162,8 @@ class ReportReading:
         #: By batch and status, as the status is written.
         self.jobs: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
         self.jobs_on_list = 0
+        #: Jobs that wait for a rule of a pack, by the rule.
+        self.kept_back: Counter[str] = Counter()
         self.called_jobs: set[str] = set()
         self.debt = AmountSums()
         self.recovered = AmountSums()
@@ -230,12 +232,20 @@ class ReportReading:
         self._zones.setdefault(facts.zone.key, set()).add(account_id)
         if status == JobStatus.CANCELLED and job.get("cancel_reason") == ALL_LISTED.cancel_reason:
             self.jobs_on_list += 1
+        self._note_rule(job, status)
         payload = reading.mapping(job.get("payload"))
         currency = reading.text(payload.get("currency")) or _own_currency(facts)
         job_id = reading.text(job.get("job_id")) or str(job.get("_id"))
         self._job_ids.add(job_id)
         self._note_debt(job, payload, currency)
         self._note_promise_of_job(job, job_id, currency)
+
+    def _note_rule(self, job: Document, status: str) -> None:
+        """Count a job that a rule of a pack keeps back now."""
+        rule = reading.text(reading.mapping(job.get("waits_for")).get("rule"))
+        due = reading.due_time(job.get("reserved_until"))
+        if rule is not None and status == JobStatus.PENDING and due is not None and due > self.scope.at:
+            self.kept_back[rule] += 1
 
     def add_payment(self, job: Document) -> None:
         """Count what was paid on a job, unless it was recorded on a day that is left out."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from speechaid.commands.batch_fields import level_of
 from speechaid.commands.interfaces import Continue, HandlerContext, Result
+from speechaid.commands.packs import introduce_packs
 from speechaid.commands.start_check import StartCheck, Then, check_before_start
 from speechaid.dialer.context import agent_choice
 from speechaid.model.batch import Batch
@@ -29,10 +30,15 @@ MOST_BATCHES: Final = 50
 
 
 def require_level_of(context: HandlerContext, document: Document, *, by: str) -> None:
-    """Before a batch is written: a daemon that would not heed its agent or number must not dial any more."""
+    """Before a batch is written: a daemon that would not heed what it sets must not dial any more.
+
+    Where it names a purpose, the rules for that are in force from then on.
+    """
     level = level_of(document)
     if level > Level.FIRST:
         context.store.holds.require_level(level, by=by)
+    if level is Level.CALLING_RULES:
+        introduce_packs(context.store, by=by)
 
 
 def check_choice(context: HandlerContext, batch: Batch, then: Then, *, refused: str) -> Result | Continue:

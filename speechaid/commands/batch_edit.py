@@ -9,6 +9,7 @@ once more afterwards, for jobs whose calls ended in between.
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +28,7 @@ from speechaid.commands.options import (
     edited_document,
     with_unset,
 )
+from speechaid.commands.packs import release_waiting
 from speechaid.commands.start_check import StartCheck
 from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
@@ -41,6 +43,8 @@ from speechaid.store.batches import INACTIVE
 _PORTION: Final = 500
 _RETRY_DELAY: Final = "retry_delay_hours"
 _WINDOW: Final = frozenset({"hours", "days", "timezone"})
+#: Settings by which calling rules decide: jobs that wait for a rule are looked at again.
+_OF_RULES: Final = _WINDOW | {"purpose", "country"}
 
 
 def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -67,13 +71,27 @@ def _edit(
     has_started = batch.is_active or batch.agent_pin is not None
     pin = check.pin_for(context, command.actor) if has_started else None
 
+    options = {option.name for option, _ in wanted}
+
     def write(context: HandlerContext, moved: int) -> Result | Continue:
+        gets_purpose = any(option.name == "purpose" and value is not None for option, value in wanted)
+        if gets_purpose:
+            # Its calls so far are in no ledger: caps wait until they are entered, from before its first dial.
+            context.store.packs.request_fill(secrets.token_hex(8))
         changes = apply_edit(context, command, batch.batch_id, wanted, pin)
+        if gets_purpose:
+            # What was placed since the request began to be served.
+            context.store.packs.request_fill(secrets.token_hex(8))
 
         def finish(context: HandlerContext, more: int) -> Result | Continue:
             return _answer(context, command, batch.batch_id, changes, moved=moved + more, check=check)
 
-        return _move_retries(context, command, batch, wanted, finish)
+        def move(context: HandlerContext, _released: int) -> Result | Continue:
+            return _move_retries(context, command, batch, wanted, finish)
+
+        if _OF_RULES.isdisjoint(options):
+            return move(context, 0)
+        return release_waiting(context, batch.batch_id, move)
 
     return _move_retries(context, command, batch, wanted, write)
 

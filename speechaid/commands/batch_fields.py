@@ -23,7 +23,7 @@ from speechaid.commands.options import (
     zone_name,
 )
 from speechaid.model import agent_settings, reading
-from speechaid.model.batch import batch_name
+from speechaid.model.batch import batch_name, read_purpose
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
@@ -284,6 +284,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         to_stored=lambda word: word == "yes",
         to_option=_yes_or_no_option,
         level=Level.PEOPLE_AND_AGENTS,
+    ),
+    Option(
+        name="purpose",
+        path="call_settings.purpose",
+        to_stored=str,
+        to_option=read_purpose,
+        level=Level.CALLING_RULES,
     ),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}

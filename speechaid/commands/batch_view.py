@@ -152,6 +152,7 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         "language": _Default(value=None, source="default"),
         "voicemail_option": _Default(value="agent", source="default"),
         "dnc_detection": _Default(value="yes", source="default"),
+        "purpose": _Default(value=None, source="default"),
     }
 
 

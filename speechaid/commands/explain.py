@@ -59,7 +59,8 @@ Check = dict[str, Any]
 #: the person's turn, on which number, and is there money and somebody to call.
 _ORDER: Final = (
     *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
-    *(N_("do-not-call list"), "number", N_("number free"), "agent", "document"),
+    *(N_("do-not-call list"), N_("hours by law"), N_("caps by law")),
+    *("number", N_("number free"), "agent", "document"),
     *(
         "account",
         "balance",

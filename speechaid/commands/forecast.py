@@ -25,6 +25,8 @@ from speechaid.commands.forecast_schedule import (
 )
 from speechaid.commands.ids import resolve_batch_id
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.compliance.rule_case import PersonUnderRules
+from speechaid.dialer.calling_rules import person_of, with_entries
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, forms_of_person, next_phone, read_holds_only
 from speechaid.model.account import Account, Plan
@@ -42,6 +44,7 @@ from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
 from speechaid.store.holds import BATCHES, FLEET
+from speechaid.store.packs import PacksInForce
 
 #: Jobs that are evaluated together: their numbers are looked up in one query.
 _PORTION: Final = 500
@@ -86,6 +89,10 @@ def forecast(context: HandlerContext, command: Invocation) -> Result:
             {"reason": reason, "jobs": jobs, "examples": skipped.examples[reason]}
             for reason, jobs in sorted(skipped.jobs.items(), key=lambda row: (-row[1], row[0]))
         ],
+        "kept_back": [
+            {"rule": rule, "jobs": jobs, "first_at": first}
+            for rule, (jobs, first) in sorted(inputs.kept_back.items())
+        ],
         "pending": schedule.placed + skipped.jobs.total(),
         "dials_total": schedule.placed,
         "beyond": schedule.placed - len(costs.rows),
@@ -115,6 +122,10 @@ class _Inputs:
         self._wanted = wanted
         self._batches: dict[str, Batch | None] = {}
         self._alike: dict[_Alike, Evaluation] = {}
+        #: As read when a job first needs them.
+        self._in_force: PacksInForce | None = None
+        #: Jobs that a rule keeps back, and the first time at which one of them may be called.
+        self.kept_back: dict[str, tuple[int, datetime | None]] = {}
         #: Of each queue one job, which stands for the others.
         self._samples: dict[tuple[str | None, str | None], Job] = {}
 
@@ -144,6 +155,7 @@ class _Inputs:
             self.preflight,
             batch=self._batches.get(queue.batch_id or ""),
             account=self.accounts.get(queue.account_id or ""),
+            person=dial.person,
         )
         return evaluate(self.worker_context, sample, dial.number, preflight, at=at)
 
@@ -168,6 +180,7 @@ class _Inputs:
         listed, busy = store.do_not_call.listed(numbers), store.diagnostics.busy_numbers(numbers)
         people = {form for job in jobs for form in forms_of_person(job)}
         listed_people = store.do_not_call.listed_people(sorted(people))
+        under_rules = self._people(jobs)
         for job in jobs:
             is_person_listed = not listed_people.isdisjoint(forms_of_person(job))
             own = frozenset(self._numbers(job)) if is_person_listed or listed else frozenset()
@@ -178,10 +191,28 @@ class _Inputs:
                 listed=own if is_person_listed else listed & own,
                 is_person_listed=is_person_listed,
                 country=self._country(job),
+                person=under_rules.get(job.job_id),
             )
             dial = self._dial(job, preflight, busy, skipped)
             if dial is not None:
                 yield job, dial
+
+    def _people(self, jobs: Sequence[Job]) -> dict[str, PersonUnderRules]:
+        """The people of jobs whose batch names a purpose, under the calling rules; one query for all."""
+        store = self.worker_context.store
+        if self._in_force is None:
+            self._in_force = store.packs.in_force()
+        found = {
+            job.job_id: person
+            for job in jobs
+            if (
+                person := person_of(
+                    store, job, self._batches.get(job.batch_id or ""), self._in_force, self._numbers(job)
+                )
+            )
+            is not None
+        }
+        return dict(zip(found, with_entries(store, list(found.values())), strict=True)) if found else {}
 
     def _read_named(self, jobs: Iterable[Job]) -> None:
         """Read the batches and accounts of these jobs that were not read before."""
@@ -232,6 +263,7 @@ class _Inputs:
         due = max(self.now, job.reserved_until or self.now)
         evaluation = self._evaluate(job, choice.number, preflight, due)
         earliest = due
+        self._note_rule(evaluation)
         if not evaluation.may_dial and evaluation.reason not in CONCURRENCY:
             if evaluation.next_eligible_at is None:
                 skipped.add(job.job_id, str(evaluation.reason))
@@ -245,10 +277,22 @@ class _Inputs:
             earliest=earliest,
             due=job.reserved_until,
             reserved=metering.reserved_for(job),
+            person=preflight.person,
         )
+
+    def _note_rule(self, evaluation: Evaluation) -> None:
+        """Count a job that a rule of a pack keeps back."""
+        refusal = evaluation.refusal
+        if refusal is None or refusal.rule is None:
+            return
+        jobs, first = self.kept_back.get(refusal.rule, (0, None))
+        at = refusal.next_eligible_at
+        self.kept_back[refusal.rule] = (jobs + 1, min(filter(None, (first, at)), default=None))
 
     def _evaluate(self, job: Job, number: str, preflight: Preflight, due: datetime) -> Evaluation:
         """Evaluate when it is due; what differs within a minute is found out when its turn comes."""
+        if preflight.person is not None:
+            return evaluate(self.worker_context, job, number, preflight, at=due)
         minute = due.replace(second=0, microsecond=0)
         key = (job.batch_id, job.account_id, metering.reserved_for(job), minute)
         found = self._alike.get(key)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.protocol.translation import say, say_later
 from speechaid.rules import fair_share
 from speechaid.rules.checks import Reason
@@ -27,7 +28,7 @@ _EXAMPLES: Final = 5
 #: Limits of calls at a time: a dial waits for them, and is not skipped.
 CONCURRENCY: Final = frozenset({Reason.ACCOUNT_CONCURRENCY, Reason.BATCH_CONCURRENCY})
 #: What passes by itself at a known time, for all dials of a queue alike.
-_POSTPONED: Final = frozenset({Reason.OUTSIDE_WINDOW, Reason.DAILY_LIMIT})
+_POSTPONED: Final = frozenset({Reason.OUTSIDE_WINDOW, Reason.DAILY_LIMIT, Reason.PACK_HOURS})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +44,8 @@ class WaitingDial:
     due: datetime | None
     #: What SpeechAI reserved for the job, in its plan's minutes or credit.
     reserved: float
+    #: The person under calling rules; None: the batch names no purpose.
+    person: PersonUnderRules | None = None
 
 
 @dataclass(kw_only=True)

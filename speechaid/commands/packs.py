@@ -1,49 +1,79 @@
-"""``packs``, ``pack`` and ``check-pack``: the calling rules by country that this version has.
+"""``packs``, ``pack``, ``check-pack`` and ``set-pack``: the calling rules by country, and which are in force.
 
-Nothing here reads the database: the answers are of the shipped packs, and of the file that comes with the
-command. No call is refused by a pack in this version, and each answer says so (``enforced``).
+Packs in force lie in the database, equal for every host. They come there with the first batch that names a
+purpose: those that this version ships; from then on ``set-pack`` alone changes them, no new version. Until
+then the answers are about the shipped ones, which refuse no call (``enforced``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.compliance.pack_files import check_pack as checked_file
 from speechaid.compliance.pack_files import content_hash, pack_warnings, shipped_packs
-from speechaid.compliance.packs import Cap, Confidence, Holidays, Option, Pack, Purpose, Statement, Windows
+from speechaid.compliance.packs import (
+    Cap,
+    Confidence,
+    Holidays,
+    InvalidPack,
+    Option,
+    Pack,
+    Statement,
+    Windows,
+)
+from speechaid.model.levels import Level
 from speechaid.model.masking import mask_prose
+from speechaid.model.states import Purpose
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
+from speechaid.store.connection import Store
+from speechaid.store.packs import pack_key
 
-#: Whether calls are refused by packs.
-ENFORCED: Final = False
 ADVICE: Final = "no legal advice: have a local lawyer look at it before you rely on it"
+#: Jobs that are made due by one task of the database thread.
+_PORTION: Final = 500
+#: Calls of so many days before the first batch with a purpose are looked for.
+_EARLIER_DAYS: Final = 8
 
 
-def packs(_context: HandlerContext, _command: Invocation) -> Result:
-    """The shipped packs, a row each."""
-    today = _today()
+def packs(context: HandlerContext, _command: Invocation) -> Result:
+    """The packs, a row each: those in force, else the shipped ones."""
+    today, known = _today(), _known_packs(context.store)
+    rows = [_row(pack, today) for _, pack in sorted(known.items()) if isinstance(pack, Pack)]
+    broken = [pack for _, pack in sorted(known.items()) if isinstance(pack, InvalidPack)]
+    in_force = context.store.packs.in_force()
     return {
-        "packs": [_row(pack, today) for _, pack in sorted(shipped_packs().items())],
-        "enforced": ENFORCED,
+        "packs": rows,
+        "faults": [fault for pack in broken for fault in pack.faults]
+        + ([] if in_force.fault is None or not in_force.is_stored else [in_force.fault]),
+        "enforced": in_force.is_stored,
+        "caps_ready": in_force.is_ready if in_force.is_stored else None,
         "advice": ADVICE,
     }
 
 
-def pack(_context: HandlerContext, command: Invocation) -> Result:
+def pack(context: HandlerContext, command: Invocation) -> Result:
     """One pack, with each statement, its sources and how sure it is."""
     country, purpose = command.args["country"].strip().upper(), Purpose(command.args["purpose"])
-    found = shipped_packs().get((country, purpose))
+    known = _known_packs(context.store)
+    found = known.get(pack_key(country, purpose))
     if found is None:
-        known = ", ".join(sorted({one for one, other in shipped_packs() if other is purpose})) or "none"
-        message = f"no rule is known for {purpose} in {mask_prose(country)}; countries with a pack: {known}"
+        of_purpose = sorted({key.partition("-")[0] for key in known if key.endswith(f"-{purpose}")})
+        named = f"{purpose} in {mask_prose(country)}"
+        message = f"no rule is known for {named}; countries with a pack: {', '.join(of_purpose) or 'none'}"
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
-    return {"pack": _described(found, _today()), "enforced": ENFORCED, "advice": ADVICE}
+    if isinstance(found, InvalidPack):
+        raise CommandRefused(ErrorCode.REFUSED, "; ".join(found.faults))
+    enforced = context.store.packs.in_force().is_stored
+    return {"pack": _described(found, _today()), "enforced": enforced, "advice": ADVICE}
 
 
-def check_pack(_context: HandlerContext, command: Invocation) -> Result:
+def check_pack(context: HandlerContext, command: Invocation) -> Result:
     """Whether an operator's file can be used, and what would hold with it; it is stored nowhere."""
     today = _today()
     found = checked_file(command.attachment or b"", command.args["filename"], today)
@@ -53,9 +83,102 @@ def check_pack(_context: HandlerContext, command: Invocation) -> Result:
         "valid": not found.faults,
         "faults": list(found.faults),
         "pack": None if found.pack is None else _described(found.pack, today),
-        "enforced": ENFORCED,
+        "enforced": context.store.packs.in_force().is_stored,
         "advice": ADVICE,
     }
+
+
+def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Put a file's pack, or all shipped ones, in force for every host.
+
+    The answer comes when no dial is in flight that was cleared under the rules before; jobs that waited for
+    a rule are looked at again.
+    """
+    wanted = _wanted_packs(command)
+    in_force = context.store.packs.in_force()
+    if in_force.is_stored and in_force.fault is not None and not command.args["shipped"]:
+        raise CommandRefused(ErrorCode.REFUSED, in_force.fault)
+    before = _known_packs(context.store) if in_force.is_stored else {}
+    introduce_packs(context.store, by=command.actor)
+    context.store.packs.put_in_force(wanted, fill=secrets.token_hex(8), by=command.actor)
+    changes = [_change(before.get(pack_key(pack.country, pack.purpose)), pack) for pack in wanted]
+    warnings = [warning for pack in wanted for warning in pack_warnings(pack, _today())]
+
+    def finish(context: HandlerContext, released: int) -> Result | Continue:
+        return wait_for_dials(
+            context,
+            command,
+            done=say("the rules are in force"),
+            again="set-pack",
+            result={"packs": changes, "released": released, "warnings": warnings, "advice": ADVICE},
+        )
+
+    return release_waiting(context, None, finish)
+
+
+def introduce_packs(store: Store, *, by: str) -> None:
+    """Put the shipped packs in force, where none are: the first batch with a purpose needs them.
+
+    A daemon that does not know packs must not dial any more.
+    """
+    store.holds.require_level(Level.CALLING_RULES, by=by)
+    if store.packs.in_force().is_stored:
+        return
+    fill, is_ready = secrets.token_hex(8), not _has_earlier_calls(store)
+    store.packs.install(shipped_packs().values(), fill=fill, is_ready=is_ready, by=by)
+
+
+def _has_earlier_calls(store: Store) -> bool:
+    """Whether there are calls that caps may count, and that are in no ledger."""
+    dials = store.jobs.open_dials()
+    since = store.now() - timedelta(days=_EARLIER_DAYS)
+    is_dialling = dials.on_their_way + dials.ambiguous + dials.live_calls > 0
+    return is_dialling or store.results.has_calls_since(since)
+
+
+def release_waiting(
+    context: HandlerContext,
+    batch_id: str | None,
+    finish: Callable[[HandlerContext, int], Result | Continue],
+    released: int = 0,
+) -> Result | Continue:
+    """Have jobs that wait for a rule looked at again, in portions: of a batch, or of all."""
+    changed = context.store.queue.release_waiting(batch_id, _PORTION)
+    if not changed:
+        return finish(context, released)
+    return Continue(
+        after_seconds=0.0,
+        step=lambda context: release_waiting(context, batch_id, finish, released + changed),
+    )
+
+
+def _wanted_packs(command: Invocation) -> list[Pack]:
+    name = command.args["filename"]
+    if command.args["shipped"] is (name is not None):
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("give either a file or --shipped"))
+    if name is None:
+        return list(shipped_packs().values())
+    found = checked_file(command.attachment or b"", name, _today())
+    if found.pack is None:
+        raise CommandRefused(ErrorCode.REFUSED, "; ".join(found.faults))
+    return [found.pack]
+
+
+def _change(old: Pack | InvalidPack | None, new: Pack) -> Result:
+    return {
+        "country": new.country,
+        "purpose": new.purpose,
+        "hash": content_hash(new),
+        "before": content_hash(old) if isinstance(old, Pack) else None,
+        "exemptions": [each.model_dump(mode="json") for each in new.exemptions],
+    }
+
+
+def _known_packs(store: Store) -> Mapping[str, Pack | InvalidPack]:
+    """Those in force; until there are any, the shipped ones, by ``pack_key``."""
+    if store.packs.in_force().is_stored:
+        return store.packs.all_in_force()
+    return {pack_key(country, purpose): pack for (country, purpose), pack in shipped_packs().items()}
 
 
 def _today() -> date:

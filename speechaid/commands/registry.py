@@ -17,6 +17,7 @@ from speechaid.commands import (
     bulk_actions,
     delete_batch,
     do_not_call,
+    evidence,
     explain,
     fleet,
     forget,
@@ -145,9 +146,10 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "check-agent": BackgroundCommand(run=agent_check.check_agent),
     "agents": BackgroundCommand(run=retell_lists.agents, needs_database=False),
     "numbers": BackgroundCommand(run=retell_lists.numbers, needs_database=False),
-    "packs": BackgroundCommand(run=packs.packs, needs_database=False),
-    "pack": BackgroundCommand(run=packs.pack, needs_database=False),
-    "check-pack": BackgroundCommand(run=packs.check_pack, needs_database=False),
+    "packs": BackgroundCommand(run=packs.packs),
+    "pack": BackgroundCommand(run=packs.pack),
+    "check-pack": BackgroundCommand(run=packs.check_pack),
+    "set-pack": BackgroundCommand(run=packs.set_pack),
     "import": BackgroundCommand(
         run=import_contacts.import_contacts,
         documents=lambda _args, result: int(result["good_rows"] + result["bad_rows_count"]),
@@ -160,6 +162,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         needs_snapshot=True,
         documents=lambda _args, result: int(len(result["people"]) + len(result["opt_outs"])),
     ),
+    "evidence": BackgroundCommand(run=evidence.evidence, documents=_listed("calls")),
     "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True, documents=_one),
     "forecast": BackgroundCommand(
         run=in_process("forecast"), needs_snapshot=True, documents=_listed("dials")

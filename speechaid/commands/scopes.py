@@ -128,7 +128,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     **dict.fromkeys(
         (
             *("create-account", "edit-account", "top-up", "suspend-account", "resume-account"),
-            *("test-number-add", "test-number-remove"),
+            *("test-number-add", "test-number-remove", "set-pack"),
         ),
         _OPERATORS,
     ),
@@ -145,7 +145,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     **dict.fromkeys(("jobs", "export", "report"), Scope(batches=("batch",), account=OfAccount.FORCED)),
     "person": Scope(account=OfAccount.FORCED, conceal=_without_foreign_opt_outs),
     "opt-out": Scope(account=OfAccount.FORCED, check=_check_is_known),
-    "paid": _OWN_ACCOUNT,
+    **dict.fromkeys(("paid", "evidence"), _OWN_ACCOUNT),
     # It also erases results whose jobs were deleted, by number: they may be another account's.
     "forget": _OPERATORS,
     "test-call": Scope(batches=("batch",), jobs=("job",)),

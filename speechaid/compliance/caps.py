@@ -14,8 +14,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.compliance.contacts import COUNTS_AS, CountsAs
-from speechaid.compliance.packs import Cap, Pack, Purpose, Scope, Span, Unit
-from speechaid.model.states import Outcome
+from speechaid.compliance.packs import Cap, Pack, Scope, Span, Unit
+from speechaid.model.states import Outcome, Purpose
 from speechaid.rules.local_time import first_instant
 
 #: How far ahead the next chance is searched.

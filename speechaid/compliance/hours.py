@@ -15,8 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from speechaid.compliance.packs import SUNDAY, HolidayRule, InvalidPack, Pack, Purpose, Statement, days_text
+from speechaid.compliance.packs import SUNDAY, HolidayRule, InvalidPack, Pack, Statement, days_text
 from speechaid.compliance.public_holidays import holiday_name
+from speechaid.model.states import Purpose
 from speechaid.rules import windows
 from speechaid.rules.local_time import clock_changes, instants_of
 from speechaid.rules.windows import Window, WindowFault

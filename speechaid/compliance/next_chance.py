@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from speechaid.compliance.caps import CapDecision, LedgerEntry, PlannedDial, check_caps
 from speechaid.compliance.hours import HoursDecision, check_hours
-from speechaid.compliance.packs import InvalidPack, Pack, Purpose
+from speechaid.compliance.packs import InvalidPack, Pack
+from speechaid.model.states import Purpose
 from speechaid.rules.windows import Window, WindowFault
 
 #: How far ahead the next chance is searched.

@@ -22,9 +22,10 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 
 from speechaid.compliance.overlays import apply_overlay
-from speechaid.compliance.packs import WEEKDAYS, InvalidPack, Overlay, Pack, Purpose, Reference
+from speechaid.compliance.packs import WEEKDAYS, Cap, InvalidPack, Overlay, Pack, Reference, Span
 from speechaid.compliance.public_holidays import calendar_fault
 from speechaid.model.reading import find_zone, shown
+from speechaid.model.states import Purpose
 
 #: A longer file is none of ours.
 MAX_BYTES: Final = 64 * 1024
@@ -157,6 +158,16 @@ def content_hash(pack: Pack) -> str:
 def canonical_json(pack: Pack) -> str:
     """The pack as JSON of one form: sorted keys, no blanks, every field."""
     return json.dumps(pack.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def longest_span_days(pack: Pack) -> int:
+    """The most days over which one of its caps counts, at least 7: the length of a calendar week."""
+    return max([7, *(_span_days(cap) for cap in pack.caps)])
+
+
+def _span_days(cap: Cap) -> int:
+    length = cap.length or 0
+    return -(-length // 24) if cap.span is Span.ROLLING_HOURS else length
 
 
 @lru_cache(maxsize=1)

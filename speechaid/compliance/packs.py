@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from speechaid.model.states import Purpose
+
 #: 1 (Monday) to 7 (Sunday).
 WEEKDAYS: Final = range(1, 8)
 SUNDAY: Final = 7
@@ -22,15 +24,6 @@ _DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _TEXT: Final = "a text of 1 to 1000 characters"
 _NAME: Final = "a name of lower-case letters, digits and _, beginning with a letter"
 _NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,59}$"
-
-
-class Purpose(StrEnum):
-    """What a call is for; the law differs by it."""
-
-    COLLECTION = "collection"
-    MARKETING = "marketing"
-    SURVEY = "survey"
-    REMINDER = "reminder"
 
 
 class Confidence(StrEnum):

@@ -1,6 +1,7 @@
 """Take a claimed job through one call: preflight, intent, reservation, preflight again, POST, follow, settle.
 
-The order is the guarantee. The intent is durable before anything else happens; the second preflight, of
+The order is the guarantee. The intent is durable before anything else happens; a dial under a pack is
+announced in the ledger before the last look at the other calls to its person; the second preflight, of
 everything that may forbid the call, comes right before the POST; the call's id is stored as soon as it is
 known. Whatever stops a worker between two of these steps leaves a job from which ``recovery`` can continue.
 
@@ -19,6 +20,7 @@ from logging import WARNING
 from typing import TypedDict
 
 from speechaid.dialer import (
+    calling_rules,
     circuit_breaker,
     confirmation,
     deleted_jobs,
@@ -51,11 +53,11 @@ from speechaid.retell.requests_body import create_body, settings_fields, setting
 from speechaid.retell.variables import variables_in
 from speechaid.rules import metering, outcomes
 from speechaid.rules.agent_choice import AgentChoice, is_own_fault
-from speechaid.rules.eligibility import Action, Evaluation, Reason, window_for
+from speechaid.rules.eligibility import Action, Check, Evaluation, Reason, window_for
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
-from speechaid.rules.windows import Window
+from speechaid.rules.windows import Window, WindowFault
 from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.telemetry import call_metrics
 
@@ -77,6 +79,8 @@ NO_CAPACITY = frozenset(
         Reason.ACCOUNT_CONCURRENCY,
         Reason.BATCH_CONCURRENCY,
         Reason.BALANCE_RESERVED,
+        # Of two dials to one person at once both may be withdrawn; the claim then finds when the next is due.
+        Reason.PACK_CAP,
         "batch_not_open",
         "account_contended",
         SETTINGS_CHANGED,
@@ -193,8 +197,20 @@ def requeue(context: WorkerContext, job: Job, evaluation: Evaluation, choice: Ch
     elif evaluation.action is Action.SKIP_PHONE:
         dead = sorted(job.dead_phones | {choice.raw})
         context.store.jobs.requeue(job, changes={"dead_phones": dead})
+    elif evaluation.refusal is not None and evaluation.reason in calling_rules.WAITS:
+        _wait_for_rule(context, job, evaluation.refusal)
     else:
         context.store.jobs.requeue(job, delay_seconds=_requeue_delay(context, reason))
+
+
+def _wait_for_rule(context: WorkerContext, job: Job, refusal: Check) -> None:
+    """Requeue a job until its pack may allow its call, by one write: it costs nothing until then."""
+    now = context.store.now()
+    context.store.jobs.requeue(
+        job,
+        delay_seconds=calling_rules.waiting_seconds(refusal, now),
+        changes={"waits_for": calling_rules.waits_for(refusal, now)},
+    )
 
 
 def _requeue_test(context: WorkerContext, job: Job, reason: str) -> None:
@@ -278,6 +294,9 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         api_key_fingerprint=context.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
+        calling_rule=calling_rules.dial_facts(
+            preflight.person, choice.number, _window_of(context, preflight)
+        ),
     )
 
 
@@ -286,8 +305,7 @@ def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
     settings = context.settings
     call_settings = None if preflight.batch is None else preflight.batch.call_settings
     longest = call_settings.max_call_duration if call_settings else None
-    account_zone = None if preflight.account is None else preflight.account.timezone
-    window = window_for(preflight.batch, account_zone, context.dialling_defaults())
+    window = _window_of(context, preflight)
     return {
         "choice": agent_choice(settings, preflight.batch),
         # With a faulty window there is no dial.
@@ -295,6 +313,11 @@ def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
         "ring_seconds": call_settings.ring_timeout if call_settings else None,
         "max_call_seconds": longest or settings.call.max_duration_minutes * 60,
     }
+
+
+def _window_of(context: WorkerContext, preflight: Preflight) -> Window | WindowFault:
+    account_zone = None if preflight.account is None else preflight.account.timezone
+    return window_for(preflight.batch, account_zone, context.dialling_defaults())
 
 
 def is_outdated(context: WorkerContext, dial: Dial, preflight: Preflight) -> bool:
@@ -378,7 +401,7 @@ def _pause_refused_batch(
 def clear_to_dial(
     context: WorkerContext, job: Job, preflight: Preflight, *, is_replay: bool = False
 ) -> Preflight | Obstacle:
-    """Reserve, then repeat the preflight; returns that preflight if the POST may go out right now.
+    """Announce, reserve, then repeat the preflight; returns that preflight if the POST may go out right now.
 
     Every create goes through here, first dials and replays alike: ``post`` takes what this returns. A replay
     repeats the stored request, whatever has been set since: under its key, Retell may have the call already.
@@ -395,11 +418,8 @@ def clear_to_dial(
         if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):
             return Obstacle("operator_request")
         preflight = read_preflight(context, job, country=preflight.country)
-        evaluation = evaluate(context, job, job.dial.number, preflight)
-        if not evaluation.may_dial:
-            return Obstacle(str(evaluation.reason))
-        if not is_replay and is_outdated(context, job.dial, preflight):
-            return Obstacle(SETTINGS_CHANGED)
+        if (obstacle := _last_evaluation(context, job, job.dial, preflight, is_replay=is_replay)) is not None:
+            return obstacle
         context.report_step(
             WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
         )
@@ -407,6 +427,31 @@ def clear_to_dial(
             return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
         context.emit("dial.look_stale", job, level=WARNING)
     return obstacle
+
+
+def _last_evaluation(
+    context: WorkerContext, job: Job, dial: Dial, preflight: Preflight, *, is_replay: bool
+) -> Obstacle | None:
+    """What the last preflight has against the dial."""
+    evaluation = evaluate(context, job, dial.number, preflight)
+    if not evaluation.may_dial:
+        return Obstacle(str(evaluation.reason))
+    changed = calling_rules.lacks_entry(dial, preflight.person) or (
+        not is_replay and is_outdated(context, dial, preflight)
+    )
+    return Obstacle(SETTINGS_CHANGED) if changed else None
+
+
+def announce(context: WorkerContext, job: Job) -> bool:
+    """Enter a dial under a pack in the ledger, before the last look; False where it was settled meanwhile.
+
+    Of two dials to one person at the same time, whichever is acknowledged second sees the other.
+    """
+    dial = job.dial
+    if dial is None or dial.calling_rule is None:
+        return True
+    context.report_step(WorkerState.DIALLING, "announce", job)
+    return context.store.ledger.announce(dial.key, dial.calling_rule, job=job.id)
 
 
 def _admit(
@@ -440,20 +485,25 @@ def _interruption(
 
 
 def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: float) -> Obstacle | None:
-    """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
+    """Announce the dial, enter it in its batch and its account under its key; repeating changes nothing."""
     dial = job.dial
     assert dial is not None  # noqa: S101
     if (obstacle := _interruption(context, dial, preflight, give_up_at)) is not None:
         return obstacle
     if context.store.jobs.number_is_taken(dial.number, besides=job.id):
         return Obstacle("number_busy")
-    if dial.batch_id is not None:
-        at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
-        if not context.store.batches.register_dial(
-            dial.batch_id, dial.key, at_most=at_most, job_id=job.job_id
-        ):
-            return Obstacle("batch_not_open")
+    if not announce(context, job):
+        return Obstacle("ledger_closed")
+    if dial.batch_id is not None and not _register(context, job, dial.batch_id, preflight):
+        return Obstacle("batch_not_open")
     return None if dial.account_id is None else reserve_balance(context, job, dial, preflight, give_up_at)
+
+
+def _register(context: WorkerContext, job: Job, batch_id: str, preflight: Preflight) -> bool:
+    """Enter the dial in its batch; False where that is paused, or full."""
+    assert job.dial is not None  # noqa: S101
+    at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
+    return context.store.batches.register_dial(batch_id, job.dial.key, at_most=at_most, job_id=job.job_id)
 
 
 def reserve_balance(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from speechaid.campaign.people import id_key_of
+from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.dialer import circuit_breaker
+from speechaid.dialer.calling_rules import read_person
 from speechaid.dialer.context import BreakerReading, WorkerContext
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
@@ -45,6 +47,8 @@ class Preflight:
     breaker_document: Document | None
     #: Whether the job's person is on the do-not-call list, for the job's account or for all.
     is_person_listed: bool = False
+    #: The job's person under the calling rules of the batch's purpose; None: it names none.
+    person: PersonUnderRules | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +137,8 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
         registered=documents.registered,
         country=country,
         breaker_document=documents.holds.breaker,
+        # After the documents: an entry that was announced before a dial's own is seen.
+        person=read_person(context.store, job, documents.batch, documents.holds.packs, numbers),
     )
 
 
@@ -236,5 +242,6 @@ def evaluate(
         is_registered=number in preflight.registered,
         defaults=context.dialling_defaults(),
         own_reservation_key=None if job.dial is None else job.dial.key,
+        person=preflight.person,
         now=at or context.store.now(),
     )

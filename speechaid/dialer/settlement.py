@@ -16,7 +16,7 @@ from dataclasses import replace
 from logging import WARNING
 
 from speechaid.campaign.people import id_key_of
-from speechaid.dialer import circuit_breaker, legacy_reservations, verdict
+from speechaid.dialer import calling_rules, circuit_breaker, legacy_reservations, verdict
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight
 from speechaid.dialer.verdict import WITHDRAWN, BillingView, DecisionInputs, DialEnd
@@ -214,6 +214,12 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
         number = stored.do_not_call
         step("do-not-call", lambda: _list_person(context, job, dial, number))
     step("marks", lambda: settle_reservation_entries(context, dial, stored, billing))
+    if (facts := dial.calling_rule) is not None:
+        end = calling_rules.entry_end(dial, stored)
+        step(
+            "ledger",
+            lambda: context.store.ledger.settle(dial.key, facts, at=dial.intent_at, end=end),
+        )
     if stored.outcome is Outcome.INVALID_NUMBER and dial.batch_id is not None:
         batch_id = dial.batch_id
         step("bad list", lambda: pause_bad_list(context, job, batch_id, dial.number))

@@ -17,6 +17,7 @@ from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance import forgetting
 from speechaid.maintenance.document_scan import DocumentScan
 from speechaid.maintenance.erasing import count_erased
+from speechaid.maintenance.ledger_upkeep import LedgerUpkeep
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.maintenance.retention import Retention
 from speechaid.model.batch import Batch
@@ -97,6 +98,7 @@ class Housekeeper:
         self._log_retention_days: int | None = None
         self._scan = DocumentScan(store)
         self._retention = Retention(store, self._clock)
+        self._ledger = LedgerUpkeep(store)
         #: For metrics; the loop's thread takes what is counted.
         self.counters = counters or ThreadCounters()
         #: Forms of the do-not-call list that were read already.
@@ -291,6 +293,7 @@ class Housekeeper:
             "top_ups": self._finish_top_ups,
             "suspended_jobs": self._resume_suspended,
             "test_calls": lambda: _log_ended_tests(self._store.test_calls.end_expired()),
+            "ledger": self._keep_ledger,
             "leaks": lambda: self._release_leaks(settings),
             "indexes": self._complete_indexes,
             "do_not_call_list": lambda: self._list_numbers(settings.dialling.default_country),
@@ -300,6 +303,13 @@ class Housekeeper:
         }
         for name, work in tasks.items():
             self._attempt(name, work)
+
+    def _keep_ledger(self) -> None:
+        entered, closed = self._ledger.fill_portion(), self._ledger.close_lost()
+        if self._ledger.has_more:
+            self._slow_due_at = 0.0
+        if entered or closed:
+            log.info("ledger.kept", entered=entered, closed=closed)
 
     def _erase_portion(self, settings: Settings) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 from speechaid.dialer.context import dialling_defaults
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, Purpose
 from speechaid.rules import eligibility, metering, windows
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
@@ -44,6 +44,8 @@ class _Readings:
     defaults: DiallingDefaults
     held: bool
     now: datetime
+    #: Purposes whose calling rules cannot be read.
+    without_rules: frozenset[Purpose] = frozenset()
 
 
 class QueueStatsCollector:
@@ -74,6 +76,7 @@ class QueueStatsCollector:
             defaults=dialling_defaults(settings),
             held=held,
             now=store.now(),
+            without_rules=self._without_rules(batches.values()),
         )
         working = {name for name, by_status in counts.items() if _has_work(by_status)}
         return {
@@ -82,6 +85,14 @@ class QueueStatsCollector:
             **_batches(readings, counts, working, due),
             "accounts": _accounts(readings, counts),
         }
+
+    def _without_rules(self, batches: Iterable[Batch]) -> frozenset[Purpose]:
+        purposes = {purpose for batch in batches if (purpose := batch.call_settings.purpose) is not None}
+        if not purposes:
+            return frozenset()
+        packs = self._store.packs
+        in_force = packs.in_force()
+        return frozenset(one for one in purposes if packs.fault_of(one, in_force) is not None)
 
     def _waiting(self, readings: _Readings, due: list[DueJobs]) -> dict[str, Any]:
         ready = [entry for entry in due if _may_be_called(readings, entry)]
@@ -180,7 +191,7 @@ def _state(readings: _Readings, name: str, stopped: Container[str | None]) -> st
     if not batch.is_active:
         return "paused"
     window = eligibility.window_for(batch, None if account is None else account.timezone, readings.defaults)
-    if isinstance(window, WindowFault):
+    if isinstance(window, WindowFault) or batch.call_settings.purpose in readings.without_rules:
         return "not_understood"
     assert isinstance(window, Window)  # noqa: S101
     return "dialling" if windows.is_open(window, readings.now) else "outside_window"

@@ -13,7 +13,7 @@ from speechaid.model.agent_settings import AgentPin
 from speechaid.model.faults import FieldFault
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
-from speechaid.model.states import Priority
+from speechaid.model.states import Priority, Purpose
 from speechaid.protocol.translation import say
 
 #: Characters of a typed name or id that a host remembers of a batch whose dials it holds itself.
@@ -58,6 +58,8 @@ class CallSettings:
     voicemail_option: str | None = None
     #: Whether the agent listens for a wish not to be called again; None is yes.
     dnc_detection: bool | None = None
+    #: What its calls are for: the calling rules of each number's country for it hold. None: no rules do.
+    purpose: Purpose | None = None
     #: A sentence for each limit or switch that cannot be read: no call is placed under such settings.
     faults: tuple[str, ...] = ()
 
@@ -90,6 +92,7 @@ class CallSettings:
             language=agent_settings.read_language(fields.get("language")),
             voicemail_option=agent_settings.read_voicemail(fields.get("voicemail_option")),
             dnc_detection=reading.yes_or_no(fields.get("dnc_detection")),
+            purpose=read_purpose(fields.get("purpose")),
             faults=_faults(document),
         )
 
@@ -235,10 +238,18 @@ def _faults(document: object) -> tuple[str, ...]:
             if name in set_ and _span(set_, name) is None
         },
     }
+    if "purpose" in set_ and read_purpose(set_["purpose"]) is None:
+        allowed["purpose"] = say("collection, marketing, survey or reminder")
     if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
         allowed["voicemail_counts"] = say("true or false")
     sentences = (reading.not_understood(name, set_[name], words) for name, words in allowed.items())
     return (*sentences, *agent_settings.faults(set_))
+
+
+def read_purpose(value: object) -> Purpose | None:
+    """What calls are for, whatever its case; None: it cannot be understood."""
+    word = (reading.text(value) or "").lower()
+    return Purpose(word) if word in set(Purpose) else None
 
 
 def _at_least(value: object, least: int) -> bool:

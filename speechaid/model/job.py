@@ -16,6 +16,7 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``name_key``        of an imported job: the name without accents and capitals
 ``paid``            ``{by, at, note, amount, currency}``: its person has paid; the latest job has the amount
 ``foreign``         another program left it in progress: it may have a call that is not found yet
+``waits_for``       the rule of a pack that refused its last claim: ``{reason, rule, why, at}``
 ``test``            a test call (``model.test_calls``): the batch and the row that it tests
 """
 
@@ -76,6 +77,9 @@ class Dial:
     unknown_at: datetime | None = None
     #: Workers that crashed while they held the job.
     crashes: int = 0
+    #: Of a dial under a pack: ``{keys, account, debt, purpose, pack, rule, zone, kept_days}``, whose person,
+    #: purpose, pack (content hash) and local time it was; for the ledger and the result. None: no pack.
+    calling_rule: Document | None = None
     #: The verdict (``model.verdict.Verdict`` as a document), once decided.
     verdict: Document | None = None
 
@@ -111,7 +115,7 @@ class Dial:
         if key is None or number is None or intent_at is None:
             return None
         stopper = reading.text(fields.get("stop_asked_by"))
-        verdict = fields.get("verdict")
+        verdict, calling_rule = fields.get("verdict"), fields.get("calling_rule")
         return cls(
             key=key,
             number=number,
@@ -131,6 +135,7 @@ class Dial:
             parked_at=reading.instant(fields.get("parked_at")),
             unknown_at=reading.instant(fields.get("unknown_at")),
             crashes=reading.whole(fields.get("crashes")),
+            calling_rule=dict(calling_rule) if isinstance(calling_rule, dict) else None,
             verdict=dict(verdict) if isinstance(verdict, dict) else None,
         )
 

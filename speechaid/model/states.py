@@ -262,3 +262,12 @@ class Priority(IntEnum):
     NORMAL = 1
     HIGH = 2
     URGENT = 3
+
+
+class Purpose(StrEnum):
+    """What a call is for; the law differs by it."""
+
+    COLLECTION = "collection"
+    MARKETING = "marketing"
+    SURVEY = "survey"
+    REMINDER = "reminder"

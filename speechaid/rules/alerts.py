@@ -303,7 +303,8 @@ _TABLE: Final = (
         for_seconds=60,
         keep_seconds=0,
         meaning=say_later(
-            "A field of a batch or its account cannot be understood, so none of its contacts is called."
+            "A field of a batch or its account, or the calling rules for its purpose, cannot be"
+            " understood, so none of its contacts is called."
         ),
         remedy=say_later("speechctl doctor quotes the field, its value and what is allowed; correct it."),
     ),

@@ -9,8 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
+from speechaid.compliance.hours import BATCH_RULE
+from speechaid.compliance.next_chance import RuleDecision
+from speechaid.compliance.packs import InvalidPack, Pack
+from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.erasure import FORGETTING
@@ -21,6 +26,7 @@ from speechaid.protocol.money import money, plain_amount, price
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules import metering, windows
 from speechaid.rules.defaults import DiallingDefaults
+from speechaid.rules.numbers import country_of_number
 from speechaid.rules.windows import Window, WindowFault
 
 ACTIVE: Final = "active"
@@ -48,6 +54,10 @@ class Reason(StrEnum):
     BATCH_CONCURRENCY = "batch_concurrency"
     ON_DO_NOT_CALL_LIST = "on_do_not_call_list"
     NO_NUMBER = "no_number"
+    PACK_FAULT = "pack_fault"
+    PACK_HOURS = "pack_hours"
+    CAPS_NOT_READY = "caps_not_ready"
+    PACK_CAP = "pack_cap"
     TEST_EXPIRED = "test_expired"
     TEST_NUMBER_UNREGISTERED = "test_number_unregistered"
 
@@ -64,6 +74,8 @@ class Check:
     reason: Reason | None = None
     #: When the check passes next, if known.
     next_eligible_at: datetime | None = None
+    #: The rule of a pack that refuses: ``CL collection: weekly_contact``.
+    rule: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +94,15 @@ class Case:
     own_key: str | None
     window: Window | WindowFault
     now: datetime
+    #: The person under the calling rules of the batch's purpose; None: it has none.
+    person: PersonUnderRules | None = None
+
+    @cached_property
+    def rules(self) -> RuleDecision | None:
+        """What the calling rules decide; None: there are none to ask."""
+        if self.person is None or self.number is None or self.person.fault is not None:
+            return None
+        return self.person.decide(self.number, batch=self.window, at=self.now, own_key=self.own_key)
 
 
 def _hold(case: Case) -> Check:
@@ -267,6 +288,66 @@ def _do_not_call(case: Case) -> Check:
     return _passed(N_("do-not-call list"), say("not listed"))
 
 
+def _calling_hours(case: Case) -> Check:
+    """The hours and holidays of the pack of the number's country."""
+    name = N_("hours by law")
+    if case.person is None:
+        return _passed(name, say("the batch names no purpose: no rules are asked"))
+    pack = None if case.number is None else case.person.pack_for(case.number)
+    if case.person.fault is not None or isinstance(pack, InvalidPack):
+        faults = pack.faults if isinstance(pack, InvalidPack) else (case.person.fault or "",)
+        return _failed(name, Reason.PACK_FAULT, joined("; ", faults))
+    if case.number is None or case.rules is None:
+        return _passed(name, say("no usable number"))
+    if pack is None:
+        country = country_of_number(case.number) or "?"
+        purpose = str(case.person.purpose)
+        return _passed(
+            name, say("no rule is known for {purpose} in {country}", purpose=purpose, country=country)
+        )
+    return _hours_of_pack(case.rules)
+
+
+def _hours_of_pack(rules: RuleDecision) -> Check:
+    name, hours = N_("hours by law"), rules.hours
+    value = say(
+        "{rule}: {sentence} (source: {source})",
+        rule=hours.rule,
+        sentence=hours.sentence,
+        source=hours.source,
+    )
+    # The batch's own hours have a check of their own.
+    if hours.allowed or hours.rule == BATCH_RULE:
+        return _passed(name, value)
+    chance = rules.next_at or hours.next_at
+    return _failed(name, Reason.PACK_HOURS, value, next_eligible_at=chance, rule=hours.rule)
+
+
+def _caps(case: Case) -> Check:
+    """How often the person may be called, by the pack of the number's country."""
+    name = N_("caps by law")
+    pack = None if case.person is None or case.number is None else case.person.pack_for(case.number)
+    if case.person is None or case.rules is None or not isinstance(pack, Pack) or not pack.caps:
+        return _passed(name, say("no cap"))
+    if not case.person.is_ready:
+        value = say("the calls that were placed before are still being entered in the ledger")
+        return _failed(name, Reason.CAPS_NOT_READY, value)
+    caps = case.rules.caps
+    if caps is None:
+        return _passed(name, say("not asked: the hours allow no call"))
+    if caps.allowed:
+        counted = len([entry for entry in case.person.entries if entry.is_attempt])
+        return _passed(name, say("{count} calls in the ledger, no cap refuses", count=counted))
+    value = say(
+        "{rule}: {sentence} (source: {source})",
+        rule=str(caps.rule),
+        sentence=caps.sentence,
+        source=str(caps.source),
+    )
+    chance = caps.next_at if caps.only_open else case.rules.next_at
+    return _failed(name, Reason.PACK_CAP, value, next_eligible_at=chance, rule=caps.rule)
+
+
 def _number(case: Case) -> Check:
     if case.number is None:
         return _failed("number", Reason.NO_NUMBER, say("no usable number"))
@@ -282,8 +363,17 @@ def _passed(name: str, value: str) -> Check:
     return Check(name=name, passed=True, value=value)
 
 
-def _failed(name: str, reason: Reason, value: str, *, next_eligible_at: datetime | None = None) -> Check:
-    return Check(name=name, passed=False, value=value, reason=reason, next_eligible_at=next_eligible_at)
+def _failed(
+    name: str,
+    reason: Reason,
+    value: str,
+    *,
+    next_eligible_at: datetime | None = None,
+    rule: str | None = None,
+) -> Check:
+    return Check(
+        name=name, passed=False, value=value, reason=reason, next_eligible_at=next_eligible_at, rule=rule
+    )
 
 
 CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
@@ -298,6 +388,8 @@ CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
     _batch_concurrency,
     _do_not_call,
     _number,
+    _calling_hours,
+    _caps,
 )
 #: Those of a test call.
 CHECKS_OF_TEST: Final[tuple[Callable[[Case], Check], ...]] = (*CHECKS, _test)

@@ -15,6 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -77,6 +78,10 @@ ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
         Reason.BATCH_CONCURRENCY: Action.PUT_BACK,
         Reason.ON_DO_NOT_CALL_LIST: Action.SKIP_PHONE,
         Reason.NO_NUMBER: Action.SKIP_PHONE,
+        Reason.PACK_FAULT: Action.PUT_BACK,
+        Reason.PACK_HOURS: Action.PUT_BACK,
+        Reason.CAPS_NOT_READY: Action.PUT_BACK,
+        Reason.PACK_CAP: Action.PUT_BACK,
         Reason.TEST_EXPIRED: Action.PUT_BACK,
         Reason.TEST_NUMBER_UNREGISTERED: Action.PUT_BACK,
     }
@@ -106,6 +111,11 @@ FORBIDS_TEST: Final[Mapping[Reason, bool]] = MappingProxyType(
         Reason.BATCH_CONCURRENCY: False,
         Reason.ON_DO_NOT_CALL_LIST: True,
         Reason.NO_NUMBER: True,
+        # A test call is to a number of somebody who asked for it: no person's, and in no ledger.
+        Reason.PACK_FAULT: False,
+        Reason.PACK_HOURS: False,
+        Reason.CAPS_NOT_READY: False,
+        Reason.PACK_CAP: False,
         Reason.TEST_EXPIRED: True,
         Reason.TEST_NUMBER_UNREGISTERED: True,
     }
@@ -135,6 +145,11 @@ class Evaluation:
         return next((check.reason for check in self.checks if not check.passed), None)
 
     @property
+    def refusal(self) -> Check | None:
+        """The first failed check; None: the job may be dialled."""
+        return next((check for check in self.checks if not check.passed), None)
+
+    @property
     def suspend_reason(self) -> SuspendReason | None:
         """Set if the job is to be suspended."""
         return SUSPENSIONS.get(self.reason) if self.reason is not None else None
@@ -152,6 +167,7 @@ def evaluate(
     own_reservation_key: str | None,
     now: datetime,
     is_registered: bool = False,
+    person: PersonUnderRules | None = None,
 ) -> Evaluation:
     """Evaluate whether a job may be dialled at this instant.
 
@@ -166,6 +182,7 @@ def evaluate(
         own_reservation_key: reservation entries under it are this dial's own, and not counted against it.
         now: aware.
         is_registered: whether the number is registered for test calls; it matters to those alone.
+        person: under the calling rules of the batch's purpose; None: it names none.
     """
     case = Case(
         job=job,
@@ -179,6 +196,7 @@ def evaluate(
         own_key=own_reservation_key,
         window=window_for(batch, account.timezone if account else None, defaults),
         now=now,
+        person=person,
     )
     if job.test is None:
         checks = tuple(check(case) for check in CHECKS)

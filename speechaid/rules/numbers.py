@@ -337,6 +337,16 @@ def _line(e164: str) -> str:
     return e164
 
 
+@lru_cache(maxsize=8192)
+def country_of_number(e164: str) -> str | None:
+    """The country of a number, ISO 3166 alpha-2; None: it tells none, as numbers of satellites."""
+    try:
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+    except phonenumbers.NumberParseException:
+        return None
+    return region if region in phonenumbers.SUPPORTED_REGIONS else None
+
+
 def dialled_spellings(e164: str) -> tuple[str, ...]:
     """The numbers that a call to this line can be placed with, in a fixed order; most lines have one.
 

@@ -34,7 +34,8 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
     Role.OPERATOR: frozenset(
         {
             # people and calls
-            *("batch", "jobs", "job", "person", "explain", "forecast", "promises", "imports"),
+            *("batch", "jobs", "job", "person", "evidence", "explain", "forecast", "promises"),
+            "imports",
             *("events", "logs", "doctor", "dnc", "packs", "pack"),
             *(WebAction.VIEW_PEOPLE, WebAction.VIEW_TRANSCRIPT, WebAction.PLAY_RECORDING),
             # stop and resume
@@ -58,7 +59,7 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset(
         {
             *("create-account", "edit-account", "top-up", "suspend-account", "resume-account"),
-            *("test-number-add", "test-number-remove", "forget", "release-stuck"),
+            *("test-number-add", "test-number-remove", "forget", "release-stuck", "set-pack"),
             *("user-add", "users", "user-edit", "user-password", "user-disable", "user-enable"),
             *("user-sessions", "user-logout", "token-add", "tokens", "token-revoke"),
             WebAction.VIEW_USERS,

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Final
+
 from speechaid.model.reading import Document
 from speechaid.store.indexes import RESULT_DIAL_KEYS
 from speechaid.store.table import Duplicate, Pipeline, Table
+
+#: What the ledger has to know of a call that was placed under no pack.
+LEDGER_FIELDS: Final = (
+    *("call_id", "job_id", "dial_key", "account_id", "batch_id", "contact.dni", "contact.phone_used"),
+    *("placed_at", "created_at", "outcome", "connected", "is_successful"),
+)
 
 
 class CallResults:
@@ -38,6 +47,20 @@ class CallResults:
     def of_call(self, call_id: str) -> Document | None:
         """Find the result of a call; None where there is none."""
         return self.table.find_one({"call_id": call_id})
+
+    def has_calls_since(self, since: datetime) -> bool:
+        """Whether a call was recorded from a time on."""
+        return bool(self.table.find({"created_at": {"$gte": since}}, limit=1, fields=("_id",)))
+
+    def of_dial(self, key: str) -> Document | None:
+        """The result of a dial, but for Retell's answer."""
+        return self.table.find_one({"dial_key": key}, fields=LEDGER_FIELDS)
+
+    def recorded_since(self, since: datetime, limit: int) -> list[Document]:
+        """At most so many results from a time on, the oldest first, as the ledger needs them."""
+        return self.table.find(
+            {"created_at": {"$gte": since}}, sort=[("created_at", 1)], limit=limit, fields=LEDGER_FIELDS
+        )
 
     def has_batch(self, batch_id: str) -> bool:
         """Whether a call of this batch is recorded."""

@@ -44,9 +44,11 @@ from speechaid.store.identity import Identities
 from speechaid.store.imports import Imports
 from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.jobs import Jobs
+from speechaid.store.ledger import Ledger
 from speechaid.store.legacy import LegacyReservations
 from speechaid.store.operator_actions import OperatorActions
 from speechaid.store.operator_requests import OperatorRequests
+from speechaid.store.packs import Packs
 from speechaid.store.pages import Pages
 from speechaid.store.people import People
 from speechaid.store.preflight import PreflightQueries
@@ -213,6 +215,8 @@ class Store:
         self.diagnostics = Diagnostics(self.jobs.table, self.results.table, self.now)
         self.logs = CallLogs(table(settings.logs_collection), self.now)
         self.holds = Holds(table("speechaid_holds"), self.now)
+        self.packs = Packs(table("speechaid_packs"), self.holds.table, self.now)
+        self.ledger = Ledger(table("speechaid_ledger"), self.now)
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
         self.imports = Imports(
             self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
@@ -311,6 +315,7 @@ class Store:
             (self.transactions.table, indexes.TRANSACTIONS),
             (self.logs.table, indexes.LOGS),
             (self.imports.records, indexes.IMPORTS),
+            (self.ledger.table, indexes.LEDGER),
         ]
 
     def close(self) -> None:

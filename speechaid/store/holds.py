@@ -6,7 +6,8 @@ Documents: ``{_id: "fleet", on, reason, by, at}``; ``{_id: "batches", …}``, of
 all batches is written into one batch after the other; ``{_id: "level", needs, why, by, at}``, what a daemon
 must heed to dial; ``{_id: "key:<fingerprint>", revision, …breaker}``. A breaker belongs to the API key, not
 to a host: one host's wrong key does not stop the others. ``{_id: "tests", until}`` holds nothing: until then
-there may be test calls to place. It stands here because every worker reads these before it looks for a job.
+there may be test calls to place. ``{_id: "packs", …}`` holds nothing either: the calling rules in force
+(``store.packs``). Both stand here because every worker reads these before it looks for a job.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from speechaid.model.levels import ADDED, Level, reason_too_old
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, instant, number, shown, text, whole, yes_or_no
 from speechaid.protocol.translation import say
+from speechaid.store.packs import IN_FORCE, NOT_READ, PacksInForce, read_packs_in_force
 from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
@@ -55,6 +57,8 @@ class HoldsReading:
     breaker: Document | None
     #: Until when test calls may wait for a worker; None: there was none yet.
     tests_until: datetime | None = None
+    #: The calling rules that are in force.
+    packs: PacksInForce = NOT_READ
 
     @classmethod
     def of(cls, rows: Iterable[Document], fingerprint: str) -> Self:
@@ -66,6 +70,7 @@ class HoldsReading:
             too_old=read_too_old(found.get(LEVEL)),
             breaker=found.get(key_of(fingerprint)),
             tests_until=instant(found.get(TESTS_WAIT, {}).get("until")),
+            packs=read_packs_in_force(found.get(IN_FORCE)),
         )
 
 
@@ -182,7 +187,7 @@ def read_too_old(document: Document | None) -> str | None:
 
 def ids_for(fingerprint: str) -> list[str]:
     """The ``_id`` of everything that is read before a dial with an API key."""
-    return [FLEET, BATCHES, LEVEL, TESTS_WAIT, key_of(fingerprint)]
+    return [FLEET, BATCHES, LEVEL, TESTS_WAIT, IN_FORCE, key_of(fingerprint)]
 
 
 def key_of(fingerprint: str) -> str:

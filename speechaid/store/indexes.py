@@ -90,6 +90,12 @@ JOBS = (
         "jobs by the number that called them last",
         {"sparse": True},
     ),
+    Index(
+        "speechaid_waits_for_rule",
+        _keys("waits_for.at"),
+        "jobs that wait for a rule of a pack",
+        {"sparse": True},
+    ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
         "speechaid_job_retention",
@@ -181,6 +187,16 @@ IMPORTS = (
         "speechaid_import_retention",
         _keys("erased.what", "started_at", "_id"),
         "imports whose files' names are kept no longer",
+    ),
+)
+LEDGER = (
+    Index("speechaid_ledger_keys", _keys("keys"), "the dials of a person, for caps"),
+    Index("speechaid_ledger_open", _keys("open", "at"), "open dials of people, the oldest first"),
+    Index(
+        "speechaid_ledger_expiry",
+        _keys("expires_at"),
+        "dials that no cap counts any more are deleted by the database",
+        {"expireAfterSeconds": 0},
     ),
 )
 #: ``CallLogs.keep_for`` sets its span. Descending, since the field has an ascending index already; only for

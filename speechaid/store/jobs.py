@@ -158,7 +158,7 @@ class Jobs:
                     "updated_at": now,
                     "revision": candidate.next_revision,
                 },
-                "$unset": {"foreign": ""},
+                "$unset": {"foreign": "", "waits_for": ""},
             },
         )
 
@@ -615,6 +615,11 @@ class Jobs:
         """Whether any job has this dial open."""
         query = {"dial.number": {"$exists": True}, "dial.key": key}
         return bool(self.table.find(query, limit=1, fields=("_id",), hint=LIVE_NUMBER))
+
+    def dials_without_rule(self) -> list[Job]:
+        """Jobs with an open dial that was placed under no pack, by the index of open dials."""
+        query = {"dial.number": {"$exists": True}, "dial.calling_rule": None}
+        return [read_job(document) for document in self.table.find(query, hint=LIVE_NUMBER)]
 
     def follows_call(self, call_id: str) -> bool:
         """Whether a job's open dial has this call."""

@@ -38,6 +38,11 @@ _CALL_FIELDS: Final = (
     *("placed_at", "created_at", "agent_id", "from_number"),
     *("call_data.agent_id", "call_data.from_number"),
 )
+#: For evidence that a call was placed by the law.
+EVIDENCE_FIELDS: Final = (
+    *("call_id", "job_id", "batch_id", "account_id", "contact.phone_used", "call_status", "outcome"),
+    *("connected", "placed_at", "created_at", "calling_rule"),
+)
 _NAMES: Final = ("contact.name", "nombre")
 
 
@@ -96,11 +101,13 @@ class People:
         rows = (row for query in queries for row in self._jobs.find(query, fields=("job_id",)))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
-    def calls_of(self, job_ids: Sequence[str], limit: int) -> list[Document]:
+    def calls_of(
+        self, job_ids: Sequence[str], limit: int, *, fields: Sequence[str] = _CALL_FIELDS
+    ) -> list[Document]:
         """Find the calls of jobs, the latest first; at most ``limit``."""
         found: list[Document] = []
         for query in _any_of(("job_id",), job_ids):
-            found += self._results.find(query, sort=[("created_at", -1)], limit=limit, fields=_CALL_FIELDS)
+            found += self._results.find(query, sort=[("created_at", -1)], limit=limit, fields=fields)
         return sorted(found, key=lambda call: str(call.get("created_at")), reverse=True)[:limit]
 
 

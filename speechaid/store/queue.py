@@ -26,6 +26,8 @@ CHUNK_SIZE: Final = 500
 ANY_TEXT: Final[Document] = {"$gte": ""}
 #: The index of SpeechAI's retries; the embedded server reads a sparse index only with a hint.
 RETRIES: Final = "speechaid_old_retries"
+#: The index of jobs that wait for a rule; as sparse.
+WAITING: Final = "speechaid_waits_for_rule"
 #: Up to this many batches are queried one by one.
 MAX_SINGLE_QUERIES: Final = 4
 #: Values that no query compares with a time, and which may be read as one, as ranges of an index.
@@ -184,6 +186,21 @@ class Queue:
             "$inc": {"revision": 1},
         }
         return self._in_chunks(query, change, limit)
+
+    def release_waiting(self, batch_id: str | None, limit: int) -> int:
+        """Make at most ``limit`` jobs due that wait for a rule of a pack; return how many.
+
+        Args:
+            batch_id: None: of all batches.
+            limit: to be repeated until none is left.
+        """
+        query: Document = {"waits_for.at": {"$exists": True}, "status": JobStatus.PENDING}
+        if batch_id is not None:
+            query["batch_id"] = batch_id
+        rows = self.table.find(query, limit=limit, fields=("_id",), hint=WAITING)
+        change: Document = {"$set": {"reserved_until": self._now()}, "$unset": {"waits_for": ""}}
+        change["$inc"] = {"revision": 1}
+        return update_each(self.table, query, [row["_id"] for row in rows], change) if rows else 0
 
     def _in_chunks(self, query: Document, change: Document, limit: int) -> int:
         changed = 0

@@ -36,6 +36,7 @@ _CALL_FIELDS: Final = (
 )
 _JOB_FIELDS: Final = (
     *("job_id", "batch_id", "account_id", "status", "cancel_reason", "redial_of"),
+    *("waits_for.rule", "reserved_until"),
     *("payload.debt_amount", "payload.currency", "fecha_pago_cliente", "monto_pago_cliente"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "language": "language",
     "voicemail_option": "voicemail_option",
     "dnc_detection": "dnc_detection",
+    "purpose": "purpose",
 }
 _TIME: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
 
@@ -57,6 +58,9 @@ class CallSettingsBody(BaseModel):
     language: str | None = None
     voicemail_option: str | None = None
     dnc_detection: bool | None = None
+    purpose: Literal["collection", "marketing", "survey", "reminder"] | None = Field(
+        None, description="by the law of each number's country for it people are called"
+    )
 
     def to_options(self) -> tuple[dict[str, Any], list[str]]:
         """The options that are set, and the names of those that go back to their default."""

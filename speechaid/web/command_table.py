@@ -164,6 +164,12 @@ ROUTES: Final = (
         example={"person": "12.345.678-5"},
     ),
     _post(
+        "/persons/evidence",
+        "evidence",
+        "Each call to a person: by which rule, at which hour where it rang, with which outcome",
+        example={"person": "12.345.678-5"},
+    ),
+    _post(
         "/opt-outs",
         "opt-out",
         "Never call a person again, on any number",
@@ -275,7 +281,7 @@ ROUTES: Final = (
     _order("/resume-all", "resume-all", "Resume the batches that pause-all paused, and no others"),
     _post("/release-stuck", "release-stuck", "Requeue jobs whose worker is gone", example={"dry_run": True}),
     # -- calling rules
-    _get("/packs", "packs", "The calling rules by country; no call is refused by them yet"),
+    _get("/packs", "packs", "The calling rules by country, and whether they are in force"),
     _get(
         "/packs/{country}",
         "pack",
@@ -284,6 +290,8 @@ ROUTES: Final = (
         example={"purpose": "collection"},
     ),
     _post("/packs/check", "check-pack", "Whether a file is a rule pack", takes_file=True),
+    _post("/packs", "set-pack", "Put the rule packs of this version in force", example={"shipped": True}),
+    _post("/packs/import", "set-pack", "Put a file's rule pack in force", takes_file=True),
     # -- users and tokens
     _get("/users", "users", "The users of the API and the page"),
     _post(

@@ -108,6 +108,10 @@ def forecast(result: Result) -> list[Block]:
     skipped = [
         [as_words(row["reason"]), row["jobs"], ", ".join(row["examples"][:2])] for row in result["skipped"]
     ]
+    kept_back = [
+        [row["rule"], row["jobs"], local_time(row["first_at"])] for row in result.get("kept_back", [])
+    ]
+    blocks += [table(say("the law keeps back"), "rule #jobs first_at", kept_back)] if kept_back else []
     blocks += [table(say("would be skipped"), "why #jobs for_example", skipped)] if skipped else []
     if result["beyond"]:
         more = say_n("{count} more job waits", "{count} more jobs wait", int(result["beyond"]))

@@ -1,4 +1,4 @@
-"""Results of ``packs``, ``pack`` and ``check-pack``."""
+"""Results of ``packs``, ``pack``, ``check-pack`` and ``set-pack``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Final
 
 from speechctl.render.blocks import Block, Heading, Result, table
 
-_NOT_ENFORCED: Final = "! this version refuses no call by these rules: the hours of each batch hold"
+_NOT_ENFORCED: Final = "! these rules refuse no call until a batch has a purpose: its hours hold alone"
+_NOT_READY: Final = "! earlier calls are still being entered in the ledger: people with a cap wait"
 #: Characters of a hash that are shown; --json has them all.
 _HASH_LENGTH: Final = 12
 
@@ -30,6 +31,8 @@ def packs(result: Result) -> list[Block]:
     return [
         table("", "country purpose hours holidays sure reviewed hash caps", rows),
         *warnings,
+        *(f"! {fault}" for fault in result["faults"]),
+        *([_NOT_READY] if result["caps_ready"] is False else []),
         *_remarks(result),
     ]
 
@@ -47,6 +50,27 @@ def check_pack(result: Result) -> list[Block]:
             *(f"! {fault}" for fault in result["faults"]),
         ]
     return [f"{result['file']} can be used; with it would hold:", *_pack(result["pack"]), *_remarks(result)]
+
+
+def set_pack(result: Result) -> list[Block]:
+    """The result of ``set-pack``."""
+    rows = [
+        [row["country"], row["purpose"], row["hash"][:_HASH_LENGTH], (row["before"] or "none")[:_HASH_LENGTH]]
+        for row in result["packs"]
+    ]
+    exemptions = [
+        f"exemption {each['name']} of {row['country']} {row['purpose']}, from {', '.join(each['loosens'])}: "
+        f"{each['reason']} ({each['said_by']}, {each['at']})"
+        for row in result["packs"]
+        for each in row["exemptions"]
+    ]
+    return [
+        table("", "country purpose hash before", rows),
+        f"in force on every host; {result['released']} jobs that waited for a rule are looked at again",
+        *exemptions,
+        *(f"! {warning}" for warning in result["warnings"]),
+        result["advice"],
+    ]
 
 
 def _pack(one: Result) -> list[Block]:

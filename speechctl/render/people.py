@@ -321,3 +321,33 @@ def _changed_amount(row: Result) -> str:
     old = paid_amount({"amount": row["old"], "currency": row["old_currency"]})
     new = paid_amount({"amount": row["new"], "currency": row["currency"]})
     return f"{old} -> {new} ({row['job_id']})"
+
+
+def evidence(result: Result) -> list[Block]:
+    """The result of ``evidence``."""
+    if result["person"] is None:
+        return [say("no job is of that person")]
+    rows = [
+        [
+            local_time(row["at"]),
+            _where_it_rang(row) or say("not known"),
+            row["phone"],
+            row["batch_id"],
+            row["rule"] or say("none"),
+            (row["pack"] or "")[:12],
+            as_words(row["outcome"] or ""),
+            as_words(row["counts_as"] or ""),
+        ]
+        for row in result["calls"]
+    ]
+    blocks: list[Block] = [
+        Heading(text=say("calls to {person}", person=result["person"])),
+        table("", "at where_it_rang phone batch rule pack outcome counts_as", rows),
+    ]
+    return [*blocks, say("there are more: --limit")] if result["more"] else blocks
+
+
+def _where_it_rang(row: Result) -> str:
+    """The local times of a call, which are not the reader's, with their zones."""
+    times = zip(row["local_at"] or (), row["zones"], strict=False)
+    return ", ".join(f"{local[:16].replace('T', ' ')} {zone}" for local, zone in times)

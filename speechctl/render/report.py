@@ -53,6 +53,8 @@ def report(result: Result) -> list[Block]:
     ]
     title = say("Jobs with one of these calls, as they are now") if result.get("is_of_calls") else say("Jobs")
     blocks += [table(title, "status #jobs", statuses)] if statuses else []
+    kept_back = [[row["rule"], row["jobs"]] for row in result.get("kept_back", [])]
+    blocks += [table(say("the law keeps back"), "rule #jobs", kept_back)] if kept_back else []
     # A daemon of an older version does not send it.
     if listed := result.get("jobs_on_do_not_call_list"):
         blocks.append(

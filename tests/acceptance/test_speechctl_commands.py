@@ -503,7 +503,7 @@ def test_calling_rules_are_shown_and_a_file_of_ones_own_is_checked(
     assert not packs["enforced"]
     chile = next(row for row in packs["packs"] if (row["country"], row["purpose"]) == ("CL", "collection"))
     assert terminal.ask("pack", "cl", "collection")["pack"]["hash"] == chile["hash"]
-    assert "refuses no call" in terminal.type("pack", "CL", "collection")
+    assert "refuse no call" in terminal.type("pack", "CL", "collection")
     assert "countries with a pack: AR, CL" in terminal.refused("pack", "UY", "collection")
     file = tmp_path / "mine.toml"
     mine = 'kind = "overlay"\nformat = 1\ncountry = "CL"\npurpose = "collection"\n'
@@ -513,6 +513,11 @@ def test_calling_rules_are_shown_and_a_file_of_ones_own_is_checked(
     assert checked["pack"]["windows"] == "Mon-Fri 08:00-20:00"
     file.write_text(mine + "closed_days = [8]\n")
     assert "closed_days: 8; allowed" in terminal.type("check-pack", str(file))
+    file.write_text(mine + "closed_days = [6]\n")
+    assert "in force on every host" in terminal.type("set-pack", str(file), "--yes")
+    assert terminal.ask("pack", "CL", "collection")["pack"]["windows"] == "Mon-Fri 08:00-20:00"
+    terminal.type("set-pack", "--shipped", "--yes")
+    assert "no job is of that person" in terminal.type("evidence", "11.111.111-1")
 
 
 def test_a_test_call_is_followed_to_its_end_and_stands_in_no_campaign(terminal: Terminal) -> None:

@@ -9,11 +9,14 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
 
+from speechaid.compliance.packs import Cap, Confidence, Pack, Span, Unit
 from speechaid.dialer.context import WorkerContext
+from speechaid.model.states import Purpose
 from speechaid.retell.client import RetellClient
 from speechaid.store.table import Table
 from tests.support.stage import Document, Stage
@@ -29,6 +32,28 @@ AGENT: Document = {
     "language": "es-419",
 }
 
+#: Nobody in a story is called so often.
+CAP = Cap(
+    name="often",
+    unit=Unit.ATTEMPT,
+    number=1000,
+    span=Span.CALENDAR_DAY,
+    says="house rule",
+    confidence=Confidence.LOW,
+)
+PACK = Pack(
+    kind="pack",
+    format=1,
+    country="US",
+    purpose=Purpose.COLLECTION,
+    reviewed=date(2026, 11, 30),
+    zones=("America/New_York",),
+    sources={},
+    counted_purposes=(Purpose.COLLECTION,),
+    caps=(CAP,),
+)
+
+READS = ("find", "find_one", "aggregate")
 WRITES = ("insert", "update", "update_many", "delete")
 
 #: Called around each step with its number, its name, and whether it has been done.
@@ -54,10 +79,10 @@ class Steps:
 
 
 @contextmanager
-def instrumented(steps: Steps) -> Iterator[None]:
-    """Count every write of a table and every request to Retell."""
+def instrumented(steps: Steps, *, with_reads: bool = False) -> Iterator[None]:
+    """Count every write of a table and every request to Retell; on request every read, too."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in WRITES:
+        for name in (*WRITES, *(READS if with_reads else ())):
             patch.setattr(Table, name, _counted(steps, getattr(Table, name), name))
         patch.setattr(RetellClient, "_request", _counted(steps, RetellClient._request, "request"))
         yield
@@ -67,14 +92,14 @@ def instrumented(steps: Steps) -> Iterator[None]:
 def uncounted() -> Iterator[None]:
     """Count nothing in here: another worker or an operator acts."""
     with pytest.MonkeyPatch.context() as patch:
-        for owner, name in ((Table, name) for name in WRITES):
+        for owner, name in ((Table, name) for name in (*WRITES, *READS)):
             patch.setattr(owner, name, ORIGINALS[owner, name])
         patch.setattr(RetellClient, "_request", ORIGINALS[RetellClient, "_request"])
         yield
 
 
 ORIGINALS: dict[tuple[type, str], Any] = {
-    **{(Table, name): getattr(Table, name) for name in WRITES},
+    **{(Table, name): getattr(Table, name) for name in (*WRITES, *READS)},
     (RetellClient, "_request"): RetellClient._request,
 }
 
@@ -103,6 +128,8 @@ class Story:
     marked: bool = False
     #: A test call of the batch, which is paused; to the first phone, which is registered for it.
     is_test: bool = False
+    #: The batch has a purpose, and a pack with a cap is in force: the dials are in the ledger.
+    is_capped: bool = False
 
 
 STORIES = [
@@ -114,6 +141,16 @@ STORIES = [
     Story("answer_lost", ["user_hangup"], [], "done", "A", {"kind": "reset", "when": "after", "count": 1}),
     Story("request_lost", ["user_hangup"], [], "done", "A", {"kind": "reset", "when": "before", "count": 1}),
     Story("on_retells_own_list", [], [], "cancelled", "", marked=True),
+    Story("second_phone_answers_under_a_cap", ["dial_busy"], ["user_hangup"], "done", "AB", is_capped=True),
+    Story(
+        "answer_lost_under_a_cap",
+        ["user_hangup"],
+        [],
+        "done",
+        "A",
+        {"kind": "reset", "when": "after", "count": 1},
+        is_capped=True,
+    ),
 ]
 #: Of test calls; no pause of the batch concerns them.
 TEST_STORIES = [
@@ -141,7 +178,10 @@ def set_up_story(stage: Stage, story: Story) -> None:
     stage.simulator.change(do_not_call=phones[:1] if story.marked else [])
     if story.fault is not None:
         stage.simulator.fault(endpoints=["create"], **story.fault)
-    stage.add_batch(BATCH, account_id="acc-1", call_settings={"max_attempts": 1, **AGENT})
+    purpose = {"purpose": "collection"} if story.is_capped else {}
+    if story.is_capped:
+        stage.store.packs.install([PACK], fill="first", is_ready=True, by="maria")
+    stage.add_batch(BATCH, account_id="acc-1", call_settings={"max_attempts": 1, **AGENT, **purpose})
     stage.add_account(plan_type="credit_based", credit_balance=1000, cost_per_call_setup=1, cost_per_minute=2)
     if story.is_test:
         stage.store.batches.pause(BATCH, by="maria", reason=None)
@@ -186,6 +226,8 @@ def check(stage: Stage, story: Story) -> None:
     assert {row["language"] for row in results} <= {AGENT["language"]}
     assert all(call["agent_override"]["language"] == AGENT["language"] for call in calls)
     assert rung(job, calls) == story.rung
+    if story.is_capped:
+        check_ledger(stage, results)
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None
     assert account.get("open_dials", []) == []
@@ -198,6 +240,14 @@ def check(stage: Stage, story: Story) -> None:
     assert batch["total_cost"] == pytest.approx(sum(row["cost"] for row in of_campaign))
 
 
+def check_ledger(stage: Stage, results: list[Document]) -> None:
+    """Each call has one closed entry; what is entered beside them is void."""
+    entries = {row["_id"]: row for row in stage.database.speechaid_ledger.find({})}
+    assert not any(row["open"] for row in entries.values())
+    counted = {key: row["outcome"] for key, row in entries.items() if not row["void"]}
+    assert counted == {row["dial_key"]: row["outcome"] for row in results}
+
+
 def rung(job: Document, calls: list[Document]) -> str:
     """Which phones rang, in order; a call that met a limit rang none."""
     phones = job["contact"]["phones"]
@@ -205,14 +255,15 @@ def rung(job: Document, calls: list[Document]) -> str:
     return "".join("AB"[phones.index(call["to_number"])] for call in rang)
 
 
-def steps_of(story: Story, stage: Stage) -> list[str]:
+def steps_of(story: Story, stage: Stage, *, with_reads: bool = False) -> list[str]:
     """The steps of a story without a fault of ours."""
     set_up_story(stage, story)
     steps = Steps()
-    with instrumented(steps):
+    with instrumented(steps, with_reads=with_reads):
         run_to_end(stage, stage.context())
     check(stage, story)
     expected = {"POST create-phone-call", "update jobs", "update accounts"}
     expected |= set() if story.is_test else {"update batches"}
+    expected |= {"insert speechaid_ledger", "update speechaid_ledger"} if story.is_capped else set()
     assert expected <= set(steps.names)
     return steps.names

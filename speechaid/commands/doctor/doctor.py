@@ -18,6 +18,8 @@ from speechaid.commands.doctor.host_checks import CHECKS
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.retell_questions import ask_retell
+from speechaid.compliance.pack_files import pack_warnings
+from speechaid.compliance.packs import Pack
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.document_scan import DocumentScan, UnreadableDocument
@@ -159,6 +161,28 @@ def _read_batches(context: HandlerContext, facts: DoctorFacts) -> None:
     )
     facts.accounts = {account.account_id: account for account in store.accounts.among(account_ids)}
     _read_windows(context, facts)
+    _read_calling_rules(context, facts)
+
+
+def _read_calling_rules(context: HandlerContext, facts: DoctorFacts) -> None:
+    """What the packs in force say of batches with waiting jobs."""
+    packs, today = context.store.packs, context.store.now().date()
+    in_force = packs.in_force()
+    purposes = {
+        name: purpose
+        for name, batch in facts.batches.items()
+        if (purpose := batch.call_settings.purpose) is not None
+    }
+    faults = {purpose: packs.fault_of(purpose, in_force) for purpose in set(purposes.values())}
+    facts.rule_faults = {
+        name: sentence for name, purpose in purposes.items() if (sentence := faults[purpose]) is not None
+    }
+    if in_force.fault is None:
+        facts.without_purpose = sorted(facts.batches.keys() - purposes.keys())
+        facts.is_filling_ledger = bool(purposes) and not in_force.is_ready
+        found = packs.all_in_force().values() if purposes else ()
+        usable = [pack for pack in found if isinstance(pack, Pack)]
+        facts.pack_warnings = [warning for pack in usable for warning in pack_warnings(pack, today)]
 
 
 def _read_suspended(context: HandlerContext, facts: DoctorFacts) -> None:

@@ -92,6 +92,14 @@ class DoctorFacts:
     opens_at: dict[str | None, datetime | None] = field(default_factory=dict)
     window_faults: dict[str, str] = field(default_factory=dict)
     without_hours: list[str] = field(default_factory=list)
+    #: Batches with waiting jobs that name no purpose, where calling rules are in force.
+    without_purpose: list[str] = field(default_factory=list)
+    #: What is wrong with the calling rules of batches with waiting jobs, by batch.
+    rule_faults: dict[str, str] = field(default_factory=dict)
+    #: Whether capped batches wait for the ledger.
+    is_filling_ledger: bool = False
+    #: Packs in force that were last reviewed long ago, a sentence each.
+    pack_warnings: list[str] = field(default_factory=list)
     suspended: dict[str, int] = field(default_factory=dict)
     #: Jobs that wait for, or were suspended for, an account that does not exist, by account.
     unknown_accounts: dict[str, int] = field(default_factory=dict)

@@ -459,6 +459,7 @@ CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     job_checks.unreadable,
     job_checks.served_jobs,
     job_checks.unassigned_numbers,
+    job_checks.calling_rules,
     job_checks.late_erasures,
     job_checks.unreadable_documents,
     job_checks.retries,

@@ -130,6 +130,38 @@ def windows(facts: DoctorFacts) -> Findings:
         )
 
 
+def calling_rules(facts: DoctorFacts) -> Findings:
+    """Calling rules by law: unreadable, not asked by a batch, waiting for the ledger, or old."""
+    for name, sentence in sorted(facts.rule_faults.items())[:NAMED]:
+        yield fault(
+            "calling_rules_fault",
+            say("the calling rules of batch {name} cannot be read, so it is not called", name=name),
+            sentence,
+            say("speechctl set-pack --shipped, or set-pack FILE"),
+        )
+    if facts.without_purpose:
+        yield warning(
+            "no_purpose",
+            say("batches without a purpose are called by their own hours alone: no law is asked"),
+            listed(dict.fromkeys(facts.without_purpose, "")),
+            say("speechctl edit-batch ID --purpose collection, or reminder"),
+        )
+    if facts.is_filling_ledger:
+        yield intended(
+            "ledger_not_ready",
+            say("people with a cap wait until earlier calls are entered in the ledger"),
+            say("a pack or a purpose was set"),
+            say("wait: the daemon enters them, some hundreds each ten seconds"),
+        )
+    if facts.pack_warnings:
+        yield warning(
+            "old_packs",
+            say("calling rules should be reviewed"),
+            joined("; ", facts.pack_warnings),
+            say("ask a lawyer, then speechctl set-pack FILE, or --shipped of a newer version"),
+        )
+
+
 def _remedy(name: str, batch: Batch | None) -> str:
     if batch is None or not batch.faults:
         return say(

@@ -49,6 +49,9 @@ DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or
 
 TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
 
+#: What a call is for, as ``model.states.Purpose``; a test compares them.
+PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
+
 BATCH_OPTIONS: Final = (
     Argument(name="description", help="what the campaign is about"),
     Argument(name="account", is_id=True, help="the account that pays (account_id)", completes="account"),
@@ -127,6 +130,11 @@ BATCH_OPTIONS: Final = (
         name="dnc_detection",
         choices=("yes", "no"),
         help="whether the agent listens for a wish not to be called again (default: yes)",
+    ),
+    Argument(
+        name="purpose",
+        choices=PURPOSES,
+        help="what the calls are for: the law of each number's country for it holds (default: none does)",
     ),
 )
 

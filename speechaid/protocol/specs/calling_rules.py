@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind
+from speechaid.protocol.specs.arguments import PURPOSES
+from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind, background_write
 
-#: What a call is for, as ``compliance.packs.Purpose``; a test compares them.
-PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
 SPECS: Final = (
     CommandSpec(
         name="packs",
         access=Access.READ,
-        help="the calling rules by country that this version has (no call is refused by them yet)",
+        help="the calling rules by country: those in force in this database, else those of this version",
     ),
     CommandSpec(
         name="pack",
@@ -36,5 +35,16 @@ SPECS: Final = (
         arguments=(
             Argument(name="filename", kind=Kind.FILE, positional=True, required=True, help="a TOML file"),
         ),
+    ),
+    background_write(
+        "set-pack",
+        "put calling rules in force on every host: those of a file, or all that this version ships",
+        Argument(
+            name="filename", kind=Kind.FILE, positional=True, help="a TOML file, as check-pack reads it"
+        ),
+        Argument(
+            name="shipped", kind=Kind.FLAG, help="all packs of this version, in the place of stricter ones"
+        ),
+        question="Change the calling rules of every batch with a purpose, on every host?",
     ),
 )

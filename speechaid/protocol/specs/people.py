@@ -33,6 +33,23 @@ SPECS: Final = (
             ),
         ),
     ),
+    CommandSpec(
+        name="evidence",
+        help="the calls to a person: each with its rule, the hour where it rang, and what it counts as",
+        access=Access.READ,
+        arguments=(
+            _PERSON,
+            _IN_ACCOUNT,
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=100,
+                help="at most this many calls, the latest (default 100)",
+            ),
+        ),
+    ),
     background_write(
         "opt-out",
         "a person is not to be called again: all numbers and the national id go on the do-not-call list",

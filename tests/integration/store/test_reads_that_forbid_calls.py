@@ -16,6 +16,7 @@ from speechaid.model.states import Outcome
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.jobs import Candidate
+from speechaid.store.packs import PacksInForce
 from speechaid.store.table import Table
 from speechaid.store.test_calls import RegisteredNumber
 from tests.support.replica_set import ReplicaSet, open_replica_set
@@ -23,6 +24,7 @@ from tests.support.replica_set import ReplicaSet, open_replica_set
 PAST = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CANDIDATE = Candidate.read({"_id": 1, "claim_token": "t", "reserved_until": PAST})
 JOB = Job.read({"_id": 1, "job_id": "job-1", "claim_token": "t"})
+IN_FORCE = PacksInForce(hashes={"CL-collection": "hash"})
 REGISTERED = RegisteredNumber.read({"_id": "+56911111111", "latest": "test-1"})
 
 #: Store functions whose reading may keep a call from being placed, or a pause, a hold or a stop from being
@@ -55,6 +57,15 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "jobs.open_dials": lambda store: store.jobs.open_dials("b"),
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
+    "ledger.of_people": lambda store: store.ledger.of_people(["line:+56911111111"]),
+    "packs.find": lambda store: store.packs.find("CL-collection", IN_FORCE),
+    "packs.in_force": lambda store: store.packs.in_force(),
+    "packs.all_in_force": lambda store: store.packs.all_in_force(),
+    "packs.longest_span_days": lambda store: store.packs.longest_span_days(),
+    "jobs.dials_without_rule": lambda store: store.jobs.dials_without_rule(),
+    "results.recorded_since": lambda store: store.results.recorded_since(PAST, 9),
+    "results.has_calls_since": lambda store: store.results.has_calls_since(PAST),
+    "results.of_dial": lambda store: store.results.of_dial("key"),
     "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
@@ -118,6 +129,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     identities.find_session identities.find_sessions identities.find_token identities.find_tokens
     identities.find_user identities.find_users identities.has_users identities.indexed identities.prepare
     identities.revoke_token identities.set_password identities.start_session
+    ledger.announce ledger.close_open ledger.enter_closed ledger.enter_open ledger.open_since ledger.settle
+    packs.fault_of packs.install packs.note_filled packs.put_in_force packs.request_fill queue.release_waiting
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove

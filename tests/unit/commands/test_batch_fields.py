@@ -38,6 +38,7 @@ GIVEN: dict[str, Any] = {
     "language": "es-419",
     "voicemail_option": "leave Llame al 600.",
     "dnc_detection": "no",
+    "purpose": "collection",
 }
 
 
@@ -104,6 +105,7 @@ def test_weekdays_are_shown_as_they_are_typed(stored: list[int], shown: str) -> 
         {"language": "es-CL"},
         {"voicemail_option": "leave"},
         {"dnc_detection": "a veces"},
+        {"purpose": "cobranza"},
     ],
 )
 def test_a_setting_that_no_option_can_say_is_refused(settings: dict[str, Any]) -> None:
@@ -153,4 +155,5 @@ def test_what_retell_would_not_take_is_refused_when_it_is_typed(option: str, typ
 def test_a_batch_requires_the_level_of_what_an_older_daemon_would_not_heed(option: str) -> None:
     heeded_since = {"agent", "agent_version", "from_number", "language", "voicemail_option", "dnc_detection"}
     wanted = Level.PEOPLE_AND_AGENTS if option in heeded_since else Level.FIRST
+    wanted = Level.CALLING_RULES if option == "purpose" else wanted
     assert level_of(batch_fields({**NOTHING, option: GIVEN[option]}, name="March")) is wanted

@@ -12,11 +12,11 @@ from speechaid.compliance.packs import (
     HolidayRule,
     Holidays,
     Pack,
-    Purpose,
     Span,
     Unit,
     Windows,
 )
+from speechaid.model.states import Purpose
 
 HOUSE: dict[str, Any] = {"says": "house rule", "confidence": Confidence.LOW}
 

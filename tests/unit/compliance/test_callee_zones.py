@@ -8,7 +8,7 @@ import pytest
 
 from speechaid.compliance.callee_zones import callee_zones
 from speechaid.compliance.pack_files import shipped_packs
-from speechaid.compliance.packs import Purpose
+from speechaid.model.states import Purpose
 
 
 def zones(line: str, country: str, batch: str | None) -> list[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from speechaid.compliance.pack_files import check_pack, shipped_packs
-from speechaid.compliance.packs import Confidence, Purpose
-from speechaid.protocol.specs.calling_rules import PURPOSES
+from speechaid.compliance.packs import Confidence
+from speechaid.model.states import Purpose
+from speechaid.protocol.specs.arguments import PURPOSES
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = {"english": DOCS / "calling-rules.md", "spanish": DOCS / "es" / "calling-rules.md"}

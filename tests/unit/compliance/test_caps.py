@@ -21,8 +21,8 @@ from speechaid.compliance.caps import (
     counts_against,
 )
 from speechaid.compliance.pack_files import shipped_packs
-from speechaid.compliance.packs import Cap, Purpose, Scope, Span, Unit
-from speechaid.model.states import Outcome
+from speechaid.compliance.packs import Cap, Scope, Span, Unit
+from speechaid.model.states import Outcome, Purpose
 from tests.unit.compliance.samples import cap, pack
 
 SANTIAGO = ZoneInfo("America/Santiago")

@@ -20,7 +20,8 @@ from speechaid.compliance.hours import (
     next_pack_opening,
 )
 from speechaid.compliance.pack_files import shipped_packs
-from speechaid.compliance.packs import DayHours, HolidayRule, InvalidPack, Pack, Purpose, Windows
+from speechaid.compliance.packs import DayHours, HolidayRule, InvalidPack, Pack, Windows
+from speechaid.model.states import Purpose
 from speechaid.rules.windows import ALL_DAYS, Window, WindowFault, is_open
 from tests.unit.compliance.samples import HOUSE, holidays, hours, pack
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from speechaid.compliance.caps import OPEN_RETRY, LedgerEntry, PlannedDial
 from speechaid.compliance.next_chance import RuleDecision, check_rules
 from speechaid.compliance.pack_files import shipped_packs
-from speechaid.compliance.packs import InvalidPack, Pack, Purpose
-from speechaid.model.states import Outcome
+from speechaid.compliance.packs import InvalidPack, Pack
+from speechaid.model.states import Outcome, Purpose
 from speechaid.rules.windows import ALL_DAYS, Window
 
 SANTIAGO = ZoneInfo("America/Santiago")

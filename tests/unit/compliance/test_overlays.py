@@ -23,12 +23,11 @@ from speechaid.compliance.packs import (
     LooserPart,
     Overlay,
     Pack,
-    Purpose,
     Scope,
     Span,
     Unit,
 )
-from speechaid.model.states import Outcome
+from speechaid.model.states import Outcome, Purpose
 from tests.unit.compliance.samples import HOUSE, cap, hours, pack
 
 CL = shipped_packs()["CL", Purpose.COLLECTION]

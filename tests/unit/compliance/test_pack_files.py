@@ -30,9 +30,9 @@ from speechaid.compliance.packs import (
     InvalidPack,
     Overlay,
     Pack,
-    Purpose,
     Reference,
 )
+from speechaid.model.states import Purpose
 
 TODAY = date(2026, 11, 30)
 COUNTRIES = ("AR", "CL", "CO", "EC", "MX", "PE", "PY")

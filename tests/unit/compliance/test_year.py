@@ -13,13 +13,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from speechaid.compliance.callee_zones import callee_zones
-from speechaid.compliance.caps import LedgerEntry, PlannedDial
-from speechaid.compliance.next_chance import check_rules
-from speechaid.compliance.pack_files import shipped_packs
-from speechaid.compliance.packs import Purpose
-from speechaid.model.states import Outcome
-from speechaid.rules.windows import ALL_DAYS, Window
+from speechaid.compliance.caps import LedgerEntry
+from speechaid.compliance.pack_files import canonical_json, shipped_packs
+from speechaid.compliance.packs import Pack
+from speechaid.compliance.rule_case import PersonUnderRules
+from speechaid.model.batch import Batch as StoredBatch
+from speechaid.model.job import Job
+from speechaid.model.states import Outcome, Purpose
+from speechaid.rules.eligibility import DiallingDefaults, evaluate
+from speechaid.rules.windows import ALL_DAYS
 from tests.unit.compliance import judge
 from tests.unit.compliance.judge import Call, Person, Wish
 
@@ -55,12 +57,24 @@ class Batch:
     days: frozenset[int]
     zone: str
 
-    @property
-    def window(self) -> Window:
+    def document(self, purpose: Purpose) -> StoredBatch:
+        """The batch as the preflight reads it."""
         start, end = self.hours
-        return Window(
-            start_seconds=start * 3600, end_seconds=end * 3600, days=self.days, zone=ZoneInfo(self.zone)
+        return StoredBatch.read(
+            {
+                "batch_id": "b",
+                "call_settings": {
+                    "allowed_hours": {"start": f"{start:02}:00", "end": f"{end:02}:00"},
+                    "days_of_week": sorted(self.days),
+                    "timezone": self.zone,
+                    "purpose": str(purpose),
+                },
+            }
         )
+
+
+JOB = Job.read({"_id": 1, "batch_id": "b"})
+DEFAULTS = DiallingDefaults(timezone="UTC", hours=None, days=None, country=None, estimate_minutes=3)
 
 
 def people(country: str) -> list[Person]:
@@ -84,6 +98,11 @@ class Campaign:
     def __init__(self, country: str, purpose: Purpose, seed: str) -> None:
         self.country, self.purpose = country, purpose
         self.pack = shipped_packs()[country, purpose]
+        #: One host has the shipped file's, the other what the database has.
+        self._packs_of_hosts = (
+            self.pack,
+            Pack.model_validate_json(canonical_json(self.pack), strict=True),
+        )
         self.random = random.Random(seed)
         self.calls: list[Call] = []
         self.wishes: list[Wish] = []
@@ -116,23 +135,32 @@ class Campaign:
                 heapq.heappush(queue, (due, place, person, batch, due))
 
     def _check(self, person: Person, batch: Batch, moment: datetime) -> datetime | None:
-        window = batch.window
+        """When the person is called, or looked at again, as the preflight of one of two hosts decides."""
         ids = frozenset() if person.national_id is None else frozenset({person.national_id})
-        recent = [entry for entry in self._ledger if entry.at > moment - timedelta(days=9)]
-        decision = check_rules(
-            country=self.country,
+        under_rules = PersonUnderRules(
             purpose=self.purpose,
-            packs=[self.pack],
-            batch=window,
-            zones=callee_zones(
-                person.number, self.country, pack_zones=self.pack.zones, batch_zone=window.zone
-            ),
-            entries=recent,
-            dial=PlannedDial(ids=ids, numbers=frozenset({person.number})),
-            at=moment,
+            packs={self.country: self.random.choice(self._packs_of_hosts)},
+            ids=ids,
+            lines=frozenset({person.number}),
+            entries=[entry for entry in self._ledger if entry.at > moment - timedelta(days=9)],
         )
-        assert decision.allowed is (decision.next_at == moment)
-        return decision.next_at
+        evaluation = evaluate(
+            job=JOB,
+            number=person.number,
+            batch=batch.document(self.purpose),
+            account=None,
+            holds=(),
+            on_dnc=False,
+            defaults=DEFAULTS,
+            own_reservation_key=None,
+            now=moment,
+            person=under_rules,
+        )
+        refusal = evaluation.refusal
+        if refusal is None:
+            return moment
+        assert refusal.next_eligible_at is None or refusal.next_eligible_at > moment
+        return refusal.next_eligible_at
 
     def _call(self, person: Person, moment: datetime) -> None:
         # Calls of one hour come one after the other: of two at the same instant the order is not known.

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from speechaid.compliance.caps import LedgerEntry
+from speechaid.compliance.packs import InvalidPack, Pack, Span, Unit
+from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
-from speechaid.model.states import SuspendReason
+from speechaid.model.states import Outcome, Purpose, SuspendReason
 from speechaid.model.test_calls import TESTS
 from speechaid.rules.checks import CHECKS
 from speechaid.rules.eligibility import (
@@ -28,6 +31,7 @@ from speechaid.rules.eligibility import (
     evaluate,
     evaluate_start,
 )
+from tests.unit.compliance.samples import cap, hours, pack
 
 #: A Monday.
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -54,6 +58,24 @@ def account(**fields: Any) -> Account:
     return Account.read({"account_id": "acme", "plan_type": "unlimited", **fields})
 
 
+ONE_A_DAY = cap(Unit.ATTEMPT, 1, Span.CALENDAR_DAY)
+CALLED_BEFORE = LedgerEntry(
+    key="k",
+    ids=frozenset({"id:7"}),
+    account="acme",
+    at=NOON - timedelta(hours=1),
+    outcome=Outcome.NO_ANSWER,
+    connected=False,
+)
+
+
+def person(found: Pack | InvalidPack | None = None, **more: Any) -> PersonUnderRules:
+    """A person of a batch for collection, with this pack for Chile."""
+    packs = {} if found is None else {"CL": found}
+    known: dict[str, Any] = {"purpose": Purpose.COLLECTION, "packs": packs, "ids": frozenset({"id:7"})}
+    return PersonUnderRules(**{**known, "account": "acme", **more})
+
+
 def evaluated(**changes: Any) -> Evaluation:
     """The evaluation of a job that passes every check, with these facts changed."""
     case: dict[str, Any] = {
@@ -78,6 +100,33 @@ def test_a_job_that_passes_every_check_is_dialled_now() -> None:
     assert evaluation.reason is None
     assert evaluation.suspend_reason is None
     assert all(check.passed and check.reason is None for check in evaluation.checks)
+
+
+def test_a_rule_says_when_the_person_may_be_called_and_names_itself() -> None:
+    (refusal,) = [
+        check
+        for check in evaluated(person=person(pack(ONE_A_DAY), entries=(CALLED_BEFORE,))).checks
+        if not check.passed
+    ]
+    assert refusal.rule == "CL collection: cap"
+    assert "1 counted" in refusal.value
+    assert "house rule" in refusal.value
+    # Midnight in Santiago, where it is three hours earlier.
+    assert refusal.next_eligible_at == datetime(2026, 3, 3, 3, tzinfo=UTC)
+
+
+def test_without_a_rule_for_its_country_a_number_is_called_by_the_hours_of_its_batch() -> None:
+    evaluation = evaluated(person=person())
+    assert evaluation.may_dial
+    assert any("no rule is known for collection in CL" in check.value for check in evaluation.checks)
+
+
+def test_hours_of_batch_and_law_have_a_check_each() -> None:
+    closed = evaluated(
+        batch=batch({"allowed_hours": {"start": "15:00", "end": "16:00"}}),
+        person=person(pack(windows=hours(([1], "08:00", "20:00")))),
+    )
+    assert [check.reason for check in closed.checks if not check.passed] == [Reason.OUTSIDE_WINDOW]
 
 
 def test_every_reason_has_an_action_and_every_suspension_a_reason() -> None:
@@ -241,6 +290,31 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
     ),
     "the do-not-call list": ({"on_dnc": True}, Reason.ON_DO_NOT_CALL_LIST, Action.SKIP_PHONE),
     "no usable number": ({"number": None}, Reason.NO_NUMBER, Action.SKIP_PHONE),
+    "no calling rules in the database": (
+        {"person": person(fault="there are none")},
+        Reason.PACK_FAULT,
+        Action.PUT_BACK,
+    ),
+    "a pack that cannot be read": (
+        {"person": person(InvalidPack(country="CL", purpose=Purpose.COLLECTION, faults=("damaged",)))},
+        Reason.PACK_FAULT,
+        Action.PUT_BACK,
+    ),
+    "hours that the law does not allow": (
+        {"person": person(pack(windows=hours(([2], "08:00", "20:00"))))},
+        Reason.PACK_HOURS,
+        Action.PUT_BACK,
+    ),
+    "a ledger that is not filled": (
+        {"person": person(pack(ONE_A_DAY), is_ready=False)},
+        Reason.CAPS_NOT_READY,
+        Action.PUT_BACK,
+    ),
+    "a cap": (
+        {"person": person(pack(ONE_A_DAY), entries=(CALLED_BEFORE,))},
+        Reason.PACK_CAP,
+        Action.PUT_BACK,
+    ),
 }
 
 

@@ -46,7 +46,18 @@ def test_a_viewer_changes_nothing_and_sees_no_person() -> None:
         Access.STATUS,
         Access.READ,
     }
-    shows_people = ("jobs", "job", "person", "explain", "forecast", "promises", "export", "logs", "events")
+    shows_people = (
+        "jobs",
+        "job",
+        "person",
+        "evidence",
+        "explain",
+        "forecast",
+        "promises",
+        "export",
+        "logs",
+        "events",
+    )
     assert not any(may(Role.VIEWER, name) for name in (*shows_people, WebAction.VIEW_PEOPLE))
 
 

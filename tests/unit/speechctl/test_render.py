@@ -321,7 +321,64 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
     "check-agent": (CHECKED_AGENT, "! missing: {{Monto}} (prompt): none of 38 waiting jobs has it"),
-    "packs": ({"packs": [PACK], **OF_PACKS}, "! this version refuses no call by these rules"),
+    "evidence": (
+        {
+            "as_of": "2026-03-02T10:00:00+00:00",
+            "person": "Ana, 1-9",
+            "account": None,
+            "calls": [
+                {
+                    "at": "2026-03-02T13:00:00+00:00",
+                    "local_at": ["2026-03-02T10:00:00-03:00"],
+                    "zones": ["America/Santiago"],
+                    "phone": "+569******71",
+                    "call_id": "call_1",
+                    "job_id": "job-1",
+                    "batch_id": "batch-1",
+                    "account_id": None,
+                    "purpose": "collection",
+                    "rule": "CL collection",
+                    "pack": "0123456789abcdef",
+                    "outcome": "no_answer",
+                    "counts_as": "attempt",
+                }
+            ],
+            "more": False,
+        },
+        "2026-03-02 10:00 America/Santiago",
+    ),
+    "packs": (
+        {"packs": [PACK], "faults": [], "caps_ready": None, **OF_PACKS},
+        "! these rules refuse no call until a batch has a purpose",
+    ),
+    "set-pack": (
+        {
+            "packs": [
+                {
+                    "country": "CL",
+                    "purpose": "collection",
+                    "hash": "0123456789abcdef",
+                    "before": None,
+                    "exemptions": [
+                        {
+                            "name": "our_lawyer",
+                            "loosens": ["hours"],
+                            "said_by": "A. Soto",
+                            "at": "2026-12-01",
+                            "reason": "Her letter.",
+                        }
+                    ],
+                }
+            ],
+            "released": 12,
+            "warnings": [],
+            "waited_for": 0,
+            "live_calls": 0,
+            "ambiguous": 0,
+            "advice": "no legal advice",
+        },
+        "exemption our_lawyer of CL collection, from hours: Her letter. (A. Soto, 2026-12-01)",
+    ),
     "pack": (
         {"pack": PACK, **OF_PACKS},
         "exemption our_lawyer, from hours: her letter (A. Soto, 2026-12-01)",
@@ -702,6 +759,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
                 }
             ],
             "skipped": [{"reason": "batch_paused", "jobs": 4, "examples": ["job-2", "job-3"]}],
+            "kept_back": [{"rule": "CL collection: windows", "jobs": 5, "first_at": None}],
             "pending": 7,
             "beyond": 2,
             "workers": 3,
