@@ -26,8 +26,8 @@ from speechaid.store.connection import connect
 Document = dict[str, Any]
 
 SIZES = (100_000, 1_000_000)
-#: Jobs inserted by one command.
-PORTION = 2_000
+#: Jobs inserted by one command; of more the embedded server comes to a stand.
+PORTION = 250
 REPEATS = 20
 FIRST_ID = 10_000_000
 FIRST_NUMBER = 950_000_000

@@ -83,7 +83,9 @@ def import_people(site: Site, name: str, count: int, *options: str) -> str:
 
 
 def placed_of(site: Site, batch_id: str) -> int:
-    return sum(one["metadata"].get("batch_id") == batch_id for one in site.terminal.simulator.placed_calls())
+    """How many people of a campaign were called: a test call is none of them."""
+    placed = [one["metadata"] for one in site.terminal.simulator.placed_calls()]
+    return sum(one.get("batch_id") == batch_id and one.get("test") != "true" for one in placed)
 
 
 def has_placed(site: Site, batch_id: str) -> bool:

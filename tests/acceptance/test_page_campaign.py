@@ -243,7 +243,7 @@ def test_a_report_has_charts_with_their_figures_and_files(site: Site) -> None:
     page.goto(f"/reports?batch={batch_id}")
     chart = page.get_by_role("img", name=re.compile("Llamadas por hora"))
     expect(chart).to_be_visible()
-    expect(page.get_by_role("img", name=re.compile("Progreso"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("Avance"))).to_be_visible()
     expect(page.locator("main")).to_contain_text("Comprometido")
     assert serious_findings(page) == []
     with page.expect_download() as download:

@@ -431,7 +431,7 @@ def test_promises_lists_the_promises_to_pay(speechctl: Speechctl, database: Data
     shown = speechctl("promises")
     assert "1 promise to pay" in shown
     assert "2026-03-15" in shown
-    assert "15000" in shown
+    assert "15,000" in shown
 
 
 def test_a_call_and_a_promise_are_exported_with_the_debt_and_its_currency(

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from speechaid.model.levels import ADDED, Level
+from speechaid.model.levels import ADDED, OWN, Level
 from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
 from speechaid.store.call_logs import new_record_id
 from speechaid.store.connection import Store
-from speechaid.store.holds import HoldsReading
 from tests.integration.contract.documents import A, B, add_job, ago, ahead, claim_and_dial, job, one
 
 KEY = "fingerprint"
@@ -251,7 +250,8 @@ def test_a_hold_stands_until_it_is_lifted(store: Store) -> None:
     held = store.holds.find_hold()
     assert held is not None
     assert (held.by, held.reason) == ("ana", "x")
-    assert store.holds.read(KEY) == HoldsReading(hold=held, batches_hold=None, too_old=None, breaker=None)
+    reading = store.holds.read(KEY)
+    assert (reading.hold, reading.batches_hold, reading.too_old, reading.breaker) == (held, None, None, None)
 
     assert [store.holds.unhold(by="eva") for _ in range(2)] == [True, False]
     assert store.holds.find_hold() is None
@@ -271,7 +271,8 @@ def test_a_required_level_is_never_lowered(store: Store) -> None:
     store.holds.table.update({"_id": "level"}, {"$set": {"needs": 9, "why": "the calls of 2031"}})
     store.holds.require_level(Level.PEOPLE_AND_AGENTS, by="eva")
     assert store.holds.read(KEY).too_old == (
-        "the database requires level 9 (the calls of 2031), and this daemon has level 2: upgrade this host"
+        "the database requires level 9 (the calls of 2031), "
+        f"and this daemon has level {OWN}: upgrade this host"
     )
 
 

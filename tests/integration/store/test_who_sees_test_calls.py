@@ -55,6 +55,10 @@ WITH_TESTS: dict[str, frozenset[str]] = {
             erasures.add_missing_ends erasures.being_forgotten erasures.results erasures.results_of
             erasures.results_to erasures.lines_of erasures.imports_before erasures.count_late
         """,
+        # Housekeeping enters no test in the ledger, and no test waits for a rule of a pack.
+        "the ledger": """
+            jobs.dials_without_rule results.recorded_since results.has_calls_since queue.release_waiting
+        """,
         # The records of imports.
         "no jobs": """
             imports.find_latest imports.latest_of_batch imports.mappings_of imports.of_batch imports.of_file
