@@ -309,7 +309,7 @@ def main() -> None:
         for name, work, arguments in states:
             with beside(work, *arguments):
                 slow = name == "slow database"
-                rows = rows_of(terminal, batch_id, rounds // 4 if slow else rounds)
+                rows = rows_of(terminal, batch_id, rounds // 2 if slow else rounds)
             os.kill(database.pid, signal.SIGCONT)
             report.table(name, columns, rows)
     report.note(
