@@ -83,9 +83,13 @@ class Walk:
 
 
 def _is_a_step(frame: FrameType) -> bool:
-    """Comprehensions are the caller's own; the rest is what releases things, which does not fail here."""
+    """Comprehensions are the caller's own; the rest is what releases things, which does not fail here.
+
+    Nor does what the garbage collector calls, wherever it comes: its faults reach nobody.
+    """
     name = frame.f_code.co_qualname
-    releases = Path(frame.f_code.co_filename).name == "contextlib.py" or name.rpartition(".")[2] == "close"
+    ends = name.rpartition(".")[2] in {"close", "__del__"}
+    releases = ends or Path(frame.f_code.co_filename).name == "contextlib.py"
     return not (releases or "<" in name or name == "_own")
 
 
