@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.protocol.specs.arguments import DATES, REASON
+from speechaid.protocol.specs.arguments import DATES, REASON, at_most
 from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind, background_write
 
 _ACCOUNT: Final = Argument(
@@ -54,14 +54,7 @@ SPECS: Final = (
         help="the accounts with plan, balance and what is left of their limits",
         access=Access.READ,
         arguments=(
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=100,
-                help="show at most this many",
-            ),
+            at_most(100),
             Argument(name="after", is_id=True, help="only those after this account, as an earlier page said"),
         ),
     ),
@@ -139,14 +132,7 @@ SPECS: Final = (
         arguments=(
             _ACCOUNT,
             *DATES,
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=50,
-                help="show at most this many",
-            ),
+            at_most(50),
             Argument(name="after", is_id=True, help="the position that an earlier page gave as its next"),
         ),
     ),

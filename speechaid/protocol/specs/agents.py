@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.protocol.specs.arguments import at_most
 from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind
 
 SPECS: Final = (
@@ -26,16 +27,7 @@ SPECS: Final = (
         name="numbers",
         access=Access.READ,
         help="the phone numbers that Retell has: their agents, and the countries that they may call",
-        arguments=(
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=100,
-                help="show at most this many",
-            ),
-        ),
+        arguments=(at_most(100),),
     ),
     CommandSpec(
         name="check-agent",

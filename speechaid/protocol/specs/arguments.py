@@ -149,3 +149,15 @@ BATCH_SETTINGS: Final = (
     COPY_FROM,
     Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),
 )
+
+
+def at_most(default: int) -> Argument:
+    """How many rows a list shows at most."""
+    return Argument(
+        name="limit",
+        kind=Kind.INTEGER,
+        minimum=1,
+        maximum=1000,
+        default=default,
+        help="show at most this many",
+    )

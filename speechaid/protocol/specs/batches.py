@@ -13,8 +13,9 @@ from speechaid.protocol.specs.arguments import (
     OF_BATCH,
     REASON,
     TIMEZONE,
+    at_most,
 )
-from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind, background_write
+from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, background_write
 
 _BATCH: Final = Argument(
     name="batch",
@@ -33,16 +34,7 @@ SPECS: Final = (
         name="batches",
         help="the batches, newest first, with their jobs by status",
         access=Access.STATUS,
-        arguments=(
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=20,
-                help="show at most this many",
-            ),
-        ),
+        arguments=(at_most(20),),
     ),
     CommandSpec(
         name="batch",
@@ -127,14 +119,7 @@ SPECS: Final = (
         timeout_seconds=300.0,
         arguments=(
             OF_BATCH,
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=50,
-                help="show at most this many",
-            ),
+            at_most(50),
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.protocol.specs.arguments import BATCH_SETTINGS, DRY_RUN
+from speechaid.protocol.specs.arguments import BATCH_SETTINGS, DRY_RUN, at_most
 from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind, background_write
 
 SPECS: Final = (
@@ -95,15 +95,6 @@ SPECS: Final = (
         name="imports",
         help="the imports with their ids: progress or result of each",
         access=Access.READ,
-        arguments=(
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=20,
-                help="show at most this many",
-            ),
-        ),
+        arguments=(at_most(20),),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.protocol.specs.arguments import DRY_RUN, FILTERS, OF_BATCH, REASON
+from speechaid.protocol.specs.arguments import DRY_RUN, FILTERS, OF_BATCH, REASON, at_most
 from speechaid.protocol.specs.specification import Access, Argument, CommandSpec, Kind, background_write
 
 _JOB: Final = Argument(
@@ -28,14 +28,7 @@ SPECS: Final = (
             ),
             Argument(name="tests", kind=Kind.FLAG, help="test calls, which are left out otherwise, alone"),
             Argument(name="after", is_id=True, help="the position that an earlier page gave as its next"),
-            Argument(
-                name="limit",
-                kind=Kind.INTEGER,
-                minimum=1,
-                maximum=1000,
-                default=50,
-                help="show at most this many",
-            ),
+            at_most(50),
         ),
     ),
     CommandSpec(
