@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -37,6 +38,25 @@ _BEARER: Final = HTTPBearer(auto_error=False, description="a token of `speechctl
 FindPrincipal = Callable[[str, str], Awaitable[Principal | None]]
 
 
+class UnderWay:
+    """Counts the requests that each client has under way; for one event loop."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._counts: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def one_more(self, actor: str) -> Iterator[bool]:
+        """Count one more of this client meanwhile; whether those are too many."""
+        self._counts[actor] += 1
+        try:
+            yield self._counts[actor] > self._at_once
+        finally:
+            self._counts[actor] -= 1
+            if not self._counts[actor]:
+                del self._counts[actor]
+
+
 class Authentication:
     """Lets requests with a valid token pass, and of each token so many at a time."""
 
@@ -44,7 +64,7 @@ class Authentication:
         self._app = app
         self._find = find
         self._at_once = at_once
-        self._under_way: Counter[str] = Counter()
+        self._under_way = UnderWay(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -58,18 +78,13 @@ class Authentication:
             return
         scope.setdefault("state", {})["principal"] = principal
         scope["state"]["is_still_allowed"] = partial(self._is_still_allowed, scope, principal)
-        self._under_way[principal.actor] += 1
-        try:
-            if self._under_way[principal.actor] > self._at_once:
+        with self._under_way.one_more(principal.actor) as is_too_many:
+            if is_too_many:
                 text = f"{self._at_once} requests of this token are under way: wait for an answer"
                 busy = Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code=ErrorCode.BUSY)
                 await busy.to_response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
-        finally:
-            self._under_way[principal.actor] -= 1
-            if not self._under_way[principal.actor]:
-                del self._under_way[principal.actor]
 
     async def _is_still_allowed(self, scope: Scope, principal: Principal) -> bool:
         """Whether the same token still has the same rights; true while that cannot be looked up."""

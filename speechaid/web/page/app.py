@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -19,6 +18,7 @@ from speechaid.model.identity import Principal
 from speechaid.protocol.translation import say, say_later
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.web_metrics import WebMetrics
+from speechaid.web.access import UnderWay
 from speechaid.web.page import words
 from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
@@ -78,8 +78,7 @@ class Sessions:
     def __init__(self, app: FastAPI, services: Services, at_once: int) -> None:
         self.app = app
         self._services = services
-        self._at_once = at_once
-        self._under_way: Counter[str] = Counter()
+        self._under_way = UnderWay(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -110,18 +109,12 @@ class Sessions:
             return
         state["principal"] = principal
         state["is_still_allowed"] = partial(self._is_still_allowed, request, principal)
-        actor = "" if principal is None else principal.actor
-        respond = self.app
-        if principal is not None and self._under_way[actor] >= self._at_once:
-            text = say("too many requests of this user are under way: wait for an answer")
-            respond = _fault_page(request, HTTPStatus.TOO_MANY_REQUESTS, text)
-        self._under_way[actor] += 1
-        try:
+        with self._under_way.one_more("" if principal is None else principal.actor) as is_too_many:
+            respond = self.app
+            if principal is not None and is_too_many:
+                text = say("too many requests of this user are under way: wait for an answer")
+                respond = _fault_page(request, HTTPStatus.TOO_MANY_REQUESTS, text)
             await respond(scope, receive, send_with_headers)
-        finally:
-            self._under_way[actor] -= 1
-            if not self._under_way[actor]:
-                del self._under_way[actor]
 
     async def _is_still_allowed(self, request: Request, principal: Principal | None) -> bool:
         """Whether the session is open still, with the same rights; true while that cannot be looked up.
