@@ -29,7 +29,13 @@ from speechaid.dialer import (
     settlement,
 )
 from speechaid.dialer.context import WorkerContext, agent_choice
-from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
+from speechaid.dialer.preflight import (
+    Preflight,
+    evaluate,
+    next_phone,
+    read_last_preflight,
+    read_preflight,
+)
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
 from speechaid.model.call import ReportedCall
@@ -63,6 +69,9 @@ from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
 PREFLIGHT_VALID_SECONDS = 3.0
+#: A lease must last so many seconds longer than the request to Retell may, to be left as it is before a POST:
+#: the preflight's reading may be that old when the POST is sent.
+LEASE_MARGIN_SECONDS = 2 * PREFLIGHT_VALID_SECONDS
 #: A dial that is not cleared within this many seconds is given up: the database is too slow to dial by. A
 #: step of the database that has begun is not interrupted.
 CLEARANCE_SECONDS = 30.0
@@ -411,13 +420,15 @@ def clear_to_dial(
     context.report_step(WorkerState.DIALLING, "reserve", job)
     if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
+    # The intent was acknowledged after that preflight.
+    written_since = None if is_replay else preflight.read_at
     while (obstacle := _interruption(context, job.dial, preflight, give_up_at)) is None:
         began = context.clock.boottime()
         context.report_step(WorkerState.DIALLING, "preflight", job)
-        # This proves that the lease is still ours, and extends it for the POST.
-        if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):
-            return Obstacle("operator_request")
-        preflight = read_preflight(context, job, country=preflight.country)
+        looked = _look_again(context, job, preflight, written_since=written_since)
+        if isinstance(looked, Obstacle):
+            return looked
+        preflight, written_since = looked, None
         if (obstacle := _last_evaluation(context, job, job.dial, preflight, is_replay=is_replay)) is not None:
             return obstacle
         context.report_step(
@@ -427,6 +438,36 @@ def clear_to_dial(
             return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
         context.emit("dial.look_stale", job, level=WARNING)
     return obstacle
+
+
+def _look_again(
+    context: WorkerContext, job: Job, preflight: Preflight, *, written_since: float | None
+) -> Preflight | Obstacle:
+    """Read the preflight anew, and make sure that the claim lasts as long as the request to Retell may.
+
+    Mostly the read finds that by itself. Otherwise the lease is renewed first, which is a durable write: where
+    too little of it is left, and where the latest durable write of this worker is so old that the primary
+    which answers may have been replaced meanwhile.
+
+    Args:
+        context: the worker's.
+        job: with its dial.
+        preflight: the earlier one.
+        written_since: a time of the boot-time clock after which this worker wrote durably; None: renew.
+    """
+    recent = (
+        written_since is not None and context.clock.boottime() - written_since <= PREFLIGHT_VALID_SECONDS
+    )
+    if recent:
+        leased_seconds = context.settings.retell.timeout_seconds + LEASE_MARGIN_SECONDS
+        looked = read_last_preflight(
+            context, job, leased_seconds=leased_seconds, country=preflight.country
+        )
+        if looked is not None:
+            return looked
+    if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):
+        return Obstacle("operator_request")
+    return read_preflight(context, job, country=preflight.country)
 
 
 def _last_evaluation(
@@ -578,7 +619,9 @@ def post(
             WorkerState.FOLLOWING,
             "record call",
             named,
-            lambda: context.store.jobs.record_call(job, call.call_id),
+            lambda: context.store.jobs.record_call(
+                job, call.call_id, lease_seconds=context.settings.worker.lease_seconds
+            ),
         )
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)

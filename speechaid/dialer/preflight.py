@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from speechaid.campaign.people import id_key_of
 from speechaid.compliance.rule_case import PersonUnderRules
@@ -117,6 +117,37 @@ def read_preflight(context: WorkerContext, job: Job, *, country: str | None = No
         of_test=job.test is not None,
     )
     return _complete(context, job, read_at, documents)
+
+
+def read_last_preflight(
+    context: WorkerContext, job: Job, *, leased_seconds: float, country: str | None = None
+) -> Preflight | None:
+    """As ``read_preflight``, of a job with an open dial, if this worker may dial it without another write.
+
+    Args:
+        context: the worker's.
+        job: as claimed.
+        leased_seconds: for how long from now the lease must last.
+        country: of phones in national form, from an earlier preflight.
+
+    Returns:
+        None where the claim is lost, the lease too short, or an operator's request recorded.
+
+    Raises:
+        StoreUnavailable: without these data nothing may be dialled.
+    """
+    read_at = context.clock.boottime()
+    documents = context.store.preflight.read_to_dial(
+        job,
+        context.retell.fingerprint,
+        leased_until=context.store.now() + timedelta(seconds=leased_seconds),
+        account_id=job.account_id,
+        batch_id=job.settings_batch_id,
+        numbers=_numbers(job, country or context.settings.dialling.default_country),
+        person=forms_of_person(job),
+        of_test=job.test is not None,
+    )
+    return None if documents is None else _complete(context, job, read_at, documents)
 
 
 def _complete(context: WorkerContext, job: Job, read_at: float, documents: PreflightDocuments) -> Preflight:

@@ -24,6 +24,14 @@ from tests.support.replica_set import ReplicaSet, open_replica_set
 PAST = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CANDIDATE = Candidate.read({"_id": 1, "claim_token": "t", "reserved_until": PAST})
 JOB = Job.read({"_id": 1, "job_id": "job-1", "claim_token": "t"})
+DIALLED = Job.read(
+    {
+        "_id": 1,
+        "job_id": "job-1",
+        "claim_token": "t",
+        "dial": {"key": "key", "number": "+56911111111", "intent_at": PAST},
+    }
+)
 IN_FORCE = PacksInForce(hashes={"CL-collection": "hash"})
 REGISTERED = RegisteredNumber.read({"_id": "+56911111111", "latest": "test-1"})
 
@@ -69,6 +77,9 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
+    ),
+    "preflight.read_to_dial": lambda store: store.preflight.read_to_dial(
+        DIALLED, "fingerprint", leased_until=PAST, account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
     "preflight.read_with_job": lambda store: store.preflight.read_with_job(
         1, "t", "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
