@@ -150,6 +150,8 @@ class WorkerContext:
     random: random.Random = field(default_factory=random.Random)
     #: As the latest preflight read it.
     breaker_reading: BreakerReading | None = None
+    #: Whether this process knows that the database requires the level of what it writes.
+    level_is_required: bool = False
     left_out: LeftOut = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,8 +159,12 @@ class WorkerContext:
         self.left_out = LeftOut(self.clock)
 
     def new_token(self) -> str:
-        """A fresh claim token or dial key."""
+        """A fresh claim token."""
         return uuid4().hex
+
+    def new_dial_key(self) -> str:
+        """A fresh dial key: eight hexadecimal digits of the time in seconds, then random ones."""
+        return f"{int(self.store.now().timestamp()):08x}{uuid4().hex[8:]}"
 
     def report_step(
         self,

@@ -271,7 +271,7 @@ def record_intent(context: WorkerContext, job: Job, intent: Dial) -> Job | None:
 
 def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Preflight) -> Dial:
     """The intent: everything that is needed to place this very call, or to find it again."""
-    key = context.new_token()
+    key = context.new_dial_key()
     settings = context.settings
     body = create_body(
         **_settings_of(context, preflight),
@@ -445,9 +445,9 @@ def _look_again(
 ) -> Preflight | Obstacle:
     """Read the preflight anew, and make sure that the claim lasts as long as the request to Retell may.
 
-    Mostly the read finds that by itself. Otherwise the lease is renewed first, which is a durable write: where
-    too little of it is left, and where the latest durable write of this worker is so old that the primary
-    which answers may have been replaced meanwhile.
+    Mostly the read finds that by itself. Otherwise the lease is renewed first, which is a durable write:
+    where too little of it is left, and where the latest durable write of this worker is so old that the
+    primary which answers may have been replaced meanwhile.
 
     Args:
         context: the worker's.
@@ -455,14 +455,10 @@ def _look_again(
         preflight: the earlier one.
         written_since: a time of the boot-time clock after which this worker wrote durably; None: renew.
     """
-    recent = (
-        written_since is not None and context.clock.boottime() - written_since <= PREFLIGHT_VALID_SECONDS
-    )
+    recent = written_since is not None and context.clock.boottime() - written_since <= PREFLIGHT_VALID_SECONDS
     if recent:
         leased_seconds = context.settings.retell.timeout_seconds + LEASE_MARGIN_SECONDS
-        looked = read_last_preflight(
-            context, job, leased_seconds=leased_seconds, country=preflight.country
-        )
+        looked = read_last_preflight(context, job, leased_seconds=leased_seconds, country=preflight.country)
         if looked is not None:
             return looked
     if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):

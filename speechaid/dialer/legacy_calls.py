@@ -112,7 +112,7 @@ def _adopted_dial(context: WorkerContext, job: Job, call_id: str, call: Reported
     line = line_identity(called)
     now = context.store.now()
     return Dial(
-        key=context.new_token(),
+        key=context.new_dial_key(),
         number=called,
         phone_index=lines.index(line) if line in lines else job.contact.next_phone_index,
         attempt=job.attempts,

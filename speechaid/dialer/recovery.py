@@ -115,7 +115,10 @@ def _continue(context: WorkerContext, job: Job) -> None:
         context.store.jobs.requeue(job)
     elif job.dial.verdict is not None:
         context.link.count("speechaid_recoveries_total", how="settled")
-        settlement.apply(context, job)
+        settlement.apply_stored(context, job)
+    elif (decided := settlement.stored_decision(context, job.dial)) is not None:
+        context.link.count("speechaid_recoveries_total", how="settled")
+        settlement.apply(context, job, decided)
     elif job.dial.call_id is not None:
         context.emit("call.adopted", job)
         context.link.count("speechaid_recoveries_total", how="adopted")

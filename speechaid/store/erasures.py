@@ -221,7 +221,7 @@ class Erasures:
     def write_result_without_call(self, result: Document, call: Document, erasure: Erasure) -> bool:
         """Leave of a result's call this, and its person as it is; False where it was erased meanwhile."""
         query = {"_id": result["_id"], "erased.what": _mark(result), "analysis_wait": None}
-        without = {"cut_fields": "", "test.variables": ""}
+        without = {"cut_fields": "", "decision": "", "test.variables": ""}
         change = {"$set": {"call_data": call, ERASED: erasure.document()}, "$unset": without}
         return self._results.update(query, change)
 

@@ -1,4 +1,4 @@
-"""The last read before a POST proves the claim by itself; where it cannot, the lease is renewed by a write."""
+"""The last read before a POST proves the claim by itself; where it cannot, a write renews the lease."""
 
 from __future__ import annotations
 
