@@ -66,7 +66,7 @@ def _answer(context: HandlerContext, batch: Batch) -> Result:
         "fault": batch_faults(context, [batch]).get(batch.batch_id),
         "settings": settings_rows(context, batch),
         "jobs": counts_by_status(context.store.jobs.counts(batch.batch_id)),
-        "live_calls": len(batch.open_dials),
+        "live_calls": context.store.jobs.open_dials(batch.batch_id).live_calls,
         "cost": _sum(document, "total_cost"),
         "minutes": _sum(document, "total_minutes"),
         "imports": [

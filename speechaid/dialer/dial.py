@@ -38,6 +38,7 @@ from speechaid.dialer.preflight import (
 )
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
+from speechaid.model.batch import Batch
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import JobStatus, Outcome, WorkerState
@@ -252,6 +253,8 @@ def record_intent(context: WorkerContext, job: Job, intent: Dial) -> Job | None:
     """Write the intent; the job with its dial, or None if it was requeued instead."""
     try:
         context.report_step(WorkerState.DIALLING, "intent", job)
+        if intent.unlimited:
+            settlement.require_level(context)
         return context.store.jobs.record_intent(job, intent)
     except LeaseLost:
         raise
@@ -306,7 +309,14 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         calling_rule=calling_rules.dial_facts(
             preflight.person, choice.number, _window_of(context, preflight)
         ),
+        unlimited=_is_unlimited(job, preflight),
     )
+
+
+def _is_unlimited(job: Job, preflight: Preflight) -> bool | None:
+    """Whether the job's batch limits no calls at a time; None: it does, or there is none."""
+    batch = preflight.batch
+    return True if job.batch_id is not None and batch is not None and not batch.is_limited else None
 
 
 def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
@@ -473,10 +483,17 @@ def _last_evaluation(
     evaluation = evaluate(context, job, dial.number, preflight)
     if not evaluation.may_dial:
         return Obstacle(str(evaluation.reason))
-    changed = calling_rules.lacks_entry(dial, preflight.person) or (
-        not is_replay and is_outdated(context, dial, preflight)
+    changed = (
+        calling_rules.lacks_entry(dial, preflight.person)
+        or _lacks_batch_entry(dial, preflight.batch)
+        or (not is_replay and is_outdated(context, dial, preflight))
     )
     return Obstacle(SETTINGS_CHANGED) if changed else None
+
+
+def _lacks_batch_entry(dial: Dial, batch: Batch | None) -> bool:
+    """Whether the batch got a limit after the intent was written: no dial counted this one."""
+    return bool(dial.unlimited) and batch is not None and batch.is_limited
 
 
 def announce(context: WorkerContext, job: Job) -> bool:
@@ -531,15 +548,29 @@ def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: 
         return Obstacle("number_busy")
     if not announce(context, job):
         return Obstacle("ledger_closed")
-    if dial.batch_id is not None and not _register(context, job, dial.batch_id, preflight):
+    if (
+        dial.batch_id is not None
+        and dial.is_entered_in_batch
+        and not _register(context, job, dial.batch_id, preflight)
+    ):
         return Obstacle("batch_not_open")
     return None if dial.account_id is None else reserve_balance(context, job, dial, preflight, give_up_at)
 
 
 def _register(context: WorkerContext, job: Job, batch_id: str, preflight: Preflight) -> bool:
-    """Enter the dial in its batch; False where that is paused, or full."""
+    """Enter the dial in its batch; False where that is paused, or full.
+
+    Dials from before the limit have no entry and are counted beside, until there is none left. None is added
+    to them: their intents are durable before the last look, which finds the limit.
+    """
     assert job.dial is not None  # noqa: S101
-    at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
+    batch = preflight.batch
+    at_most = None if batch is None else batch.call_settings.max_concurrent_calls
+    if batch is not None and at_most is not None and not batch.has_all_entries:
+        others = context.store.jobs.count_without_entry(batch_id)
+        if not others:
+            context.store.batches.note_all_entries(batch_id)
+        at_most = max(0, at_most - others)
     return context.store.batches.register_dial(batch_id, job.dial.key, at_most=at_most, job_id=job.job_id)
 
 
@@ -566,7 +597,13 @@ def reserve_balance(
         headroom = (
             None if tries else metering.headroom(account, estimate, defaults.timezone, context.store.now())
         )
-        if context.store.accounts.reserve(account, reservation, job_id=job.job_id, headroom=headroom):
+        if context.store.accounts.reserve(
+            account,
+            reservation,
+            job_id=job.job_id,
+            batch_id=None if dial.is_entered_in_batch else dial.batch_id,
+            headroom=headroom,
+        ):
             return None
         if (obstacle := _interruption(context, dial, preflight, give_up_at)) is not None:
             return obstacle

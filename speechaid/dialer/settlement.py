@@ -195,7 +195,7 @@ def _settle_call(context: WorkerContext, job: Job, end: DialEnd, billing: Billin
     """Decide about a call, store the decision in its result, apply it; retries until the database answers."""
 
     def decide_and_store() -> Verdict | None:
-        _require_level(context)
+        require_level(context)
         decided = _decide(context, job, end, billing)
         try:
             return _record(context, decided)
@@ -251,7 +251,7 @@ def _decide(
     return verdict.decide(job, _dial_of(job), end, billing=billing, inputs=inputs, now=context.store.now())
 
 
-def _require_level(context: WorkerContext) -> None:
+def require_level(context: WorkerContext) -> None:
     """An earlier version does not find a decision in a result, and would make another one."""
     if not context.level_is_required:
         context.store.holds.require_level(Level.DECISIONS_IN_RESULTS, by="the end of a call")
@@ -356,7 +356,10 @@ def _list_person(context: WorkerContext, job: Job, dial: Dial, number: str) -> N
 def settle_reservation_entries(
     context: WorkerContext, dial: Dial, stored: Verdict, billing: BillingView | None
 ) -> None:
-    """Charge the account and add to the batch's sums; an entry that is gone was settled already."""
+    """Charge the account and add to the batch's sums; an entry that is gone was settled already.
+
+    Where the batch has no entry of the dial, the result holds what is to be added (``store.batch_sums``).
+    """
     charge = stored.charge
     if dial.account_id is not None:
         context.store.accounts.settle(
@@ -368,15 +371,16 @@ def settle_reservation_entries(
             day=charge.day,
             as_read=None if billing is None else billing.account,
         )
-    if dial.batch_id is not None:
-        batch = None if billing is None else billing.batch
+    if dial.batch_id is None:
+        return
+    batch = None if billing is None else billing.batch
+    ends_invalid_run = stored.outcome not in NO_CALL_OUTCOMES | {Outcome.INVALID_NUMBER}
+    if dial.is_entered_in_batch:
         context.store.batches.settle_dial(
-            dial.batch_id,
-            dial.key,
-            stored.figures,
-            ends_invalid_run=stored.outcome not in NO_CALL_OUTCOMES | {Outcome.INVALID_NUMBER},
-            as_read=batch,
+            dial.batch_id, dial.key, stored.figures, ends_invalid_run=ends_invalid_run, as_read=batch
         )
+    elif ends_invalid_run and (batch is None or "invalid_run" in batch.document):
+        context.store.batches.end_invalid_run(dial.batch_id)
 
 
 def pause_bad_list(context: WorkerContext, job: Job, batch_id: str, number: str) -> None:
@@ -436,7 +440,7 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
 
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Add the entries of a dial whose call exists, regardless of limits, so that it counts and is charged."""
-    if dial.batch_id is not None:
+    if dial.batch_id is not None and dial.is_entered_in_batch:
         context.store.batches.register_live_dial(dial.batch_id, dial.key, job_id=job.job_id)
     if dial.account_id is None:
         return
@@ -451,5 +455,5 @@ def release_reservation_entries(context: WorkerContext, dial: Dial) -> None:
     """Release what a dial that made no call holds of its account and batch."""
     if dial.account_id is not None:
         context.store.accounts.settle(dial.account_id, dial.key, minutes=0, credit=0, calls=0, day="")
-    if dial.batch_id is not None:
+    if dial.batch_id is not None and dial.is_entered_in_batch:
         context.store.batches.settle_dial(dial.batch_id, dial.key, {})

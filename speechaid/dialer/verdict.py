@@ -47,6 +47,8 @@ RESERVED_BYTES = 256 * 1024
 KEPT_FIELDS = ("call_id", "call_status", "disconnection_reason", "duration_ms", "call_cost", "metadata")
 #: How a verdict names ``contact.next_phone_index``.
 NEXT_PHONE_INDEX = "next_phone_index"
+#: What a result holds for its batch's sums until it is added there (``store.batch_sums``).
+BATCH_DUE = "batch_due"
 #: Where a result holds the rest of its verdict.
 DECISION = "decision"
 #: The cause of the verdict on a dial that was withdrawn before a call could exist.
@@ -126,6 +128,8 @@ def decide(
         if promised:
             result["promised"] = _promise_of_call(job, promised)
         figures = _batch_figures(end.call, end)
+        if dial.batch_id is not None and not dial.is_entered_in_batch and any(figures.values()):
+            result[BATCH_DUE] = {"batch_id": dial.batch_id, **figures}
     return Verdict(
         outcome=end.outcome,
         cause=step.cause,

@@ -23,6 +23,8 @@ _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
 #: Spans that must be readable where they are set, and the most of each: a call of a day, in seconds, and a
 #: delay of a year, in hours. Longer ones are mistakes.
 _SPANS: Final = {"retry_delay_hours": 8784, "ring_timeout": 86_400, "max_call_duration": 86_400}
+#: The counter of jobs in progress, which housekeeping writes beside SpeechAI's.
+LIVE_CALLS: Final = "live_calls"
 #: No limit of attempts or calls at a time is larger.
 _MOST: Final = 1_000_000
 
@@ -124,6 +126,21 @@ class Batch:
     #: What cannot be read, beside the call settings' own faults.
     field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its calls at a time are limited, or have been: then it has an entry of each open dial."""
+        return self.call_settings.max_concurrent_calls is not None or self.has_all_entries
+
+    @property
+    def has_all_entries(self) -> bool:
+        """Whether ``open_dials`` has an entry of each open dial, and will have."""
+        return self.document.get("has_all_entries") is True
+
+    @property
+    def live_calls(self) -> int:
+        """Its calls in progress: by its entries, or by what housekeeping counted last, whichever is more."""
+        return max(len(self.open_dials), reading.whole(self.document.get(LIVE_CALLS)))
 
     @property
     def faults(self) -> tuple[str, ...]:

@@ -174,12 +174,20 @@ RESULTS = (
         {"unique": True, "partialFilterExpression": {"dial_key": {"$exists": True}}},
     ),
     Index(
+        "speechaid_batch_due",
+        _keys("batch_due.batch_id"),
+        "calls that are still to be added to their batch's sums",
+        {"partialFilterExpression": {"batch_due.batch_id": {"$exists": True}}},
+    ),
+    Index(
         "speechaid_analysis_due",
         _keys("analysis_wait.due_at"),
         "calls whose analysis is still to be fetched",
         {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
     ),
 )
+#: Names of results that are still to be added to their batches' sums.
+BATCH_DUE = "speechaid_batch_due"
 IMPORTS = (
     Index("speechaid_same_file", _keys("account_id", "sha256"), "imports of the same file"),
     Index("speechaid_import_batch", _keys("batch_id"), "imports into a batch"),

@@ -599,6 +599,16 @@ class Jobs:
         query = _open_dials(batch_id, of_batches=of_batches) | {"dial.call_id": None}
         return self._count_dials(query, PLACING).on_their_way
 
+    def count_without_entry(self, batch_id: str) -> int:
+        """How many open dials of a batch have no entry in it, being placed while it limited no calls."""
+        query = {
+            "dial.number": {"$exists": True},
+            "dial.batch_id": batch_id,
+            "dial.unlimited": True,
+            "dial.account_id": {"$exists": True},
+        }
+        return len(self.table.find(query, fields=("_id",), hint=LIVE_NUMBER))
+
     def _count_dials(self, query: Document, index: str) -> OpenDials:
         now = self._now()
         counts = {"on_their_way": 0, "ambiguous": 0, "live_calls": 0}

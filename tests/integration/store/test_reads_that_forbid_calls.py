@@ -58,6 +58,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "imports.jobs_of_account": lambda store: list(store.imports.jobs_of_account("a")),
     "imports.jobs_without_keys": lambda store: list(store.imports.jobs_without_keys("a")),
     "imports.of_file": lambda store: store.imports.of_file("a", "sha256"),
+    "jobs.count_without_entry": lambda store: store.jobs.count_without_entry("b"),
     "jobs.dials_on_their_way": lambda store: store.jobs.dials_on_their_way("b"),
     "jobs.has_dial": lambda store: store.jobs.has_dial("key"),
     "jobs.lapsed": lambda store: store.jobs.lapsed(9),
@@ -108,6 +109,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     accounts.release_legacy_reservation accounts.top_up accounts.with_open_top_ups accounts.write_settings
     accounts.reserve accounts.set_status accounts.settle accounts.stale_reservations analyses.add
     analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
+    batch_sums.due batch_sums.fold batch_sums.fold_all batches.end_invalid_run batches.note_all_entries
     batches.accept_unassigned batches.cancel batches.create batches.delete batches.end_redial
     batches.find_by_any_id batches.find_by_prefix batches.get batches.select batches.imported_into
     batches.names_by_prefix batches.new_id
