@@ -161,6 +161,7 @@ class ChaosRun:
                 with contextlib.suppress(StoreError):
                     self._advance_time(long=interventions % 3 == 0)
         self._await_release()
+        self._await_sums()
         self._await_counters()
 
     def _advance_time(self, *, long: bool) -> None:
@@ -197,6 +198,16 @@ class ChaosRun:
                     self._note("reservations left to housekeeping", left)
                     self._age_open_dials()
                     aged = True
+            for _ in range(20):
+                self._tick()
+
+    def _await_sums(self) -> None:
+        """Wait until housekeeping has added all calls to their batches' sums."""
+        store, deadline = self.environment.store, time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(StoreError):
+                if not store.batch_sums.due():
+                    return
             for _ in range(20):
                 self._tick()
 

@@ -174,6 +174,13 @@ class Stage:
         assert job is not None
         return job
 
+    def batch(self, batch_id: str | None = None) -> Document:
+        """The batch, or the only one, once all that is due to it is in its sums."""
+        self.store.batch_sums.fold_all()
+        batch = self.database.batches.find_one({} if batch_id is None else {"batch_id": batch_id})
+        assert batch is not None
+        return {"open_dials": [], **batch}
+
     def results(self) -> list[Document]:
         return list(self.database.call_results.find({}).sort("created_at", 1))
 

@@ -54,9 +54,7 @@ def account(stage: Stage) -> Document:
 
 
 def batch(stage: Stage) -> Document:
-    document = stage.database.batches.find_one({})
-    assert document is not None
-    return document
+    return stage.batch()
 
 
 def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
@@ -534,6 +532,8 @@ def test_a_withdrawal_releases_what_the_dial_held_and_spends_nothing(stage: Stag
 def test_a_worker_thawed_into_a_pause_releases_nothing_of_the_adopter_s_call(stage: Stage) -> None:
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
+    # With a limit the batch has an entry of each dial.
+    stage.database.batches.update_one({}, {"$set": {"call_settings.max_concurrent_calls": 5}})
     stage.add_job(number, batch_id=BATCH, account_id="acc-1")
     steps_done: list[str] = []
 
