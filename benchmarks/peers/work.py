@@ -34,13 +34,8 @@ Document = dict[str, Any]
 AUTHORIZATION = "Bearer key_of_the_benchmark"
 #: The writes of each variant. ``benchmarks.commands_per_job`` shows what speechaid writes.
 STEPS = {
-    "same": frozenset(
-        {
-            *("claim", "intent", "account_entry", "call_id"),
-            *("result", "account", "job"),
-        }
-    ),
-    "least": frozenset({"claim", "intent", "call_id", "result", "account", "batch", "job"}),
+    "same": frozenset({"claim", "intent", "account_entry", "call_id", "result", "account", "job"}),
+    "least": frozenset({"claim", "intent", "call_id", "result", "account", "job"}),
     "plain": frozenset({"result", "job"}),
 }
 SUMMARY = (
@@ -202,21 +197,18 @@ class JobRunner:
         minutes, cost = call["duration_ms"] / 60_000, call["call_cost"]["combined_cost"] / 100
         result, changes = self._result(job, key, call, now), self._changes(call, now)
         sums = {"total_cost": cost, "total_minutes": minutes}
-        if "batch" not in self._steps:
-            decided = {"outcome": "answered", "status": "done", "charge": {"minutes": minutes}}
-            result |= {"decision": decided, "batch_due": {"batch_id": job["batch_id"], **sums}}
+        decided = {"outcome": "answered", "status": "done", "charge": {"minutes": minutes}}
+        result |= {"decision": decided, "batch_due": {"batch_id": job["batch_id"], **sums}}
         if "result" in self._steps:
             self._table("call_results").insert_one(dict(result))
         used = {"minutes_used": minutes, "calls_today": 1, "ledger_revision": 1}
-        batch, account = {"batch_id": job["batch_id"]}, {"account_id": job["account_id"]}
-        updated: Document = {"$set": {"updated_at": now}}
-        settled = dict(updated)
+        account = {"account_id": job["account_id"]}
+        settled: Document = {"$set": {"updated_at": now}}
         if "account_entry" in self._steps:
             account["open_dials.key"] = key
             settled["$pull"] = {"open_dials": {"key": key}}
             used["minutes_reserved"] = -3.0
         self._write("account", "accounts", account, settled | {"$inc": used})
-        self._write("batch", "batches", batch, updated | {"$inc": sums})
         done = {"$set": changes, "$unset": {"claim_token": "", "dial": ""}, "$inc": {"revision": 1}}
         self._write("job", "jobs", own, done)
 
