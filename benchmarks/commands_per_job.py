@@ -101,7 +101,7 @@ def of_one_job(server: Server, *, is_limited: bool = False, is_capped: bool = Fa
             wait=time.sleep,
             random=random.Random(1),
         )
-        chosen = {"call_settings.max_concurrent_calls": 100} if is_limited else {}
+        chosen: dict[str, Any] = {"call_settings.max_concurrent_calls": 100} if is_limited else {}
         chosen |= {"call_settings.purpose": "collection"} if is_capped else {}
         if chosen:
             database["batches"].update_many({}, {"$set": chosen})
