@@ -245,6 +245,10 @@ def test_a_job_whose_lease_lapsed_while_the_server_was_away_is_settled_by_its_ad
             server.kill()
             stage.on_wait = adopt
 
+    if step == "update batches":
+        # With a limit the batch has an entry of each dial.
+        limit = {"call_settings.max_concurrent_calls": 5, "has_all_entries": True}
+        stage.database.batches.update_one({}, {"$set": limit})
     context = worker(stage)
     with instrumented(Steps(kill)), pytest.raises(LeaseLost):
         stage.dial_next(context)
