@@ -229,13 +229,13 @@ def _record(context: WorkerContext, decided: Verdict) -> Verdict | None:
     if results.record(verdict.result_with_decision(decided)):
         return decided
     assert decided.result is not None  # noqa: S101
-    found = results.decided(str(decided.result["dial_key"]))
+    found = results.with_decision(str(decided.result["dial_key"]))
     return None if found is None else verdict.read_decision(found)
 
 
 def stored_decision(context: WorkerContext, dial: Dial) -> Verdict | None:
     """What was decided about a dial's call, from its result; None where that is not recorded yet."""
-    found = context.store.results.decided(dial.key)
+    found = context.store.results.with_decision(dial.key)
     return None if found is None else verdict.read_decision(found)
 
 

@@ -64,7 +64,7 @@ class CallResults:
             return False
         return True
 
-    def decided(self, key: str) -> Document | None:
+    def with_decision(self, key: str) -> Document | None:
         """The result of a dial with what was decided about it; None where there is none.
 
         One that a version up to 0.2 wrote is not found.

@@ -75,6 +75,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "results.recorded_since": lambda store: store.results.recorded_since(PAST, 9),
     "results.has_calls_since": lambda store: store.results.has_calls_since(PAST),
     "results.of_dial": lambda store: store.results.of_dial("key"),
+    "results.with_decision": lambda store: store.results.with_decision("key"),
     "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
