@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -200,15 +199,3 @@ def test_a_fold_that_would_not_first_remove_the_marks_of_the_fold_before_adds_tw
         patched.setattr(Table, "update_many", lambda *_: 0)
         assert store.batch_sums.fold("batch-1") == RESULTS
     assert sums(store)[1] == pytest.approx(RESULTS)
-
-
-def test_several_hosts_that_fold_at_once_add_each_result_once(store: Store) -> None:
-    add_batch(store)
-    for first in range(0, 60, 20):
-        add_due(store, 20, first=first)
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: store.batch_sums.fold_all(), range(4)))
-    while store.batch_sums.due():
-        store.batch_sums.fold_all()
-    store.batch_sums.fold("batch-1")
-    assert_added(store, 60)
