@@ -99,7 +99,7 @@ def measure(server: Server, options: argparse.Namespace, calls: int, interval: f
 def watch(setup: FleetSetup, daemon: DaemonProcess, seconds: float) -> Document:
     """Figures of a while in which no call begins or ends."""
     watcher = Watcher(setup, daemon)
-    follower = (daemon.ask("status").get("follower") or {}).get("pid")
+    follower = daemon.ask("status")["supervisor"].get("follower", {}).get("pid")
 
     def spent() -> float:
         return own_seconds(follower) if follower else 0.0

@@ -196,6 +196,7 @@ class Supervisor:
                     timeouts=_timeouts(self.settings),
                     paused=set(state.paused),
                     probe=self._probe,
+                    list_interval=self.settings.list_interval,
                 )
             )
         )
@@ -359,7 +360,11 @@ class Supervisor:
             before = self.settings.worker.count
             self.settings = after_reload(self.settings, new)
             logs.set_level(self.settings.logging.level)
-            self._fleet.set_settings(self.settings.to_wire(), _timeouts(self.settings))
+            self._fleet.set_settings(
+                self.settings.to_wire(),
+                _timeouts(self.settings),
+                list_interval=self.settings.list_interval,
+            )
             if self._fleet.wanted not in {before, self.settings.worker.count}:
                 applied.append(f"WORKER_COUNT: {self._fleet.wanted} by scale -> {self.settings.worker.count}")
             self.scale(self.settings.worker.count)

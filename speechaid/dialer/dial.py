@@ -578,7 +578,7 @@ def post(
             WorkerState.FOLLOWING,
             "record call",
             named,
-            lambda: context.store.jobs.record_call(job, call.call_id),
+            lambda: context.store.jobs.record_call(job, call.call_id, context.settings.worker.lease_seconds),
         )
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)

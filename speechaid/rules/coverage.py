@@ -92,6 +92,15 @@ def next_pace(
     return replace(pace, seconds=interval)
 
 
+class PollReason(StrEnum):
+    """Why a covered call has to be polled now."""
+
+    #: The list shows it as ended.
+    ENDED = "ended"
+    #: The list does not show it at all.
+    UNLISTED = "unlisted"
+
+
 class Suspicion(StrEnum):
     """A sign that the list is wrong."""
 
