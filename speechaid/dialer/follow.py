@@ -36,6 +36,8 @@ from speechaid.rules.coverage import PollReason, renewal_after, seconds_to_poll,
 #: a proxy's page for some minutes must cost no job its further attempts.
 UNREADABLE_SECONDS = 300.0
 UNREADABLE_TRIES = 5
+#: A lease is renewed as well if it is due in so few seconds: a wait may end a little early.
+EARLY_SECONDS = 1.0
 #: The longest call that Retell allows, in seconds.
 LONGEST_CALL_SECONDS = DURATION_LIMITS_MS[1] / 1000
 #: Statuses that refuse the key or the payment, not the request: it has to be sent again.
@@ -122,8 +124,7 @@ class CallFollower:
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
         self._last_answer_at = now
-        self._renewed_at = now
-        #: When the lease is renewed next, at the latest.
+        #: When the lease is renewed next.
         self._renewal_due_at = now + self._renewal_after()
         #: Why the follower has woken this worker; whether its call was covered until now.
         self._woken: PollReason | None = None
@@ -304,13 +305,11 @@ class CallFollower:
         context = self.context
         context.report_step(WorkerState.FOLLOWING, "renew", self.job)
         now = context.clock.boottime()
-        is_due = now - self._renewed_at >= self._renewal_after()
-        self._renewal_due_at = now + context.settings.call.polling_interval_seconds  # unless it succeeds
         try:
-            if is_due:
+            if now >= self._renewal_due_at - EARLY_SECONDS:
+                self._renewal_due_at = now + context.settings.call.polling_interval_seconds  # if it fails
                 context.store.jobs.renew(self.job, context.settings.worker.lease_seconds)
-                self._renewed_at = now
-            self._renewal_due_at = self._renewed_at + self._renewal_after()
+                self._renewal_due_at = now + self._renewal_after()
             self.job = context.store.jobs.reread(self.job)
         except StoreUnavailable as exc:
             # The call goes on without the database, and so does following it.
@@ -434,6 +433,7 @@ class CallFollower:
         context, link = self.context, self.context.link
         poll_at = context.clock.boottime() + self._interval()
         jitter = context.random.random()
+        self._covered = False
         while True:
             if link.take_hang_up(self.job.job_id):
                 self.renew_lease()  # which reads the request

@@ -92,6 +92,8 @@ _TALKING: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 36
 RECOVERIES: Final = ("adopted", "returned", "settled", "resolved")
 #: Causes of a worker's end that count as a restart.
 RESTARTS: Final = tuple(cause.value for cause in EndCause if cause is not EndCause.ASKED)
+#: Why covered calls had to be polled again.
+COVERAGE_LOSSES: Final = tuple(cause.value for cause in Gap if cause is not Gap.NOT_YET)
 #: States of a worker in ``fleet.slots`` and ``model.states``.
 WORKER_STATES: Final = (
     "waiting",
@@ -307,7 +309,7 @@ _OF_WORKERS: Final = (
         "speechaid_coverage_losses_total",
         "Times that covered calls had to be polled again, by cause.",
         "cause",
-        values=Gap,
+        values=COVERAGE_LOSSES,
     ),
     _counter("speechaid_follower_restarts_total", "Times that the follower ended without a request."),
     _counter("speechaid_zygote_restarts_total", "Times that the process which forks workers was replaced."),
