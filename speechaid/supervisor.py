@@ -317,6 +317,11 @@ class Supervisor:
         self._fleet.pause_batches(beginning, on)
         self._save_state()
 
+    @property
+    def in_calls(self) -> int:
+        """Number of workers of this host with a live call."""
+        return self._fleet.in_calls
+
     def hang_up(self, job_id: str) -> None:
         """Wake the worker of this host that has the job, to read its request at once."""
         self._fleet.hang_up(job_id)

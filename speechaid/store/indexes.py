@@ -98,6 +98,12 @@ JOBS = (
     ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
+        "speechaid_requests",
+        _keys("request.action"),
+        "jobs in a call about which an operator has asked for something",
+        {"sparse": True},
+    ),
+    Index(
         "speechaid_job_retention",
         _keys("status", "erased.what", "finished_at", "_id"),
         "ended jobs whose data are kept no longer",
