@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ class Process:
 
     def end(self) -> None:
         self.slot.vacate()
+        self.channel.close()
 
     def follow(self, call: str | None, state: WorkerState = WorkerState.FOLLOWING) -> None:
         self.slot.beat = Beat(state=state, step="wait", since=0.0, deadline=0.0, call=call)
@@ -53,7 +55,7 @@ class Process:
 class Host:
     """Workers, follower and the watch, by a clock that the test sets."""
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(self, workers: int) -> None:
         self.workers = [Process(number, call=f"call_{number}") for number in range(1, workers + 1)]
         self.follower = Process(0, FOLLOWER)
         self.watch = CallWatch(INTERVAL)
@@ -88,8 +90,23 @@ class Host:
 
 
 @pytest.fixture
-def host() -> Host:
-    return Host()
+def host_of() -> Iterator[Callable[[int], Host]]:
+    """Makes a host with so many workers."""
+    made: list[Host] = []
+
+    def make(workers: int) -> Host:
+        made.append(Host(workers))
+        return made[-1]
+
+    yield make
+    for host in made:
+        for process in (*host.workers, host.follower):
+            process.end()
+
+
+@pytest.fixture
+def host(host_of: Callable[[int], Host]) -> Host:
+    return host_of(2)
 
 
 def test_a_call_is_covered_once_a_complete_pass_has_asked_about_it(host: Host) -> None:
@@ -206,8 +223,10 @@ def test_a_worker_that_settles_or_has_another_call_is_not_woken_for_the_old_one(
 
 
 @pytest.mark.parametrize("by", ["worker", "follower"])
-def test_a_list_that_is_wrong_about_three_calls_is_not_used_for_ten_minutes(by: str) -> None:
-    host = Host(workers=SUSPICIONS)
+def test_a_list_that_is_wrong_about_three_calls_is_not_used_for_ten_minutes(
+    host_of: Callable[[int], Host], by: str
+) -> None:
+    host = host_of(SUSPICIONS)
     cover(host)
     for number in range(1, SUSPICIONS + 1):
         assert uncovered(host) == [False] * SUSPICIONS
@@ -245,8 +264,8 @@ def test_a_call_that_another_worker_adopts_is_covered_anew(host: Host) -> None:
     assert [order["call"] for order in host.workers[1].orders() if order["kind"] == "covered"] == ["call_1"]
 
 
-def test_many_calls_are_named_in_several_orders() -> None:
-    host = Host(workers=2 * IDS_PER_ORDER + 1)
+def test_many_calls_are_named_in_several_orders(host_of: Callable[[int], Host]) -> None:
+    host = host_of(2 * IDS_PER_ORDER + 1)
     host.update()
     orders = host.follower.orders()
     assert [len(order["add"]) for order in orders] == [IDS_PER_ORDER, IDS_PER_ORDER, 1]
