@@ -211,7 +211,8 @@ def test_a_hang_up_typed_on_another_host_reaches_a_covered_call(host: Host) -> N
         store.requests.ask(job["job_id"], "hang_up", reason=None, by="maria")
     # By no poll: the next one comes after minutes. By one read of the host each two seconds.
     until(lambda: host.results([call]) == 1, "the end of the call")
-    assert host.database.jobs.count_documents({"job_id": job["job_id"], "status": "cancelled"}) == 1
+    cancelled = {"job_id": job["job_id"], "status": "cancelled"}
+    until(lambda: host.database.jobs.count_documents(cancelled), "that its job is cancelled")
 
 
 def test_a_list_that_calls_live_calls_ended_is_not_believed(host: Host) -> None:
