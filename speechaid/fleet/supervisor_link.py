@@ -133,9 +133,12 @@ class SupervisorLink:
         return may_mean(self.paused_batches, batch_id, name)
 
     def covered_until(self, call_id: str) -> float:
-        """Until when this call need not be polled, in seconds of the boot-time clock; 0: it must be."""
+        """Until when this call need not be polled, in seconds of the boot-time clock; 0: it must be.
+
+        Without a supervisor nobody reports the call's end.
+        """
         call, until = self._covered
-        return until if call == as_printable(call_id) else 0.0
+        return until if call == as_printable(call_id) and not self.orphaned else 0.0
 
     def take_poll(self, call_id: str) -> PollReason | None:
         """Why this call has to be polled now; once for each order. Orders about other calls are void."""
