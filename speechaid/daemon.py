@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from pydantic import SecretStr
@@ -15,18 +16,11 @@ from speechaid import __version__
 from speechaid.clock import SystemClock
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
-from speechaid.commands.interfaces import DaemonControl, HandlerContext, Result
+from speechaid.commands.interfaces import DaemonControl, Result
 from speechaid.control import ControlSocket, web_uid
 from speechaid.control_sockets.relay import tcp_access
 from speechaid.embedded.database import EmbeddedDatabase
-from speechaid.errors import (
-    ConfigError,
-    ControlError,
-    ExitStatus,
-    StoreError,
-    StoreForbidden,
-    StoreUnavailable,
-)
+from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
 from speechaid.maintenance.call_analysis import CallAnalysisThread
@@ -50,10 +44,8 @@ from speechaid.telemetry.sink import file_fault, log_refused
 
 log = get_logger(__name__)
 
-#: Time between two reads of requests for hang-ups, and requests in one read.
-HANG_UPS_SECONDS: Final = 2.0
-#: The next read, where the one before has brought no answer.
-HANG_UPS_LOST_SECONDS: Final = 30.0
+#: Least time between two reads of requests for hang-ups (the probe comes each second), and requests in one.
+HANG_UPS_SECONDS: Final = 1.5
 HANG_UPS_READ: Final = 500
 #: Owner of the hold that ``--held`` sets.
 _HELD_BY: Final = "speechaid run --held"
@@ -107,15 +99,6 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
         log.info("daemon.starting", version=__version__, database=settings.database.shown_uri)
         monitoring.start()
         return daemon.run()
-
-
-def _read_hang_ups(context: HandlerContext) -> list[str]:
-    """Names of jobs whose call is to be ended; none where the database does not answer."""
-    try:
-        return context.store.requests.hang_ups(HANG_UPS_READ)
-    except StoreError as fault:
-        log.debug("hang_ups.not_read", error=str(fault))
-        return []
 
 
 class _Closable(Protocol):
@@ -211,9 +194,11 @@ class Daemon(DaemonControl):
             self._call_durations.note,
             self._dispatcher.subscriptions.publish,
         ]
-        self._supervisor.on_tick += [self._publish_log_lines, self._update_monitoring, self._find_hang_ups]
-        #: When to read requests for hang-ups again.
+        self._supervisor.on_tick += [self._publish_log_lines, self._update_monitoring, self._note_calls]
+        #: Whether this host has calls, and when to read requests for hang-ups again.
+        self._has_calls = False
         self._hang_ups_due_at = 0.0
+        probe.on_answer = self._read_hang_ups
 
     def run(self) -> ExitStatus:
         """Supervise until the end."""
@@ -317,23 +302,20 @@ class Daemon(DaemonControl):
             {count_key(name, {"cause": cause}): float(times) for cause, times in refused.items()}
         )
 
-    def _find_hang_ups(self, now: float) -> None:
-        """Wake the workers whose call is to be ended by a request on another host.
+    def _note_calls(self, _now: float) -> None:
+        self._has_calls = self._supervisor.in_calls > 0
+
+    def _read_hang_ups(self, store: Store) -> None:
+        """Wake the workers whose call is to be ended by a request on another host; in the probe's thread.
 
         One indexed read a host, while it has calls: no worker reads its job for this between two polls.
         """
-        if now < self._hang_ups_due_at or not self._supervisor.in_calls:
+        now = self._clock.boottime()
+        if not self._has_calls or now < self._hang_ups_due_at:
             return
-        self._hang_ups_due_at = now + HANG_UPS_LOST_SECONDS
-        try:
-            self._emergency_thread.submit(_read_hang_ups, self._note_hang_ups)
-        except ControlError:  # as many urgent commands wait as may
-            self._note_hang_ups([])
-
-    def _note_hang_ups(self, jobs: list[str]) -> None:
-        self._hang_ups_due_at = self._clock.boottime() + HANG_UPS_SECONDS
-        for job_id in jobs:
-            self._supervisor.hang_up(job_id)
+        self._hang_ups_due_at = now + HANG_UPS_SECONDS
+        for job_id in store.requests.hang_ups(HANG_UPS_READ):
+            self._database_thread.add_answer(partial(self._supervisor.hang_up, job_id))
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}
