@@ -21,7 +21,7 @@ from speechaid.model.call import ListedCall
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError
-from speechaid.rules.coverage import Answer, Pace, PollReason, answer_of, is_late, next_pace
+from speechaid.rules.coverage import ListAnswer, ListPace, PollReason, answer_of, is_late, next_pace
 from speechaid.settings import Settings
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
@@ -79,7 +79,7 @@ class Follower:
         self._calls: dict[str, Asked] = {}
         #: Number of the last order to follow.
         self._order = 0
-        self._pace = Pace(seconds=self._interval)
+        self._pace = ListPace(seconds=self._interval)
         self._check_at = self._clock.boottime() + CHECK_SECONDS
         retell.observe = self._observe
 
@@ -106,7 +106,7 @@ class Follower:
         """Ask once about all calls, and report what was found; when to ask next (boot-time clock)."""
         began, order, asked = self._clock.boottime(), self._order, list(self._calls)
         late: list[str] = []
-        answer, wait = Answer.LISTED, self._interval
+        answer, wait = ListAnswer.LISTED, self._interval
         try:
             for ids in self._portions(asked):
                 late += self._note_ended(ids, self._list(ids, ended_only=True))
@@ -114,17 +114,17 @@ class Follower:
                 self._check_at = began + CHECK_SECONDS
                 for ids in self._portions(asked):
                     self._note_checked(ids, self._list(ids, ended_only=False), began)
-            self._pace = next_pace(self._pace, Answer.LISTED, interval=self._interval, asked=len(asked))
+            self._pace = next_pace(self._pace, ListAnswer.LISTED, interval=self._interval, asked=len(asked))
         except RetellError as fault:
             answer = answer_of(fault.status)
             wait = self._slow_down(answer, fault, min(len(asked), self._pace.ids))
         self._link.report(ListPass(order=order, began=began, answer=answer, late=late[:IDS_PER_REPORT]))
         return began + wait
 
-    def _slow_down(self, answer: Answer, fault: RetellError, asked: int) -> float:
+    def _slow_down(self, answer: ListAnswer, fault: RetellError, asked: int) -> float:
         """Seconds until the next pass, after a question that was refused or failed."""
         log.event(
-            WARNING if answer is Answer.TOO_MANY else INFO,
+            WARNING if answer is ListAnswer.TOO_MANY else INFO,
             "list.failed",
             answer=answer.value,
             status=fault.status,
@@ -139,7 +139,7 @@ class Follower:
             retry_after=fault.retry_after_seconds,
         )
         # With fewer ids it is worth another try at once.
-        return 0.0 if answer is Answer.TOO_MANY and self._pace.ids < asked else self._pace.seconds
+        return 0.0 if answer is ListAnswer.TOO_MANY and self._pace.ids < asked else self._pace.seconds
 
     def _portions(self, ids: Sequence[str]) -> Iterator[Sequence[str]]:
         for first in range(0, len(ids), self._pace.ids):

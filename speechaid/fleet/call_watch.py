@@ -23,7 +23,7 @@ from speechaid.rules.coverage import (
     Gap,
     ListRecord,
     Suspicion,
-    gap,
+    find_gap,
 )
 from speechaid.telemetry.logs import get_logger
 
@@ -95,7 +95,7 @@ class CallWatch:
         )
         if follower.worker_id != self._follower_id:
             self._forget_follower(follower.worker_id)
-        found = gap(self._record, now, interval=self.interval) if self.interval > 0 else Gap.NOT_YET
+        found = find_gap(self._record, now, interval=self.interval) if self.interval > 0 else Gap.NOT_YET
         if follower.state is SlotState.RUNNING:
             self._send_changes({} if found is Gap.DISTRUSTED else live, follower)
         counts = self._note_gap(found, covered)
@@ -143,7 +143,7 @@ class CallWatch:
     def _forget_follower(self, worker_id: str) -> None:
         """Begin anew with another follower process, or with none."""
         self._follower_id = worker_id
-        self._record = self._record.restarted()
+        self._record = self._record.after_restart()
         for watched in self._calls.values():
             _uncover(watched)
         self._calls.clear()
@@ -191,7 +191,7 @@ class CallWatch:
             return
         self._evidence[call_id] = now
         log.warning("list.suspected", call=call_id, kind=kind.value)
-        self._record = self._record.suspected(kind, now)
+        self._record = self._record.after_suspicion(kind, now)
 
 
 def _call_of(slot: Slot) -> str | None:

@@ -35,7 +35,7 @@ from typing import Any, Final
 
 from speechaid.errors import FleetError
 from speechaid.model.states import WorkerState
-from speechaid.rules.coverage import Answer, PollReason, Suspicion
+from speechaid.rules.coverage import ListAnswer, PollReason, Suspicion
 
 #: A metric's name and its sorted label pairs: what an increment is added under.
 CountKey = tuple[str, tuple[tuple[str, str], ...]]
@@ -167,7 +167,7 @@ class ListPass:
     order: int
     #: When the pass began, in seconds of ``CLOCK_BOOTTIME``.
     began: float
-    answer: Answer
+    answer: ListAnswer
     #: Calls that the list showed as ended much later than they ended.
     late: list[str] = field(default_factory=list)
 
@@ -195,7 +195,7 @@ REPORTS: Final[dict[str, type[Report]]] = {
 #: Fields that are members of an enum, by their name.
 _ENUMS: Final[dict[str, type[StrEnum]]] = {
     "state": WorkerState,
-    "answer": Answer,
+    "answer": ListAnswer,
     "why": PollReason,
     "suspicion": Suspicion,
 }

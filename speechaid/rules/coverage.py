@@ -35,7 +35,7 @@ SLOWEST_SECONDS: Final = 30.0
 SAFETY_SECONDS: Final = 240.0
 
 
-class Answer(StrEnum):
+class ListAnswer(StrEnum):
     """What came of a pass through the list."""
 
     LISTED = "listed"
@@ -48,20 +48,20 @@ class Answer(StrEnum):
 
 #: Statuses that mean something else than a failure.
 _ANSWERS: Final = {
-    400: Answer.TOO_MANY,
-    413: Answer.TOO_MANY,
-    422: Answer.TOO_MANY,
-    429: Answer.THROTTLED,
+    400: ListAnswer.TOO_MANY,
+    413: ListAnswer.TOO_MANY,
+    422: ListAnswer.TOO_MANY,
+    429: ListAnswer.THROTTLED,
 }
 
 
-def answer_of(status: int | None) -> Answer:
+def answer_of(status: int | None) -> ListAnswer:
     """What a refused question means, by its HTTP status; None: there was no answer."""
-    return Answer.FAILED if status is None else _ANSWERS.get(status, Answer.FAILED)
+    return ListAnswer.FAILED if status is None else _ANSWERS.get(status, ListAnswer.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class ListPace:
     """How the follower asks next."""
 
     #: Call ids in one question.
@@ -71,8 +71,8 @@ class Pace:
 
 
 def next_pace(
-    pace: Pace, answer: Answer, *, interval: float, asked: int, retry_after: float | None = None
-) -> Pace:
+    pace: ListPace, answer: ListAnswer, *, interval: float, asked: int, retry_after: float | None = None
+) -> ListPace:
     """The pace after an answer.
 
     Args:
@@ -82,13 +82,13 @@ def next_pace(
         asked: ids in the question that was answered.
         retry_after: for how long Retell asks to wait.
     """
-    if answer is Answer.THROTTLED:
+    if answer is ListAnswer.THROTTLED:
         slower = max(2 * pace.seconds, interval, retry_after or 0.0)
         return replace(pace, seconds=min(slower, SLOWEST_SECONDS))
-    if answer is Answer.TOO_MANY:
+    if answer is ListAnswer.TOO_MANY:
         # Refused for something else: the next pass begins with as many as ever.
         fewer = MOST_IDS if asked <= FEWEST_IDS else max(FEWEST_IDS, min(pace.ids, asked) // 2)
-        return Pace(ids=fewer, seconds=interval)
+        return ListPace(ids=fewer, seconds=interval)
     return replace(pace, seconds=interval)
 
 
@@ -132,18 +132,18 @@ class ListRecord:
     #: When the latest complete pass began.
     listed_at: float | None = None
     #: The latest answer, and when its pass began.
-    answer: Answer | None = None
+    answer: ListAnswer | None = None
     answered_at: float = 0.0
     #: When the list was caught, the latest last.
     suspicions: tuple[tuple[float, Suspicion], ...] = ()
     distrusted_until: float = 0.0
 
-    def after_pass(self, answer: Answer, began: float) -> ListRecord:
+    def after_pass(self, answer: ListAnswer, began: float) -> ListRecord:
         """With one more pass."""
-        listed_at = began if answer is Answer.LISTED else self.listed_at
+        listed_at = began if answer is ListAnswer.LISTED else self.listed_at
         return replace(self, listed_at=listed_at, answer=answer, answered_at=began)
 
-    def suspected(self, suspicion: Suspicion, now: float) -> ListRecord:
+    def after_suspicion(self, suspicion: Suspicion, now: float) -> ListRecord:
         """With one more sign that the list is wrong; enough of one kind, and it is not used for a while."""
         recent = [entry for entry in self.suspicions if now - entry[0] < DISTRUST_SECONDS]
         recent.append((now, suspicion))
@@ -151,12 +151,12 @@ class ListRecord:
             return replace(self, suspicions=tuple(recent))
         return replace(self, suspicions=(), distrusted_until=now + DISTRUST_SECONDS)
 
-    def restarted(self) -> ListRecord:
+    def after_restart(self) -> ListRecord:
         """With a new follower: what the list is worth has not changed."""
         return replace(self, listed_at=None, answer=None, answered_at=0.0)
 
 
-def gap(record: ListRecord, now: float, *, interval: float) -> Gap | None:
+def find_gap(record: ListRecord, now: float, *, interval: float) -> Gap | None:
     """Why no call is covered; None where calls may be.
 
     Args:
@@ -172,7 +172,7 @@ def gap(record: ListRecord, now: float, *, interval: float) -> Gap | None:
     since_list = now - record.listed_at
     if since_list <= silent_after:
         return None
-    if record.answer is Answer.THROTTLED:
+    if record.answer is ListAnswer.THROTTLED:
         if now - record.answered_at > SILENT_SECONDS + SLOWEST_SECONDS:
             return Gap.SILENT
         return None if since_list <= THROTTLED_SECONDS else Gap.THROTTLED

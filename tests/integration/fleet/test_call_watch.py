@@ -17,7 +17,7 @@ from speechaid.rules.coverage import (
     GRANT_SECONDS,
     RENEW_SECONDS,
     SUSPICIONS,
-    Answer,
+    ListAnswer,
     PollReason,
     Suspicion,
 )
@@ -68,7 +68,7 @@ class Host:
         for key, value in self.watch.update(slots, self.follower.slot, self.now).items():
             self.counts[key] = self.counts.get(key, 0) + value
 
-    def listed(self, answer: Answer = Answer.LISTED, **fields: Any) -> None:
+    def listed(self, answer: ListAnswer = ListAnswer.LISTED, **fields: Any) -> None:
         """A pass that has received every order so far."""
         report = ListPass(order=self.watch._orders, began=self.now, answer=answer, **fields)
         self.watch.handle_pass(report, self.now)
@@ -122,7 +122,7 @@ def test_a_call_is_covered_once_a_complete_pass_has_asked_about_it(host: Host) -
     (order,) = host.follower.orders()
     assert (order["add"], order["drop"]) == (["call_3"], ["call_1"])
     # A pass that began before it knew of the call covers nothing.
-    stale = ListPass(order=order["order"] - 1, began=host.now, answer=Answer.LISTED)
+    stale = ListPass(order=order["order"] - 1, began=host.now, answer=ListAnswer.LISTED)
     host.watch.handle_pass(stale, host.now)
     host.update()
     assert host.covered() == set()
@@ -170,7 +170,7 @@ def test_a_frozen_follower_uncovers_all_calls_within_ten_seconds(host: Host) -> 
 def test_a_list_that_fails_uncovers_all_calls_and_covers_them_again(host: Host) -> None:
     cover(host)
     for _ in range(11):
-        host.listed(Answer.FAILED)
+        host.listed(ListAnswer.FAILED)
         host.update()
     assert uncovered(host) == [True, True]
     assert host.losses() == {"failing": 1}
@@ -184,7 +184,7 @@ def test_a_list_that_fails_uncovers_all_calls_and_covers_them_again(host: Host) 
 def test_a_follower_that_is_asked_to_go_slower_keeps_its_coverage(host: Host) -> None:
     cover(host)
     for _ in range(4):
-        host.listed(Answer.THROTTLED)
+        host.listed(ListAnswer.THROTTLED)
         host.update(15)
         assert uncovered(host) == [False, False]
 

@@ -31,7 +31,7 @@ from speechaid.fleet.messages import (
 from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, SupervisorLink
 from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.rules.checks import Reason
-from speechaid.rules.coverage import Answer, PollReason, Suspicion
+from speechaid.rules.coverage import ListAnswer, PollReason, Suspicion
 
 #: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
 LONG = 60.0
@@ -486,7 +486,7 @@ def test_an_order_about_a_call_is_taken_once_and_by_that_call_alone(
     "report",
     [
         SuspectList(call="call_1", suspicion=Suspicion.FALSE_END),
-        ListPass(order=3, began=12.5, answer=Answer.THROTTLED, late=["call_1"]),
+        ListPass(order=3, began=12.5, answer=ListAnswer.THROTTLED, late=["call_1"]),
         EndedCalls(calls=["call_1", "call_2"], why=PollReason.UNLISTED),
     ],
 )

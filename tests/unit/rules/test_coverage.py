@@ -18,13 +18,13 @@ from speechaid.rules.coverage import (
     SLOWEST_SECONDS,
     SUSPICIONS,
     THROTTLED_SECONDS,
-    Answer,
     Gap,
+    ListAnswer,
+    ListPace,
     ListRecord,
-    Pace,
     Suspicion,
     answer_of,
-    gap,
+    find_gap,
     next_pace,
     renewal_after,
     seconds_to_poll,
@@ -36,7 +36,7 @@ INTERVAL = 2.0
 NOW = 1000.0
 
 
-def record(*passes: tuple[Answer, float]) -> ListRecord:
+def record(*passes: tuple[ListAnswer, float]) -> ListRecord:
     """Passes of the follower, each so many seconds before ``NOW``."""
     found = ListRecord()
     for answer, ago in passes:
@@ -44,7 +44,7 @@ def record(*passes: tuple[Answer, float]) -> ListRecord:
     return found
 
 
-LISTED, THROTTLED, FAILED = Answer.LISTED, Answer.THROTTLED, Answer.FAILED
+LISTED, THROTTLED, FAILED = ListAnswer.LISTED, ListAnswer.THROTTLED, ListAnswer.FAILED
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ LISTED, THROTTLED, FAILED = Answer.LISTED, Answer.THROTTLED, Answer.FAILED
     ],
 )
 def test_calls_are_covered_only_while_the_list_works(found: ListRecord, expected: Gap | None) -> None:
-    assert gap(found, NOW, interval=INTERVAL) is expected
+    assert find_gap(found, NOW, interval=INTERVAL) is expected
 
 
 def test_coverage_ends_before_it_is_granted_twice() -> None:
@@ -78,26 +78,26 @@ def test_coverage_ends_before_it_is_granted_twice() -> None:
 def test_a_list_that_is_caught_three_times_is_not_used_for_ten_minutes(kind: Suspicion) -> None:
     found = record((LISTED, 1))
     for _ in range(SUSPICIONS - 1):
-        found = found.suspected(kind, NOW)
-        assert gap(found, NOW, interval=INTERVAL) is None
-    found = found.suspected(kind, NOW)
-    assert gap(found, NOW, interval=INTERVAL) is Gap.DISTRUSTED
+        found = found.after_suspicion(kind, NOW)
+        assert find_gap(found, NOW, interval=INTERVAL) is None
+    found = found.after_suspicion(kind, NOW)
+    assert find_gap(found, NOW, interval=INTERVAL) is Gap.DISTRUSTED
     # A new follower asks the same list.
-    assert gap(found.restarted(), NOW, interval=INTERVAL) is Gap.DISTRUSTED
+    assert find_gap(found.after_restart(), NOW, interval=INTERVAL) is Gap.DISTRUSTED
     later = NOW + DISTRUST_SECONDS
     found = found.after_pass(LISTED, later)
-    assert gap(found, later, interval=INTERVAL) is None
+    assert find_gap(found, later, interval=INTERVAL) is None
 
 
 def test_suspicions_of_both_kinds_are_counted_apart_and_expire() -> None:
     found = record((LISTED, 1))
     for kind in Suspicion:
         for _ in range(SUSPICIONS - 1):
-            found = found.suspected(kind, NOW)
-    assert gap(found, NOW, interval=INTERVAL) is None
+            found = found.after_suspicion(kind, NOW)
+    assert find_gap(found, NOW, interval=INTERVAL) is None
     later = NOW + DISTRUST_SECONDS
-    found = found.suspected(Suspicion.MISSED_END, later).after_pass(LISTED, later)
-    assert gap(found, later, interval=INTERVAL) is None
+    found = found.after_suspicion(Suspicion.MISSED_END, later).after_pass(LISTED, later)
+    assert find_gap(found, later, interval=INTERVAL) is None
 
 
 @pytest.mark.parametrize(
@@ -120,48 +120,52 @@ def test_what_get_call_says_against_the_list(
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (None, Answer.FAILED),
-        (400, Answer.TOO_MANY),
-        (401, Answer.FAILED),
-        (403, Answer.FAILED),
-        (404, Answer.FAILED),
-        (413, Answer.TOO_MANY),
-        (422, Answer.TOO_MANY),
-        (429, Answer.THROTTLED),
-        (500, Answer.FAILED),
-        (503, Answer.FAILED),
+        (None, ListAnswer.FAILED),
+        (400, ListAnswer.TOO_MANY),
+        (401, ListAnswer.FAILED),
+        (403, ListAnswer.FAILED),
+        (404, ListAnswer.FAILED),
+        (413, ListAnswer.TOO_MANY),
+        (422, ListAnswer.TOO_MANY),
+        (429, ListAnswer.THROTTLED),
+        (500, ListAnswer.FAILED),
+        (503, ListAnswer.FAILED),
     ],
 )
-def test_what_a_refused_question_means(status: int | None, expected: Answer) -> None:
+def test_what_a_refused_question_means(status: int | None, expected: ListAnswer) -> None:
     assert answer_of(status) is expected
 
 
 def test_refused_ids_are_halved_down_to_a_few_and_then_the_refusal_is_no_matter_of_their_number() -> None:
-    pace, sizes = Pace(seconds=INTERVAL), []
+    pace, sizes = ListPace(seconds=INTERVAL), []
     while pace.ids > FEWEST_IDS:
-        pace = next_pace(pace, Answer.TOO_MANY, interval=INTERVAL, asked=min(pace.ids, 300))
+        pace = next_pace(pace, ListAnswer.TOO_MANY, interval=INTERVAL, asked=min(pace.ids, 300))
         sizes.append(pace.ids)
     assert sizes == [150, 75, 37, 18, 16]
-    assert next_pace(pace, Answer.LISTED, interval=INTERVAL, asked=16).ids == 16
-    assert next_pace(pace, Answer.TOO_MANY, interval=INTERVAL, asked=16).ids == MOST_IDS
+    assert next_pace(pace, ListAnswer.LISTED, interval=INTERVAL, asked=16).ids == 16
+    assert next_pace(pace, ListAnswer.TOO_MANY, interval=INTERVAL, asked=16).ids == MOST_IDS
 
 
 def test_a_follower_goes_slower_while_retell_wants_it_and_then_as_before() -> None:
-    pace, waits = Pace(seconds=INTERVAL), []
+    pace, waits = ListPace(seconds=INTERVAL), []
     for _ in range(5):
-        pace = next_pace(pace, Answer.THROTTLED, interval=INTERVAL, asked=5)
+        pace = next_pace(pace, ListAnswer.THROTTLED, interval=INTERVAL, asked=5)
         waits.append(pace.seconds)
     assert waits == [4, 8, 16, 30, 30]
-    assert next_pace(pace, Answer.LISTED, interval=INTERVAL, asked=5).seconds == INTERVAL
-    slow = next_pace(Pace(seconds=INTERVAL), Answer.THROTTLED, interval=INTERVAL, asked=5, retry_after=20)
+    assert next_pace(pace, ListAnswer.LISTED, interval=INTERVAL, asked=5).seconds == INTERVAL
+    slow = next_pace(
+        ListPace(seconds=INTERVAL), ListAnswer.THROTTLED, interval=INTERVAL, asked=5, retry_after=20
+    )
     assert slow.seconds == 20
 
 
 @given(
-    answers=st.lists(st.tuples(st.sampled_from(Answer), st.integers(1, 5000), st.floats(0, 1e6)), max_size=30)
+    answers=st.lists(
+        st.tuples(st.sampled_from(ListAnswer), st.integers(1, 5000), st.floats(0, 1e6)), max_size=30
+    )
 )
-def test_a_pace_stays_within_its_bounds(answers: list[tuple[Answer, int, float]]) -> None:
-    pace = Pace(seconds=INTERVAL)
+def test_a_pace_stays_within_its_bounds(answers: list[tuple[ListAnswer, int, float]]) -> None:
+    pace = ListPace(seconds=INTERVAL)
     for answer, asked, retry_after in answers:
         pace = next_pace(pace, answer, interval=INTERVAL, asked=min(asked, pace.ids), retry_after=retry_after)
         assert FEWEST_IDS <= pace.ids <= MOST_IDS
