@@ -33,6 +33,7 @@ DAY_SECONDS = 86_400
 #: Names of indexes, for hints.
 ACCOUNT_JOBS = "speechaid_account"
 PERSON_KEYS = "speechaid_person_keys"
+REQUESTS = "speechaid_requests"
 JOBS = (
     Index(
         "speechaid_turn",
@@ -98,7 +99,7 @@ JOBS = (
     ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
-        "speechaid_requests",
+        REQUESTS,
         _keys("request.action"),
         "jobs in a call about which an operator has asked for something",
         {"sparse": True},

@@ -15,6 +15,7 @@ from speechaid.model.job import Job
 from speechaid.model.reading import Document, text
 from speechaid.model.states import ALLOWED_TRANSITIONS, JobStatus
 from speechaid.rules import operator_requests
+from speechaid.store.indexes import REQUESTS
 from speechaid.store.jobs import Jobs, clear_claim
 from speechaid.store.table import as_stored
 
@@ -76,12 +77,13 @@ class OperatorRequests:
     def hang_ups(self, limit: int) -> list[str]:
         """Names of jobs whose call an operator wants ended, and no worker has asked Retell to yet."""
         query = {
-            "request.action": "hang_up",
+            # ``$exists``: so that every server sees that the sparse index covers the query.
+            "request.action": {"$exists": True, "$in": ["hang_up"]},
             "status": JobStatus.IN_PROGRESS,
             "dial.call_id": {"$ne": None},
             "dial.stop_asked_by": None,
         }
-        rows = self._jobs.table.find(query, limit=limit, fields=("job_id",))
+        rows = self._jobs.table.find(query, limit=limit, fields=("job_id",), hint=REQUESTS)
         return [text(row.get("job_id")) or str(row["_id"]) for row in rows]
 
 
