@@ -23,6 +23,7 @@ NAMES = (
     "web_clients",
     "claim",
     "fleet",
+    "follow",
     "start",
     "scrape",
     "blocked_jobs",

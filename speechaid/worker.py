@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import ERROR, WARNING
 
+from speechaid import follower
 from speechaid.dialer import dial, recovery
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import HandOver, WorkerContext, log
 from speechaid.errors import ExitStatus, JobDeleted, LeaseLost, StoreError, StoreUnavailable
+from speechaid.fleet.call_watch import FOLLOWER
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.masking import mask_phone
@@ -71,6 +73,9 @@ class WorkerParts:
 
 def _work(link: SupervisorLink, identity: WorkerIdentity, parts: WorkerParts) -> ExitStatus:
     logs.set_context(worker=identity.slot)
+    if identity.slot == FOLLOWER:
+        with parts.retell:
+            return follower.run(link, parts.retell, parts.settings)
     worker = Worker(link, identity, parts)
     try:
         return worker.run()
@@ -251,9 +256,11 @@ class Worker:
         self.context.report_step(self._idle_state(), "database away", seconds=pause)
         self.wait(pause)
 
-    def wait(self, seconds: float) -> None:
-        """Wait this long, or until a command or a signal arrives."""
+    def wait(self, seconds: float) -> bool:
+        """Wait this long, or until a command or a signal arrives; whether one cut the wait short."""
+        until = self.context.clock.boottime() + seconds
         self.handle_commands(self.link.commands(max(0.0, seconds)))
+        return self.context.clock.boottime() < until
 
     # -- commands ----------------------------------------------------------------------------------------
 

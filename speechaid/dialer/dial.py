@@ -652,9 +652,7 @@ def post(
             WorkerState.FOLLOWING,
             "record call",
             named,
-            lambda: context.store.jobs.record_call(
-                job, call.call_id, lease_seconds=context.settings.worker.lease_seconds
-            ),
+            lambda: context.store.jobs.record_call(job, call.call_id, context.settings.worker.lease_seconds),
         )
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)

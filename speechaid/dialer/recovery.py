@@ -205,7 +205,7 @@ def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple
         WorkerState.RECOVERING,
         "record call",
         job,
-        lambda: context.store.jobs.record_call(job, call.call_id),
+        lambda: context.store.jobs.record_call(job, call.call_id, context.settings.worker.lease_seconds),
     )
     return job, call
 

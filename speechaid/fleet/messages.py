@@ -12,6 +12,15 @@ beat      {state, step, job, call, since, deadline, done, counts, database, fail
 tally     {once, counts}                 increments that are added once per ``once``
 event     {name, fields}                 an event for the supervisor's listeners
 bye       {reason, counts}               last message before the worker exits by itself
+suspect   {call, suspicion}              get-call contradicts Retell's list about this call
+========  ===================================================================================
+
+From the follower, besides ready, beat and bye:
+
+========  ===================================================================================
+listed    {order, began, answer, late}   one pass through Retell's list: the last order that it had received,
+          when it began, what came of it, and calls that the list showed as ended too late
+ended     {calls, why}                   calls that have to be polled now
 ========  ===================================================================================
 
 From the supervisor, ``{kind: order, ...}``, the orders being those of ``Order``.
@@ -26,6 +35,7 @@ from typing import Any, Final
 
 from speechaid.errors import FleetError
 from speechaid.model.states import WorkerState
+from speechaid.rules.coverage import ListAnswer, PollReason, Suspicion
 
 #: A metric's name and its sorted label pairs: what an increment is added under.
 CountKey = tuple[str, tuple[tuple[str, str], ...]]
@@ -57,6 +67,16 @@ class Order(StrEnum):
     #: an empty text: of all batches. Before the database has the pause, or while it cannot have it.
     PAUSE_BATCH = "pause_batch"
     RESUME_BATCH = "resume_batch"
+
+    # -- following by the list (``fleet.call_watch``) ------------------------------------------------------
+    #: To the follower: ``add`` and ``drop``, ids of calls to ask about; ``order``, their number in sequence.
+    FOLLOW = "follow"
+    #: ``call`` is covered until ``until``, in seconds of ``CLOCK_BOOTTIME``: its worker need not poll it.
+    COVERED = "covered"
+    #: No call of this worker is covered.
+    UNCOVERED = "uncovered"
+    #: ``call`` has to be polled now; ``why`` is a ``rules.coverage.PollReason``.
+    POLL = "poll"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +151,36 @@ class Bye:
     counts: Counts = field(default_factory=dict)
 
 
-Report = Ready | Beat | IdempotentCount | Event | Bye
+@dataclass(frozen=True, kw_only=True)
+class SuspectList:
+    """A worker's get-call contradicts Retell's list."""
+
+    call: str
+    suspicion: Suspicion
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPass:
+    """The follower has asked Retell's list about all its calls, or has tried to."""
+
+    #: Number of the last order to follow that it had received.
+    order: int
+    #: When the pass began, in seconds of ``CLOCK_BOOTTIME``.
+    began: float
+    answer: ListAnswer
+    #: Calls that the list showed as ended much later than they ended.
+    late: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedCalls:
+    """Calls that their workers have to poll now."""
+
+    calls: list[str]
+    why: PollReason
+
+
+Report = Ready | Beat | IdempotentCount | Event | Bye | SuspectList | ListPass | EndedCalls
 
 REPORTS: Final[dict[str, type[Report]]] = {
     "ready": Ready,
@@ -139,6 +188,16 @@ REPORTS: Final[dict[str, type[Report]]] = {
     "tally": IdempotentCount,
     "event": Event,
     "bye": Bye,
+    "suspect": SuspectList,
+    "listed": ListPass,
+    "ended": EndedCalls,
+}
+#: Fields that are members of an enum, by their name.
+_ENUMS: Final[dict[str, type[StrEnum]]] = {
+    "state": WorkerState,
+    "answer": ListAnswer,
+    "why": PollReason,
+    "suspicion": Suspicion,
 }
 _KINDS: Final = {cls: kind for kind, cls in REPORTS.items()}
 
@@ -168,8 +227,8 @@ def decode_report(message: Mapping[str, Any]) -> Report:
         cls = REPORTS[fields.pop("kind")]
         if "counts" in fields:
             fields["counts"] = {count_key(str(n), labels): float(v) for n, labels, v in fields["counts"]}
-        if "state" in fields:
-            fields["state"] = WorkerState(fields["state"])
+        for name in _ENUMS.keys() & fields.keys():
+            fields[name] = _ENUMS[name](fields[name])
         return cls(**fields)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FleetError(f"a worker sent an invalid report: {exc!r} in {str(message)[:200]}") from exc

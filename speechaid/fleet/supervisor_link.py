@@ -27,6 +27,7 @@ from speechaid.fleet.messages import (
     Order,
     Ready,
     Report,
+    SuspectList,
     WorkerIdentity,
     count_key,
     decode_command,
@@ -36,6 +37,7 @@ from speechaid.fleet.signals import SignalQueue, ignore
 from speechaid.model.batch import may_mean
 from speechaid.model.reading import as_printable
 from speechaid.model.states import NoNewCalls, WorkerState
+from speechaid.rules.coverage import PollReason, Suspicion
 
 #: A worker stops for these; on a second one, or on SIGQUIT, it hands its call over.
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -95,6 +97,11 @@ class SupervisorLink:
         #: Orders that were received and that ``commands`` has not returned yet, and whether a signal came.
         self._unread: list[Command] = []
         self._interrupted = False
+        #: The call that is covered, and until when.
+        self._covered: tuple[str, float] = ("", 0.0)
+        #: Calls to be polled, and why; jobs whose hang-up was asked for.
+        self._polls: dict[str, PollReason] = {}
+        self._hang_ups: set[str] = set()
         # A pause or a drain sent before the fork holds from the first step.
         self._receive_early()
 
@@ -124,6 +131,34 @@ class SupervisorLink:
     def is_batch_paused(self, batch_id: str | None, name: str | None) -> bool:
         """Whether dials of this batch are held on this host, by the orders read so far."""
         return may_mean(self.paused_batches, batch_id, name)
+
+    def covered_until(self, call_id: str) -> float:
+        """Until when this call need not be polled, in seconds of the boot-time clock; 0: it must be.
+
+        Without a supervisor nobody reports the call's end.
+        """
+        call, until = self._covered
+        return until if call == as_printable(call_id) and not self.orphaned else 0.0
+
+    def take_poll(self, call_id: str) -> PollReason | None:
+        """Why this call has to be polled now; once for each order. Orders about other calls are void."""
+        why = self._polls.get(as_printable(call_id))
+        self._polls.clear()
+        return why
+
+    def take_hang_up(self, job_id: str) -> bool:
+        """Whether the hang-up of this job's call was asked for; once for each order."""
+        asked = as_printable(job_id) in self._hang_ups
+        self._hang_ups.clear()
+        return asked
+
+    def report(self, report: Report) -> bool:
+        """Send a report now; False where the supervisor cannot take it, and it is lost."""
+        return self._send(report)
+
+    def suspect_list(self, call_id: str, suspicion: Suspicion) -> None:
+        """Report that get-call contradicts Retell's list about this call."""
+        self.report(SuspectList(call=as_printable(call_id), suspicion=suspicion))
 
     def ready(self) -> None:
         """Report that the signal handlers are set and the worker's code begins."""
@@ -282,8 +317,20 @@ class SupervisorLink:
                 self.paused_batches.add(str(command.data.get("batch")))
             case Order.RESUME_BATCH:
                 self.paused_batches.discard(str(command.data.get("batch")))
-            case Order.HANG_UP:
-                pass  # it has ended the wait in ``commands``; what to do is in ``job.request``
+            case _:
+                self._handle_call_order(command)
+
+    def _handle_call_order(self, command: Command) -> None:
+        """Take in an order about the call in hand."""
+        match command.order:
+            case Order.HANG_UP:  # what to do is in ``job.request``
+                self._hang_ups.add(str(command.data.get("job")))
+            case Order.COVERED:
+                self._covered = str(command.data.get("call")), float(command.data.get("until") or 0.0)
+            case Order.UNCOVERED:
+                self._covered = ("", 0.0)
+            case Order.POLL:
+                self._polls[str(command.data.get("call"))] = PollReason(str(command.data.get("why")))
 
     def _send(self, *last: Report) -> bool:
         """Send queued reports and then these, in one packet where they fit; whether these were sent."""

@@ -33,6 +33,7 @@ DAY_SECONDS = 86_400
 #: Names of indexes, for hints.
 ACCOUNT_JOBS = "speechaid_account"
 PERSON_KEYS = "speechaid_person_keys"
+REQUESTS = "speechaid_requests"
 JOBS = (
     Index(
         "speechaid_turn",
@@ -97,6 +98,12 @@ JOBS = (
         {"sparse": True},
     ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
+    Index(
+        REQUESTS,
+        _keys("request.action"),
+        "jobs in a call about which an operator has asked for something",
+        {"sparse": True},
+    ),
     Index(
         "speechaid_job_retention",
         _keys("status", "erased.what", "finished_at", "_id"),

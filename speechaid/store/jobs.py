@@ -287,18 +287,23 @@ class Jobs:
             names.setdefault(number, []).append(text(row.get("job_id")) or str(row["_id"]))
         return {number: sorted(jobs) for number, jobs in names.items() if len(jobs) > 1}
 
-    def record_call(self, job: Job, call_id: str, *, lease_seconds: float | None = None) -> Job:
-        """Write the ``call_id`` of the open dial, and reset the job's crashes.
+    def record_call(self, job: Job, call_id: str, lease_seconds: float) -> Job:
+        """Write the ``call_id`` of the open dial, reset the job's crashes, and extend the lease.
 
-        With ``lease_seconds`` the same write renews the lease.
+        The lease lasts this many seconds from now, as after ``renew``: following begins.
 
         Raises:
             LeaseLost: another process owns the job, or its open dial is another.
         """
         now = self._now()
-        changes = {"dial.call_id": call_id, "dial.placed_at": now, "call_id": call_id, "call_started_at": now}
-        lease = {} if lease_seconds is None else {"reserved_until": now + timedelta(seconds=lease_seconds)}
-        self._write(job, {"$set": {**changes, **lease, "crashes": 0, "updated_at": now}}, _same_dial(job))
+        changes = {
+            "dial.call_id": call_id,
+            "dial.placed_at": now,
+            "call_id": call_id,
+            "call_started_at": now,
+            "reserved_until": now + timedelta(seconds=lease_seconds),
+        }
+        self._write(job, {"$set": {**changes, "crashes": 0, "updated_at": now}}, _same_dial(job))
         return replace(job, dial=replace(_dial(job), call_id=call_id, placed_at=now), call_id=call_id)
 
     def note_on_dial(self, job: Job, **fields: Any) -> Job:

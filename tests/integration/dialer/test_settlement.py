@@ -76,7 +76,7 @@ def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     )
     job = context.store.jobs.record_intent(job, dial)
     settlement.add_reservation_entries(context, job, dial)
-    return context.store.jobs.record_call(job, f"call_{dial.key}")
+    return context.store.jobs.record_call(job, f"call_{dial.key}", 60)
 
 
 def reported_end(job: Job, raw: str = "", **fields: Any) -> Call:

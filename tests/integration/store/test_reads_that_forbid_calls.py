@@ -165,7 +165,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone
     queue.accounts_with_suspended queue.convert_due_times
     queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
-    queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
+    queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask
+    requests.hang_ups results.aggregate
     results.of_call results.of_job results.record test_calls.add_number test_calls.create
     test_calls.end_expired test_calls.find_numbers test_calls.find_row test_calls.remove_number
     transactions.finish_top_ups transactions.page transactions.record
