@@ -2,7 +2,8 @@
 
 As many due jobs as workers; calls outlast the run. Measured from the command ``speechaid run``: when the
 first, half and the last of the workers were in a call, dials a second between a tenth and nine tenths,
-workers that were taken for hung, and the processor time until then of daemon and workers, and of the database.
+workers that were taken for hung, and the processor time until then of daemon and workers, and of the
+database.
 """
 
 from __future__ import annotations

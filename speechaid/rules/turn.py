@@ -1,12 +1,12 @@
 """Turns: which idle worker may look for a job now, and how many may at once.
 
-A turn is permission to look, never ownership: the compare-and-set of the claim is what makes a claim safe. So a
-turn that is lost, late or given twice costs time at most. Nothing counts due jobs: at first one turn is out; each
-job that is found allows one more, so that they double with each round, and after a look that found none it is
-one again.
+A turn is permission to look, never ownership: the compare-and-set of the claim is what makes a claim safe. So
+a turn that is lost, late or given twice costs time at most. Nothing counts due jobs: at first one turn is
+out; each job that is found allows one more, so that they double with each round, and after a look that found
+none it is one again.
 
-Both sides are here: ``TurnScheduler`` for the supervisor, ``TurnRequest`` for a worker. Pure: no I/O, no clock.
-Times are seconds of the boot-time clock.
+Both sides are here: ``TurnScheduler`` for the supervisor, ``TurnRequest`` for a worker. Pure: no I/O, no
+clock. Times are seconds of the boot-time clock.
 """
 
 from __future__ import annotations
@@ -257,11 +257,11 @@ class TurnScheduler:
         self._take_back(slot)
         self.next_at = now
 
-    def wake(self, now: float) -> None:
+    def wake(self) -> None:
         """Something may be due: an operator's command changed what may be called, for example."""
         lane = self._lanes[TurnKind.CLAIM]
         lane.owed = lane.owed_fresh = True
-        self.next_at = now
+        self.next_at = 0.0
 
     def extend(self, seconds: float) -> None:
         """The supervisor did not run for this long: no turn is late for that."""

@@ -173,7 +173,7 @@ def test_the_last_idle_worker_looks_and_a_paused_one_claims_nothing(fleet: Fleet
 def test_a_command_is_followed_by_a_look_at_once_that_trusts_nothing_read_before(fleet: Fleet) -> None:
     fleet.now += SCOUT_SECONDS / 4
     assert fleet.give() == []
-    fleet.scheduler.wake(fleet.now)
+    fleet.scheduler.wake()
     (scout,) = fleet.give()
     assert fleet.turns[scout].is_fresh
 
@@ -181,7 +181,7 @@ def test_a_command_is_followed_by_a_look_at_once_that_trusts_nothing_read_before
 def test_a_command_during_a_look_is_followed_by_another_look(fleet: Fleet) -> None:
     fleet.now += SCOUT_SECONDS
     (scout,) = fleet.give()
-    fleet.scheduler.wake(fleet.now)
+    fleet.scheduler.wake()
     assert fleet.give() == []
     fleet.end(scout)
     assert len(fleet.give()) == 1
@@ -294,14 +294,14 @@ def test_overload_leaves_one_turn_in_all() -> None:
     fleet = Fleet(20)
     fleet.settle_recovery()
     for width in (1, 2, 4):
-        given = fleet.give() or [slot for slot in fleet.turns]
+        given = fleet.give() or list(fleet.turns)
         assert len(given) == width
         for slot in given:
             fleet.end(slot, got=True, more=True)
     for slot in list(fleet.turns):
         fleet.end(slot)
     fleet.slow = True
-    fleet.scheduler.wake(fleet.now)
+    fleet.scheduler.wake()
     fleet.give()
     assert len(fleet.scheduler.holders()) == 1
 
@@ -311,7 +311,7 @@ def test_a_resume_of_a_thousand_workers_gives_one_turn() -> None:
     fleet.may_claim = False
     assert fleet.give() == []
     fleet.may_claim = True
-    fleet.scheduler.wake(fleet.now)
+    fleet.scheduler.wake()
     assert len(fleet.give()) == 1
 
 
@@ -327,18 +327,18 @@ def test_the_end_of_a_worker_frees_its_turn(fleet: Fleet) -> None:
 def test_a_worker_with_a_job_waits_for_no_turn(fleet: Fleet) -> None:
     for slot in range(1, 11):
         fleet.scheduler.note_busy(slot, fleet.now)
-    fleet.scheduler.wake(fleet.now)
+    fleet.scheduler.wake()
     fleet.give()
     assert fleet.scheduler.holders() == {}
 
 
 def test_who_was_served_goes_with_the_turn_and_the_latest_are_enough(fleet: Fleet) -> None:
     for number in range(SERVED_SENT + 10):
-        fleet.scheduler.wake(fleet.now)
+        fleet.scheduler.wake()
         slot, *_ = fleet.give()
         fleet.end(slot, got=True, served=f"batch {number}")
         fleet.ask(slot, after_job=True)
-    fleet.scheduler.wake(fleet.now)
+    fleet.scheduler.wake()
     slot, *_ = fleet.give()
     served = fleet.turns[slot].served
     assert len(served) == SERVED_SENT
@@ -474,7 +474,8 @@ class Model:
             deliver()
         turns, waits = self.scheduler.give(self.now)
         assert len(self.scheduler.holders()) <= MOST_AT_ONCE + MOST_LATE
-        for slot, message in [*turns.items(), *waits.items()]:
+        answers: list[tuple[int, Turn | float]] = [*turns.items(), *waits.items()]
+        for slot, message in answers:
             for way in self.fault(self._number()):
                 self._at(self.now + way, partial(self._hand, slot, message))
         if self.scheduler.next_at < inf:
