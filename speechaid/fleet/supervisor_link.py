@@ -66,6 +66,7 @@ class SupervisorLink:
         paused_batches: names, or beginnings of ids, of batches whose dials are held on this host.
         calls_done: calls that this process has finished.
         failing: the error of each step that fails again and again, by its name; sent with each beat.
+        wants_turn: it has asked for a turn, and looks for nothing meanwhile.
     """
 
     def __init__(self, channel: Channel, identity: WorkerIdentity, clock: Clock | None = None) -> None:
@@ -79,6 +80,7 @@ class SupervisorLink:
         self.paused_batches: set[str] = set()
         self.calls_done = 0
         self.failing: dict[str, str] = {}
+        self.wants_turn = False
         self._clock = clock or SystemClock()
         self._channel = channel
         self._counts: Counts = {}
@@ -86,8 +88,6 @@ class SupervisorLink:
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         #: What is to be said about turns, with the next message.
         self._turn_reports: list[TurnEnd | TurnWanted] = []
-        #: A turn may come: it has asked, and looks for nothing meanwhile.
-        self._wants_turn = False
         #: The turn that came, and for how many seconds to wait without one.
         self._turn: Turn | None = None
         self._wait_seconds: float | None = None
@@ -224,7 +224,7 @@ class SupervisorLink:
 
     def ask_for_turn(self, *, after_job: bool) -> None:
         """Ask for a turn, with the next message; ``after_job``: there was a job since the last question."""
-        self._wants_turn = True
+        self.wants_turn = True
         unsent = [report for report in self._turn_reports if isinstance(report, TurnWanted)]
         after_job = after_job or any(report.after_job for report in unsent)
         self._turn_reports = [report for report in self._turn_reports if isinstance(report, TurnEnd)]
@@ -234,7 +234,7 @@ class SupervisorLink:
         """The turn that has come; it is in use until ``end_turn``, or until a call is to be placed by it."""
         turn, self._turn = self._turn, None
         if turn is not None:
-            self._used, self._wants_turn = turn, False
+            self._used, self.wants_turn = turn, False
             # A look for lapsed leases is over with the adoption: the worker may follow that call for long.
             recovers = turn.kind is TurnKind.RECOVER
             self._turn_end = TurnEnd(number=turn.number, got=True, more=True) if recovers else None
@@ -247,7 +247,7 @@ class SupervisorLink:
 
     def look_alone(self) -> None:
         """The worker looks without a turn; one that comes meanwhile is declined."""
-        self._wants_turn = False
+        self.wants_turn = False
 
     def note_claim(self, *, more: bool, served: str | None) -> None:
         """By the turn in use a job was claimed: the turn ends when the call is to be placed."""
@@ -297,7 +297,7 @@ class SupervisorLink:
         if turn.number <= self._last_turn:
             return  # doubled
         self._last_turn = turn.number
-        if self._wants_turn and self._turn is None:
+        if self.wants_turn and self._turn is None:
             self._turn = turn
         else:
             self._turn_reports.append(TurnEnd(number=turn.number, declined=True))

@@ -17,8 +17,9 @@ from enum import StrEnum
 from math import inf
 from typing import Final
 
-#: Turns that are out at the same time, at most.
+#: Turns to claim, and to recover, that are out at the same time, at most.
 MOST_AT_ONCE: Final = 8
+MOST_RECOVERING: Final = 4
 #: While anyone is idle one worker looks at this interval: other hosts and programs insert jobs.
 SCOUT_SECONDS: Final = 1.0
 #: A turn that is out for longer is late: another may be given.
@@ -37,9 +38,9 @@ LONGEST_FAULT_SECONDS: Final = 60.0
 #: Fewer looks at once where one takes this many times as long as the quickest lately, ...
 SLOWED_DOWN: Final = 4.0
 #: ... and at least this long.
-QUICK_SECONDS: Final = 0.1
+QUICK_SECONDS: Final = 0.5
 #: By this factor the quickest is forgotten with each look.
-FORGETTING: Final = 1.05
+FORGETTING: Final = 1.01
 #: Batches whose last claim is remembered, and those that are sent with a turn, the latest.
 SERVED_REMEMBERED: Final = 2000
 SERVED_SENT: Final = 64
@@ -108,8 +109,9 @@ class _Given:
 class _Lane:
     """What is known about one kind of jobs."""
 
-    #: How many turns may be out.
+    #: How many turns may be out: now, and at most.
     width: int = 1
+    most: int = MOST_AT_ONCE
     #: The last look found a job, and there may be more.
     hungry: bool = False
     #: A look has to begin after something that happened; what was read before it is out of date.
@@ -144,7 +146,7 @@ class _Lane:
         slow = took > max(QUICK_SECONDS, SLOWED_DOWN * self.quickest)
         self.quickest = min(took, self.quickest * FORGETTING)
         if not slow:
-            self.width = min(MOST_AT_ONCE, self.width + 1)
+            self.width = min(self.most, self.width + 1)
         elif began >= self.reduced_at:  # once for those that were out together
             self.width, self.reduced_at = max(1, self.width // 2), now
 
@@ -181,7 +183,11 @@ class TurnScheduler:
 
     def __init__(self) -> None:
         self.next_at = 0.0
-        self._lanes = {kind: _Lane() for kind in (TurnKind.RECOVER, TurnKind.CLAIM)}
+        # In this order: at a start the first that asks looks for a due job.
+        self._lanes = {
+            TurnKind.CLAIM: _Lane(most=MOST_AT_ONCE),
+            TurnKind.RECOVER: _Lane(most=MOST_RECOVERING),
+        }
         #: In the order in which they became idle.
         self._waiting: dict[int, _Waiting] = {}
         self._given: dict[int, _Given] = {}
@@ -279,7 +285,7 @@ class TurnScheduler:
             now: the present moment.
             may_claim: no order keeps the workers of this host from claiming.
             paused: slots that claim nothing.
-            slow: machine or database are overloaded: one turn at a time.
+            slow: machine or database are overloaded: one turn of a kind at a time.
         """
         for given in self._given.values():
             given.late = given.late or now - given.at >= LATE_SECONDS
@@ -298,9 +304,8 @@ class TurnScheduler:
 
     def _has_room(self, kind: TurnKind, now: float, *, slow: bool) -> bool:
         late = sum(given.late and now - given.at < LATE_COUNTS_SECONDS for given in self._given.values())
-        active = [given.kind for given in self._given.values() if not given.late]
-        most = 1 if slow else MOST_AT_ONCE
-        return late < MOST_LATE and len(active) < most and active.count(kind) < self._lanes[kind].width
+        active = sum(given.kind is kind and not given.late for given in self._given.values())
+        return late < MOST_LATE and active < (1 if slow else self._lanes[kind].width)
 
     def _next_worker(self, excluded: Collection[int], now: float) -> int | None:
         """The one that became idle last: what it has read is the newest, and its connection is open."""

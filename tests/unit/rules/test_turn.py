@@ -20,6 +20,7 @@ from speechaid.rules.turn import (
     LONGEST_WAIT_SECONDS,
     MOST_AT_ONCE,
     MOST_LATE,
+    MOST_RECOVERING,
     NO_ANSWER_SECONDS,
     SCOUT_SECONDS,
     SERVED_SENT,
@@ -147,7 +148,7 @@ def test_a_thousand_lapsed_leases_are_adopted_at_the_pace_of_the_looks() -> None
         for slot in fleet.give(TurnKind.RECOVER):
             fleet.end(slot, got=True, more=True)
             adopted += 1
-    assert fleet.now - began < 10
+    assert fleet.now - began < 15
 
 
 def test_recovery_goes_on_where_claims_are_forbidden_and_in_paused_workers(fleet: Fleet) -> None:
@@ -279,7 +280,7 @@ def test_where_every_look_fails_one_is_made_a_second(fleet: Fleet) -> None:
 def test_fewer_look_at_once_where_a_look_takes_four_times_as_long() -> None:
     fleet = Fleet(100)
     widths = []
-    for took in (0.1, 0.1, 0.1, 0.1, 0.9, 0.9):
+    for took in (0.2, 0.2, 0.2, 0.2, 0.9, 0.9):
         fleet.settle_recovery()
         fleet.give()
         widths.append(fleet.scheduler.at_once(TurnKind.CLAIM))
@@ -290,7 +291,7 @@ def test_fewer_look_at_once_where_a_look_takes_four_times_as_long() -> None:
     assert fleet.scheduler.at_once(TurnKind.CLAIM) == 2
 
 
-def test_overload_leaves_one_turn_in_all() -> None:
+def test_overload_leaves_one_turn_of_a_kind() -> None:
     fleet = Fleet(20)
     fleet.settle_recovery()
     for width in (1, 2, 4):
@@ -302,8 +303,9 @@ def test_overload_leaves_one_turn_in_all() -> None:
         fleet.end(slot)
     fleet.slow = True
     fleet.scheduler.wake()
+    fleet.now += SCOUT_SECONDS
     fleet.give()
-    assert len(fleet.scheduler.holders()) == 1
+    assert sorted(fleet.scheduler.holders().values()) == [TurnKind.CLAIM, TurnKind.RECOVER]
 
 
 def test_a_resume_of_a_thousand_workers_gives_one_turn() -> None:
@@ -473,7 +475,7 @@ class Model:
         for deliver in inbox:
             deliver()
         turns, waits = self.scheduler.give(self.now)
-        assert len(self.scheduler.holders()) <= MOST_AT_ONCE + MOST_LATE
+        assert len(self.scheduler.holders()) <= MOST_AT_ONCE + MOST_RECOVERING + MOST_LATE
         answers: list[tuple[int, Turn | float]] = [*turns.items(), *waits.items()]
         for slot, message in answers:
             for way in self.fault(self._number()):
@@ -661,4 +663,4 @@ def test_many_due_jobs_are_taken_by_as_many_looks_at_once_as_allowed() -> None:
         model.add_job(3.0)
     model.run(13.0)
     assert len(model.delays) == 300
-    assert model.most_looking <= MOST_AT_ONCE
+    assert model.most_looking <= MOST_AT_ONCE + MOST_RECOVERING
