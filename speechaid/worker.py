@@ -139,9 +139,9 @@ class Worker:
                 self._look(turn)
             else:  # given long ago: another has looked
                 self.link.end_turn(declined=True)
-        elif self._request.may_look_alone(now):
+        elif self._request.may_search_alone(now):
             self._request.note_alone(now, self.context.random.random())
-            self.link.look_alone()
+            self.link.begin_alone()
             self._look(None)
         else:
             self._wait_for_turn(now)

@@ -245,7 +245,7 @@ class SupervisorLink:
         seconds, self._wait_seconds = self._wait_seconds, None
         return seconds
 
-    def look_alone(self) -> None:
+    def begin_alone(self) -> None:
         """The worker looks without a turn; one that comes meanwhile is declined."""
         self.wants_turn = False
 

@@ -394,7 +394,7 @@ class TurnRequest:
         """Whether to ask now: not asked yet, or the time for which to wait is over."""
         return self._asked_at is None or (self._wait_until is not None and now >= self._wait_until)
 
-    def may_look_alone(self, now: float) -> bool:
+    def may_search_alone(self, now: float) -> bool:
         """Whether to look without a turn: the supervisor does not answer."""
         return now >= self._alone_at
 

@@ -127,7 +127,7 @@ def test_a_turn_that_comes_while_the_worker_looks_by_itself_is_declined(
 ) -> None:
     supervisor, link = linked
     link.ask_for_turn(after_job=False)
-    link.look_alone()
+    link.begin_alone()
     give(supervisor, turn(4))
     link.read_orders()
     assert TurnEnd(number=4, declined=True) in ends(supervisor)

@@ -508,7 +508,7 @@ class Model:
                 self._look(worker, turn)
                 return
             self._end(worker, TurnEnd(number=turn.number, declined=True))
-        if worker.request.may_look_alone(self.now):
+        if worker.request.may_search_alone(self.now):
             worker.request.note_alone(self.now, 0.5)
             self._look(worker, None)
             return
