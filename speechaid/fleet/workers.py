@@ -33,7 +33,7 @@ from speechaid.fleet.messages import (
     decode_report,
     turn_data,
 )
-from speechaid.fleet.poller import ProcessPoller
+from speechaid.fleet.poller import INTERVAL_A_WORKER_SECONDS, READ_INTERVAL_SECONDS, ProcessPoller
 from speechaid.fleet.processes import Child, Exit, read_state, read_usage, reap_strays
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import ForkResult, Spawner
@@ -168,6 +168,7 @@ class Fleet:
     def scale(self, wanted: int) -> None:
         """Set the number of workers: more start at once, surplus ones finish their calls first."""
         self.wanted = max(0, wanted)
+        self._poller.read_interval = min(READ_INTERVAL_SECONDS, self.wanted * INTERVAL_A_WORKER_SECONDS)
         self._review_at = 0.0
 
     def require(self, name: str) -> None:
@@ -565,6 +566,7 @@ class Fleet:
         elif not slot.asked:
             slot.asked = True
             slot.send_order(Order.STOP)
+            self.scheduler.forget(slot.number, 0.0)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         if not self.spawner.can_ask:
