@@ -22,7 +22,7 @@ from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.rules.repeated_failures import RepeatedFailures
-from speechaid.rules.turn import LEAST_WAIT_SECONDS, NO_ANSWER_SECONDS, Turn, TurnKind, TurnRequest
+from speechaid.rules.turn import NO_ANSWER_SECONDS, Turn, TurnKind, TurnRequest
 from speechaid.settings import Settings
 from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import (
@@ -254,7 +254,7 @@ class Worker:
             self._request.note_asked(now)
             self._after_job = False
             # The answer will be to wait for about so long: one report for both.
-            self._report_idle(now, now + NO_ANSWER_SECONDS + LEAST_WAIT_SECONDS)
+            self._report_idle(now, now + NO_ANSWER_SECONDS + self._request.usual_wait)
         wake_at = self._request.next_at(now)
         self._report_idle(now, wake_at)
         self.wait(wake_at - now)

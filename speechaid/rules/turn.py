@@ -31,7 +31,7 @@ LATE_COUNTS_SECONDS: Final = 15.0
 #: A worker that is told to wait asks again after this time: the longer, the more workers are idle.
 LEAST_WAIT_SECONDS: Final = 15.0
 LONGEST_WAIT_SECONDS: Final = 60.0
-WAIT_SECONDS_A_WORKER: Final = 0.25
+WAIT_SECONDS_A_WORKER: Final = 0.5
 #: A worker gets no turn for this long after a fault of its look; doubled with each in a row.
 FIRST_FAULT_SECONDS: Final = 1.0
 LONGEST_FAULT_SECONDS: Final = 60.0
@@ -381,9 +381,14 @@ class TurnScheduler:
 
 
 class TurnRequest:
-    """A worker's side: when it asks, and when it looks by itself since nobody answers."""
+    """A worker's side: when it asks, and when it looks by itself since nobody answers.
+
+    Attributes:
+        usual_wait: for how many seconds it was told to wait last: likely the next answer.
+    """
 
     def __init__(self) -> None:
+        self.usual_wait = LEAST_WAIT_SECONDS
         self._asked_at: float | None = None
         #: Until when it was told to wait.
         self._wait_until: float | None = None
@@ -412,7 +417,8 @@ class TurnRequest:
 
     def note_wait(self, seconds: float, now: float) -> None:
         """It was told to wait."""
-        self._wait_until = now + min(LONGEST_WAIT_SECONDS, max(0.0, seconds))
+        self.usual_wait = min(LONGEST_WAIT_SECONDS, max(0.0, seconds))
+        self._wait_until = now + self.usual_wait
         self._alone_at = inf
 
     def note_turn(self) -> None:
