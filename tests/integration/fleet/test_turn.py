@@ -38,8 +38,8 @@ def linked() -> Iterator[tuple[Channel, SupervisorLink]]:
     ours.close()
 
 
-def turn(number: int, kind: TurnKind = TurnKind.CLAIM, **served: int) -> Turn:
-    return Turn(number=number, kind=kind, until=1e12, is_fresh=True, served={**served, None: 7})
+def turn(number: int, kind: TurnKind = TurnKind.CLAIM) -> Turn:
+    return Turn(number=number, kind=kind, until=1e12, is_fresh=True, served={"march": 9, None: 7})
 
 
 def give(supervisor: Channel, given: Turn) -> None:
@@ -64,7 +64,7 @@ def test_a_turn_arrives_as_it_was_given(linked: tuple[Channel, SupervisorLink]) 
     link.ask_for_turn(after_job=True)
     report(link, "wait", None, state=WorkerState.IDLE)
     assert [type(each) for each in reports(supervisor)] == [TurnWanted, Beat]
-    given = turn(3, march=9)
+    given = turn(3)
     give(supervisor, given)
     link.commands(LONG)
     assert link.take_turn() == given
