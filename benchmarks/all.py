@@ -22,6 +22,8 @@ NAMES = (
     "emergency",
     "web_clients",
     "claim",
+    "idle",
+    "ramp",
     "fleet",
     "follow",
     "start",

@@ -31,7 +31,7 @@ from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import STATE_DIRECTORY, disks
 from speechaid.monitoring.monitoring import Monitoring
 from speechaid.protocol.keys import AllowedClient
-from speechaid.protocol.messages import Request
+from speechaid.protocol.messages import Access, Request
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.settings.zone_data import use_newest_zone_data
@@ -318,6 +318,8 @@ class Daemon(DaemonControl):
             self._database_thread.add_answer(partial(self._supervisor.hang_up, job_id))
 
     def _count_command(self, request: Request, result: str) -> None:
+        if result == "done" and request.command.access is Access.WRITE:
+            self._supervisor.wake_workers()
         labels = {"command": request.command.name, "result": result}
         self._supervisor.on_counts({count_key("speechaid_commands_total", labels): 1.0})
 

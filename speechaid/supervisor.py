@@ -326,6 +326,10 @@ class Supervisor:
         """Wake the worker of this host that has the job, to read its request at once."""
         self._fleet.hang_up(job_id)
 
+    def wake_workers(self) -> None:
+        """Have an idle worker look for jobs at once: a command may have made some due."""
+        self._fleet.wake()
+
     def pause_worker(self, slot: str) -> None:
         """Stop claiming in one slot; survives its worker and a restart.
 

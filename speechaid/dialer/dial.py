@@ -41,7 +41,7 @@ from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
-from speechaid.model.states import JobStatus, Outcome, WorkerState
+from speechaid.model.states import CREATE_CALL_STEP, JobStatus, Outcome, WorkerState
 from speechaid.retell.faults import (
     Ambiguous,
     BatchRefused,
@@ -442,7 +442,7 @@ def clear_to_dial(
         if (obstacle := _last_evaluation(context, job, job.dial, preflight, is_replay=is_replay)) is not None:
             return obstacle
         context.report_step(
-            WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
+            WorkerState.DIALLING, CREATE_CALL_STEP, job, seconds=context.settings.retell.timeout_seconds
         )
         if context.clock.boottime() - began <= PREFLIGHT_VALID_SECONDS:
             return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)

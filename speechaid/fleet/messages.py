@@ -13,6 +13,8 @@ tally     {once, counts}                 increments that are added once per ``on
 event     {name, fields}                 an event for the supervisor's listeners
 bye       {reason, counts}               last message before the worker exits by itself
 suspect   {call, suspicion}              get-call contradicts Retell's list about this call
+want      {after_job}                    idle and willing: asks for a turn (``rules.turn``)
+done      {number, got, more, ...}       what came of a turn: the fields of ``rules.turn.TurnEnd``
 ========  ===================================================================================
 
 From the follower, besides ready, beat and bye:
@@ -36,6 +38,7 @@ from typing import Any, Final
 from speechaid.errors import FleetError
 from speechaid.model.states import WorkerState
 from speechaid.rules.coverage import ListAnswer, PollReason, Suspicion
+from speechaid.rules.turn import Turn, TurnEnd, TurnKind
 
 #: A metric's name and its sorted label pairs: what an increment is added under.
 CountKey = tuple[str, tuple[tuple[str, str], ...]]
@@ -67,6 +70,11 @@ class Order(StrEnum):
     #: an empty text: of all batches. Before the database has the pause, or while it cannot have it.
     PAUSE_BATCH = "pause_batch"
     RESUME_BATCH = "resume_batch"
+    # Answers to ``want``.
+    #: The fields of a ``rules.turn.Turn``, its kind as ``look_for``: look for a job once.
+    TURN = "turn"
+    #: ``seconds``: ask again after this time, unless a turn comes.
+    WAIT = "wait"
 
     # -- following by the list (``fleet.call_watch``) ------------------------------------------------------
     #: To the follower: ``add`` and ``drop``, ids of calls to ask about; ``order``, their number in sequence.
@@ -180,7 +188,17 @@ class EndedCalls:
     why: PollReason
 
 
-Report = Ready | Beat | IdempotentCount | Event | Bye | SuspectList | ListPass | EndedCalls
+@dataclass(frozen=True, kw_only=True)
+class TurnWanted:
+    """The worker is idle, and asks for a turn."""
+
+    #: It has had a job since it asked last.
+    after_job: bool = False
+
+
+Report = (
+    Ready | Beat | IdempotentCount | Event | Bye | TurnWanted | TurnEnd | SuspectList | ListPass | EndedCalls
+)
 
 REPORTS: Final[dict[str, type[Report]]] = {
     "ready": Ready,
@@ -191,6 +209,8 @@ REPORTS: Final[dict[str, type[Report]]] = {
     "suspect": SuspectList,
     "listed": ListPass,
     "ended": EndedCalls,
+    "want": TurnWanted,
+    "done": TurnEnd,
 }
 #: Fields that are members of an enum, by their name.
 _ENUMS: Final[dict[str, type[StrEnum]]] = {
@@ -237,6 +257,36 @@ def decode_report(message: Mapping[str, Any]) -> Report:
 def encode_command(order: Order, data: Mapping[str, Any]) -> dict[str, Any]:
     """An order as JSON-ready data."""
     return {**data, "kind": order.value}
+
+
+def turn_data(turn: Turn) -> dict[str, Any]:
+    """A turn as the data of its order."""
+    served = [[batch, number] for batch, number in turn.served.items()]
+    return {
+        "number": turn.number,
+        "look_for": turn.kind.value,
+        "until": turn.until,
+        "is_fresh": turn.is_fresh,
+        "served": served,
+    }
+
+
+def turn_of(data: Mapping[str, Any]) -> Turn:
+    """The turn of an order.
+
+    Raises:
+        FleetError: it is none.
+    """
+    try:
+        return Turn(
+            number=int(data["number"]),
+            kind=TurnKind(data["look_for"]),
+            until=float(data["until"]),
+            is_fresh=bool(data["is_fresh"]),
+            served={batch: int(number) for batch, number in data["served"]},
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise FleetError(f"the supervisor sent an invalid turn: {str(data)[:200]}") from exc
 
 
 def decode_command(message: Mapping[str, Any]) -> Command:

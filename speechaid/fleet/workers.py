@@ -32,10 +32,12 @@ from speechaid.fleet.messages import (
     Ready,
     Report,
     SuspectList,
+    TurnWanted,
     WorkerIdentity,
     decode_report,
+    turn_data,
 )
-from speechaid.fleet.poller import ProcessPoller
+from speechaid.fleet.poller import INTERVAL_A_WORKER_SECONDS, READ_INTERVAL_SECONDS, ProcessPoller
 from speechaid.fleet.processes import Child, Exit, read_state, read_usage, reap_strays
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import ForkResult, Spawner
@@ -43,12 +45,15 @@ from speechaid.fleet.supervisor_link import DUMP_SIGNAL
 from speechaid.model.reading import as_printable
 from speechaid.rules.overload import Diagnosis, LateWorker, OverloadMode, diagnose, kill_at, next_mode
 from speechaid.rules.respawn import ExitCause, ExitHistory, RespawnPolicy, decide
+from speechaid.rules.turn import TurnEnd, TurnScheduler
 from speechaid.telemetry.logs import get_logger
 
 #: Longest time between two reviews of the slots; a change causes one at once.
 REVIEW_SECONDS: Final = 1.0
 #: A worker that is slowed down is looked at again after this time.
 EXTENSION_SECONDS: Final = 5.0
+#: Workers on their way to their first report, at most: more at once would only slow each other down.
+MOST_BIRTHS: Final = 16
 
 log = get_logger(__name__)
 
@@ -125,7 +130,12 @@ class Fleet:
         self.spawner = spawner
         self.timeouts = timeouts
         self.overload = OverloadMode()
+        #: Which idle workers look for jobs, and when.
+        self.scheduler = TurnScheduler()
         self._probe = probe
+        #: Workers that are being started and have not reported yet, and whether others wait for that.
+        self._births = 0
+        self._births_wait = False
         #: Workers found to be slowed down since the last review.
         self._slowed = 0
         self._log_level: str | None = None
@@ -147,7 +157,7 @@ class Fleet:
     def next_tick_at(self) -> float:
         """When the next tick is due at the latest, in seconds of the boot-time clock."""
         zygote = None if self._closing else self.spawner.next_tick_at()
-        due = min(self._review_at, self._poller.next_read_at, self.watch.next_at)
+        due = min(self._review_at, self._poller.next_read_at, self.watch.next_at, self.scheduler.next_at)
         return due if zygote is None else min(due, zygote)
 
     def tick(self, now: float) -> None:
@@ -161,12 +171,15 @@ class Fleet:
         self._guarded(self.follower, self._update_coverage, now)
         if now >= self._review_at:
             self._review(now)
+        if now >= self.scheduler.next_at:
+            self._give_turns(now)
 
     # Orders of the supervisor.
 
     def scale(self, wanted: int) -> None:
         """Set the number of workers: more start at once, surplus ones finish their calls first."""
         self.wanted = max(0, wanted)
+        self._poller.read_interval = min(READ_INTERVAL_SECONDS, self.wanted * INTERVAL_A_WORKER_SECONDS)
         self._review_at = 0.0
 
     def require(self, name: str) -> None:
@@ -182,6 +195,7 @@ class Fleet:
     def pause(self, name: str, on: bool) -> None:
         """Pause or resume a slot: its worker, and those that follow in it."""
         (self.paused.add if on else self.paused.discard)(name)
+        self.scheduler.wake()
         for slot in self.slots.values():
             if slot.name == name:
                 slot.send_order(Order.PAUSE if on else Order.RESUME)
@@ -189,17 +203,24 @@ class Fleet:
     def drain(self, on: bool) -> None:
         """Stop or resume claiming in all workers."""
         self.draining = on
+        self.scheduler.wake()
         self.broadcast(Order.DRAIN if on else Order.UNDRAIN)
 
     def hold(self, on: bool) -> None:
         """Hold or release new dials, by an operator's order."""
         self.held = on
+        self.scheduler.wake()
         self.broadcast(Order.HOLD, on=self.may_not_dial)
 
     def pause_batches(self, beginning: str, on: bool) -> None:
         """Hold or release new dials of the batches whose ids begin so, on this host."""
         (self.paused_batches.add if on else self.paused_batches.discard)(beginning)
+        self.scheduler.wake()
         self.broadcast(Order.PAUSE_BATCH if on else Order.RESUME_BATCH, batch=beginning)
+
+    def wake(self) -> None:
+        """Have an idle worker look for jobs at once."""
+        self.scheduler.wake()
 
     def hang_up(self, job_id: str) -> None:
         """Wake the worker that reported this job last, to read the job's request at once."""
@@ -213,6 +234,7 @@ class Fleet:
         changed = (reason is None) != (self.no_space is None)
         self.no_space = reason
         if changed:
+            self.scheduler.wake()
             self.broadcast(Order.HOLD, on=self.may_not_dial)
 
     def set_log_level(self, level: str) -> None:
@@ -252,6 +274,7 @@ class Fleet:
         Beats sent meanwhile may be queued, out of date or lost: their deadlines are extended too.
         """
         self._lenient_until = now + self.timeouts.boot_seconds
+        self.scheduler.extend(seconds)
         for slot in self._all_slots:
             if slot.due is not None and slot.state is not SlotState.WAITING:
                 slot.due += seconds
@@ -325,8 +348,10 @@ class Fleet:
         """Each slot as ``status`` shows it, by number."""
         slots = sorted(self.slots.values(), key=lambda slot: slot.number)
         rows = [slot.row(now) for slot in slots]
-        for row in rows:
+        turns = self.scheduler.holders()
+        for slot, row in zip(slots, rows, strict=True):
             row["paused"] = row["slot"] in self.paused
+            row["turn"] = turns[slot.number].value if slot.number in turns else None
         return rows
 
     def pids(self) -> set[int]:
@@ -374,26 +399,58 @@ class Fleet:
         match report:
             case Ready():
                 slot.note_report(now + self.timeouts.boot_seconds, now)
+                if self._births_wait:
+                    self._review_at = 0.0
                 log.info("worker.ready", worker=slot.name, worker_id=slot.worker_id)
             case Beat():
-                if slot.state is SlotState.HUNG:
-                    log.warning("worker.late", worker=slot.name)
-                due = max(report.deadline + self.timeouts.grace_seconds, self._lenient_until)
-                slot.note_beat(report, due, now)
-                self._listener.on_counts(report.counts)
+                self._handle_beat(report, slot, now)
             case IdempotentCount():
                 self._listener.on_idempotent_count(report)
             case Event():
                 self._listener.on_worker_event(slot.name, report)
+            case TurnWanted() if not slot.asked:
+                self.scheduler.note_request(slot.number, now, after_job=report.after_job)
+            case TurnEnd():
+                self.scheduler.note_end(slot.number, report, now)
             case Bye():
                 self._listener.on_counts(report.counts)
                 log.debug("worker.leaving", worker=slot.name, reason=report.reason)
+            case _:
+                self._handle_list_report(report, now)
+
+    def _handle_list_report(self, report: Report, now: float) -> None:
+        """Take in what was reported about Retell's list."""
+        match report:
             case SuspectList():
                 self.watch.handle_suspicion(report, now)
             case ListPass():
                 self.watch.handle_pass(report, now)
             case EndedCalls():
                 self.watch.handle_ended(report)
+
+    def _handle_beat(self, beat: Beat, slot: Slot, now: float) -> None:
+        if slot.state is SlotState.HUNG:
+            log.warning("worker.late", worker=slot.name)
+        due = max(beat.deadline + self.timeouts.grace_seconds, self._lenient_until)
+        slot.note_beat(beat, due, now)
+        if beat.job is not None:
+            self.scheduler.note_busy(slot.number, now)
+        self._listener.on_counts(beat.counts)
+
+    def _give_turns(self, now: float) -> None:
+        """Send turns to idle workers, and the others to wait."""
+        turns, waits = self.scheduler.give(
+            now,
+            may_claim=not (self.draining or self.may_not_dial or self._closing),
+            paused={slot.number for slot in self.slots.values() if slot.name in self.paused}
+            if self.paused
+            else (),
+            slow=self.overload.reason is not None,
+        )
+        for number, turn in turns.items():
+            self.slots[number].send_order(Order.TURN, **turn_data(turn))
+        for number, seconds in waits.items():
+            self.slots[number].send_order(Order.WAIT, seconds=seconds)
 
     def _reap(self, slot: Slot, now: float) -> None:
         if slot.child is None:
@@ -415,6 +472,7 @@ class Fleet:
             if source is not None:
                 self._poller.forget(source.fileno())
         slot.vacate()
+        self.scheduler.forget(slot.number, now)
         self._review_at = 0.0
         wanted = not self._is_surplus(slot) and not self._closing
         # Before the listener is told: whatever happens there, the slot is filled again.
@@ -483,6 +541,10 @@ class Fleet:
         """Take at most one step in each slot, and find out when the next one is due."""
         self._review_at = now + REVIEW_SECONDS
         self._update_overload(now)
+        self._births_wait = False
+        self._births = sum(
+            slot.state in {SlotState.SPAWNING, SlotState.BOOTING} for slot in self.slots.values()
+        )
         if not self._closing:
             for number in range(1, self.wanted + 1):
                 self.slots.setdefault(number, Slot(number, now))
@@ -503,7 +565,10 @@ class Fleet:
         if self._is_surplus(slot):
             self._retire(slot)
         elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:
-            if self._may_start(slot):
+            if self._births >= MOST_BIRTHS:
+                self._births_wait = True
+            elif self._may_start(slot):
+                self._births += 1
                 self._spawn(slot, now)
             return
         if slot.state is SlotState.KILLED:
@@ -559,6 +624,7 @@ class Fleet:
         elif not slot.asked:
             slot.asked = True
             slot.send_order(Order.STOP)
+            self.scheduler.forget(slot.number, 0.0)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         if not self.spawner.can_ask:

@@ -316,7 +316,8 @@ _OF_WORKERS: Final = (
     _gauge("speechaid_draining", "1 while this host drains: its workers claim no job."),
     _gauge(
         "speechaid_overloaded",
-        "1 while machine or database are overloaded: no worker is started, and late ones get more time.",
+        "1 while machine or database are overloaded: no worker is started, one at a time looks for jobs, and "
+        "late ones get more time.",
     ),
 )
 
