@@ -76,7 +76,7 @@ def _edit(
     def write(context: HandlerContext, moved: int) -> Result | Continue:
         gets_purpose = any(option.name == "purpose" and value is not None for option, value in wanted)
         if gets_purpose:
-            # Its calls so far are in no ledger: caps wait until they are entered, from before its first dial.
+            # Other programs' calls are in no ledger: caps wait until they are entered.
             context.store.packs.request_fill(secrets.token_hex(8))
         changes = apply_edit(context, command, batch.batch_id, wanted, pin)
         if gets_purpose:

@@ -119,13 +119,16 @@ def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
 def introduce_packs(store: Store, *, by: str) -> None:
     """Put the shipped packs in force, where none are: the first batch with a purpose needs them.
 
-    A daemon that does not know packs must not dial any more.
+    A daemon that does not know packs must not dial any more. From then on each dial is in the ledger; what
+    was cleared before has an intent by now, and is looked for afterwards.
     """
     store.holds.require_level(Level.CALLING_RULES, by=by)
     if store.packs.in_force().is_stored:
         return
-    fill, is_ready = secrets.token_hex(8), not _has_earlier_calls(store)
-    store.packs.install(shipped_packs().values(), fill=fill, is_ready=is_ready, by=by)
+    fill = secrets.token_hex(8)
+    is_first = store.packs.install(shipped_packs().values(), fill=fill, is_ready=False, by=by)
+    if is_first and not _has_earlier_calls(store):
+        store.packs.note_filled(fill)
 
 
 def _has_earlier_calls(store: Store) -> bool:

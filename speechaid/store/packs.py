@@ -2,8 +2,8 @@
 
 A pack lies in ``speechaid_packs`` under its content hash, and is never changed. Which ones are in force says
 one document beside the holds, which every preflight reads anyway: ``{_id: "packs", packs: {"CL-collection":
-hash}, ready, fill, by, at}``. ``ready`` is false until the ledger has the calls that were placed before: caps
-would count too few.
+hash}, span_days, ready, fill, by, at}``. ``ready`` is false until the ledger has the calls that were placed
+before: caps would count too few.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from pydantic import ValidationError
 
 from speechaid.compliance.pack_files import canonical_json, content_hash, longest_span_days
 from speechaid.compliance.packs import InvalidPack, Pack
-from speechaid.model.reading import Document, mapping, text
+from speechaid.model.reading import Document, mapping, text, whole
 from speechaid.model.states import Purpose
 from speechaid.protocol.translation import joined, say
 from speechaid.store.table import Duplicate, Table
 
 #: The ``_id`` of the document, in the collection of holds, that says which packs are in force.
 IN_FORCE: Final = "packs"
+#: Calls count for so many days at least: a week is what most caps count.
+LEAST_SPAN_DAYS: Final = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class PacksInForce:
     hashes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: Whether the ledger has every call that a cap may count.
     is_ready: bool = False
+    #: The most days over which a cap that was ever in force counts: so long, and longer, entries are kept.
+    span_days: int = LEAST_SPAN_DAYS
     #: Of the request to enter earlier calls in the ledger; None: there was none.
     fill: str | None = None
     #: Why nobody may be called under any pack; None: the document can be read.
@@ -65,6 +69,7 @@ def read_packs_in_force(document: Document | None) -> PacksInForce:
     return PacksInForce(
         hashes={name: found for name, found in hashes.items() if found is not None},
         is_ready=document.get("ready") is True,
+        span_days=max(LEAST_SPAN_DAYS, whole(document.get("span_days"))),
         fill=text(document.get("fill")),
     )
 
@@ -95,7 +100,15 @@ class Packs:
         found = list(packs)
         self._store(found, by)
         keys = {pack_key(pack.country, pack.purpose): content_hash(pack) for pack in found}
-        row = {"_id": IN_FORCE, "packs": keys, "ready": is_ready, "fill": fill, "by": by, "at": self._now()}
+        row = {
+            "_id": IN_FORCE,
+            "packs": keys,
+            "span_days": _span_days(found),
+            "ready": is_ready,
+            "fill": fill,
+            "by": by,
+            "at": self._now(),
+        }
         try:
             self._holds.insert(row)
         except Duplicate:
@@ -114,7 +127,9 @@ class Packs:
             for pack in found:
                 changes[f"packs.{pack_key(pack.country, pack.purpose)}"] = content_hash(pack)
         with suppress(Duplicate):  # another host inserts it at this moment: repeat the command
-            self._holds.update({"_id": IN_FORCE}, {"$set": changes}, upsert=True)
+            self._holds.update(
+                {"_id": IN_FORCE}, {"$set": changes, "$max": {"span_days": _span_days(found)}}, upsert=True
+            )
 
     def request_fill(self, fill: str) -> None:
         """Have the calls that the ledger does not have entered; until then capped batches wait."""
@@ -163,11 +178,6 @@ class Packs:
         faults = [fault for pack in packs if isinstance(pack, InvalidPack) for fault in pack.faults]
         return joined("; ", faults) or None
 
-    def longest_span_days(self) -> int:
-        """The most days over which a cap in force counts; at least a week."""
-        packs = [pack for pack in self.all_in_force().values() if isinstance(pack, Pack)]
-        return max([longest_span_days(pack) for pack in packs], default=7)
-
     def _store(self, packs: Iterable[Pack], by: str) -> None:
         for pack in packs:
             row = {
@@ -182,6 +192,10 @@ class Packs:
             # A damaged one of this hash is written anew.
             with suppress(Duplicate):
                 self._table.update({"_id": row["_id"]}, {"$set": fields}, upsert=True)
+
+
+def _span_days(packs: Iterable[Pack]) -> int:
+    return max(map(longest_span_days, packs), default=LEAST_SPAN_DAYS)
 
 
 def _read(wanted: str, key: str, row: Document) -> Pack | None:

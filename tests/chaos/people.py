@@ -8,6 +8,7 @@ must have as many calls as the caps allow, no more and no fewer.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +29,8 @@ ACCOUNT: Final = "acc-people"
 #: In 24 hours a person gets so many calls, and so many that somebody answers.
 MOST_CALLS: Final = 3
 MOST_CONTACTS: Final = 1
+#: For clocks of one machine, and a call that ends when the next begins.
+TOLERANCE_SECONDS: Final = 0.05
 #: A day that passes, with an hour to spare.
 DAY: Final = timedelta(hours=25)
 #: A job whose next chance is nearer waits for calls under way to end.
@@ -269,6 +272,7 @@ def check_people(
             calls_of[owner[job_id]].append(call)
     for person in people.jobs_of:
         calls = [call for call in calls_of[person] if _rang(call, excused)]
+        _check_live(findings, person, calls_of[person])
         _check_days(findings, person, calls, [day for day in days if day.person == person])
     _check_entries(findings, calls_of, results, entries, excused)
     return findings
@@ -281,6 +285,17 @@ def _rang(call: Document, excused: Collection[str]) -> bool:
 def _is_contact(call: Document) -> bool:
     """Somebody answered, or may have: the call connected."""
     return call["disconnection_reason"] in SUCCESS or call["connected_at"] is not None
+
+
+def _check_live(findings: CapFindings, person: str, calls: Sequence[Document]) -> None:
+    """No call is placed while another one is live: that one may be the last contact allowed."""
+    ended = [call for call in calls if call["ended_at"] is not None]
+    ordered = sorted(ended, key=lambda call: float(call["placed_at"]))
+    findings.over_cap += [
+        f"{person}: {later['call_id']} was placed while {earlier['call_id']} was live"
+        for earlier, later in itertools.pairwise(ordered)
+        if later["placed_at"] < earlier["ended_at"] - TOLERANCE_SECONDS
+    ]
 
 
 def _check_days(findings: CapFindings, person: str, calls: Sequence[Document], days: Sequence[Day]) -> None:
