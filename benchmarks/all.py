@@ -29,6 +29,7 @@ NAMES = (
     "import_file",
     "people",
     "erasing",
+    "calling_rules",
 )
 
 
