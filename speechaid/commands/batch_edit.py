@@ -44,7 +44,7 @@ _PORTION: Final = 500
 _RETRY_DELAY: Final = "retry_delay_hours"
 _WINDOW: Final = frozenset({"hours", "days", "timezone"})
 #: Settings by which calling rules decide: jobs that wait for a rule are looked at again.
-_OF_RULES: Final = _WINDOW | {"purpose", "country"}
+_OF_RULES: Final = _WINDOW | {"purpose", "pack_variant", "country"}
 
 
 def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continue:

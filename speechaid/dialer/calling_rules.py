@@ -22,7 +22,7 @@ from speechaid.rules.retry_table import RetryCause
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.store.connection import Store
 from speechaid.store.ledger import KEPT_BEYOND_DAYS
-from speechaid.store.packs import PacksInForce, pack_key
+from speechaid.store.packs import PacksInForce
 
 #: Reasons after which a job waits for a time that a pack gives, or for the pack itself.
 WAITS: Final = frozenset({Reason.PACK_FAULT, Reason.PACK_HOURS, Reason.CAPS_NOT_READY, Reason.PACK_CAP})
@@ -57,15 +57,19 @@ def person_of(
 ) -> PersonUnderRules | None:
     """As ``read_person``, without the ledger's entries."""
     purpose = None if batch is None else batch.call_settings.purpose
-    if purpose is None or job.test is not None:
+    if batch is None or purpose is None or job.test is not None:
         return None
+    variant = batch.call_settings.pack_variant
     countries = {country for number in numbers if (country := country_of_number(number)) is not None}
-    found = {country: store.packs.find(pack_key(country, purpose), in_force) for country in countries}
+    found = {
+        country: store.packs.find(in_force.key_for(country, purpose, variant), in_force)
+        for country in countries
+    }
     key = id_key_of(job.contact.dni)
     return PersonUnderRules(
         purpose=purpose,
         packs={country: pack for country, pack in found.items() if pack is not None},
-        fault=in_force.fault,
+        fault=in_force.fault_for(purpose, variant),
         is_ready=in_force.is_ready,
         ids=frozenset(() if key is None else (key,)),
         lines=frozenset(map(line_identity, numbers)),

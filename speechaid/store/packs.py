@@ -47,14 +47,42 @@ class PacksInForce:
     #: Whether there is a document at all.
     is_stored: bool = True
 
+    def key_for(self, country: str, purpose: Purpose, variant: str | None) -> str:
+        """The key of the pack that holds: the variant where the country has it, else that of all batches."""
+        own = pack_key(country, purpose, variant)
+        return own if own in self.hashes else pack_key(country, purpose)
+
+    def fault_for(self, purpose: Purpose, variant: str | None) -> str | None:
+        """Why nobody may be called for a purpose, as far as this document tells."""
+        if self.fault is not None or variant is None:
+            return self.fault
+        if any(_purpose_and_variant(key) == (purpose, variant) for key in self.hashes):
+            return None
+        return say(
+            "no pack {variant} for {purpose} is in force: set-pack FILE",
+            variant=variant,
+            purpose=str(purpose),
+        )
+
 
 #: Nobody may be called under any pack.
 NOT_READ: Final = PacksInForce(fault="the calling rules in force were not read")
 
 
-def pack_key(country: str, purpose: Purpose) -> str:
-    """Under which a pack is in force: ``CL-collection``."""
-    return f"{country}-{purpose}"
+def pack_key(country: str, purpose: Purpose, variant: str | None = None) -> str:
+    """Under which a pack is in force: ``CL-collection``, ``CL-collection@retail``."""
+    return f"{country}-{purpose}" + (f"@{variant}" if variant else "")
+
+
+def key_of_pack(pack: Pack) -> str:
+    """The key of a pack."""
+    return pack_key(pack.country, pack.purpose, pack.variant)
+
+
+def _purpose_and_variant(key: str) -> tuple[str, str | None]:
+    """Of a key."""
+    purpose, _, variant = key.partition("-")[2].partition("@")
+    return purpose, variant or None
 
 
 def read_packs_in_force(document: Document | None) -> PacksInForce:
@@ -99,7 +127,7 @@ class Packs:
         """
         found = list(packs)
         self._store(found, by)
-        keys = {pack_key(pack.country, pack.purpose): content_hash(pack) for pack in found}
+        keys = {key_of_pack(pack): content_hash(pack) for pack in found}
         row = {
             "_id": IN_FORCE,
             "packs": keys,
@@ -122,10 +150,10 @@ class Packs:
         current = self._holds.find_one({"_id": IN_FORCE})
         changes: Document = {"ready": False, "fill": fill, "by": by, "at": self._now()}
         if current is not None and read_packs_in_force(current).fault is not None:
-            changes["packs"] = {pack_key(pack.country, pack.purpose): content_hash(pack) for pack in found}
+            changes["packs"] = {key_of_pack(pack): content_hash(pack) for pack in found}
         else:
             for pack in found:
-                changes[f"packs.{pack_key(pack.country, pack.purpose)}"] = content_hash(pack)
+                changes[f"packs.{key_of_pack(pack)}"] = content_hash(pack)
         with suppress(Duplicate):  # another host inserts it at this moment: repeat the command
             self._holds.update(
                 {"_id": IN_FORCE}, {"$set": changes, "$max": {"span_days": _span_days(found)}}, upsert=True
@@ -154,7 +182,7 @@ class Packs:
             found = self._table.find_one({"_id": wanted})
             known = None if found is None else _read(wanted, key, found)
             if known is None:
-                country, _, purpose = key.partition("-")
+                country, purpose = key.partition("-")[0], _purpose_and_variant(key)[0]
                 fault = say("the pack {key} in force is not in the database, or damaged: set-pack", key=key)
                 is_purpose = purpose in set(Purpose)
                 return InvalidPack(
@@ -169,11 +197,18 @@ class Packs:
         found = {key: self.find(key, in_force) for key in in_force.hashes}
         return {key: pack for key, pack in found.items() if pack is not None}
 
-    def fault_of(self, purpose: Purpose, in_force: PacksInForce) -> str | None:
-        """Why people may not be called for a purpose: no rules in force, or a pack of it that is damaged."""
-        if in_force.fault is not None:
-            return in_force.fault
-        keys = sorted(key for key in in_force.hashes if key.endswith(f"-{purpose}"))
+    def fault_of(self, purpose: Purpose, in_force: PacksInForce, variant: str | None = None) -> str | None:
+        """Why people may not be called for a purpose: no rules in force, or a pack of it that is damaged.
+
+        Args:
+            purpose: of a batch.
+            in_force: as read with the holds.
+            variant: that the batch names.
+        """
+        if (fault := in_force.fault_for(purpose, variant)) is not None:
+            return fault
+        wanted = {(str(purpose), None), (str(purpose), variant)}
+        keys = sorted(key for key in in_force.hashes if _purpose_and_variant(key) in wanted)
         packs = [self.find(key, in_force) for key in keys]
         faults = [fault for pack in packs if isinstance(pack, InvalidPack) for fault in pack.faults]
         return joined("; ", faults) or None
@@ -204,5 +239,5 @@ def _read(wanted: str, key: str, row: Document) -> Pack | None:
         pack = Pack.model_validate_json(text(row.get("pack")) or "", strict=True)
     except ValidationError:
         return None
-    is_wanted = content_hash(pack) == wanted and pack_key(pack.country, pack.purpose) == key
+    is_wanted = content_hash(pack) == wanted and key_of_pack(pack) == key
     return pack if is_wanted else None

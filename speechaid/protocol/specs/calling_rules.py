@@ -26,6 +26,7 @@ SPECS: Final = (
                 choices=PURPOSES,
                 help="what the calls are for",
             ),
+            Argument(name="variant", help="the pack of this name, which batches name by --pack-variant"),
         ),
     ),
     CommandSpec(

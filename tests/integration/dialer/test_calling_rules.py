@@ -348,8 +348,8 @@ def test_another_programs_call_is_open_while_it_is_followed_and_then_counts(capp
     body = {"from_number": "+15005550006", "to_number": CALLEE, "idempotency_key": context.new_token()}
     call = context.retell.create_call({**body, "override_agent_id": "agent_stage"})
     past = capped.store.now() - timedelta(seconds=1)
-    left = {"status": "in_progress", "worker_id": "bot-1", "started_at": past, "reserved_until": past}
-    capped.add_job(CALLEE, call_id=call.call_id, **left)
+    left: Document = {"status": "in_progress", "worker_id": "bot-1", "started_at": past}
+    capped.add_job(CALLEE, call_id=call.call_id, reserved_until=past, **left)
     seen: list[Document] = []
     capped.on_wait = lambda: seen.extend(entries(capped))
     assert capped.recover_one(context)
@@ -402,3 +402,46 @@ def test_the_packs_in_force_are_one_law_whatever_a_version_ships(capped: Stage) 
     capped.store.packs.install([other], fill="later", is_ready=True, by="t")
     in_force = capped.store.packs.in_force()
     assert capped.store.packs.find("CL-collection", in_force) == chile
+
+
+def test_a_batch_is_called_under_the_pack_that_it_names(capped: Stage) -> None:
+    own = pack_of(ALWAYS.replace('purpose = "collection"', 'purpose = "collection"\nvariant = "twice"'))
+    twice = own.model_copy(update={"caps": (own.caps[0].model_copy(update={"number": 2}),)})
+    capped.store.packs.put_in_force([twice], fill="second", by="t")
+    assert capped.store.packs.note_filled("second")
+    settings = {"purpose": "collection", "pack_variant": "twice"}
+    named = capped.add_batch("batch-20260101-00000002", call_settings=settings)
+    capped.simulator.script({CALLEE: ["dial_no_answer"]})
+    context = capped.context()
+    for place in range(3):
+        capped.add_job(CALLEE, job_id=f"job-{place}", batch_id=named)
+        assert capped.dial_next(context)
+    assert len(capped.placed_calls()) == 2
+    assert {row["calling_rule"]["rule"] for row in capped.results()} == {"UY collection (twice)"}
+    assert capped.job("job-2")["waits_for"]["rule"] == "UY collection (twice): daily"
+    # The others keep theirs.
+    capped.add_job(SECOND_PHONE, job_id="job-3", batch_id=BATCH)
+    assert capped.dial_next(context)
+    assert capped.job("job-3")["waits_for"]["rule"] == "UY collection: daily"
+
+
+def test_a_batch_that_names_a_pack_which_is_not_in_force_is_not_called(capped: Stage) -> None:
+    settings = {"purpose": "collection", "pack_variant": "lost"}
+    named = capped.add_batch("batch-20260101-00000002", call_settings=settings)
+    capped.add_job(CALLEE, batch_id=named)
+    assert capped.dial_next(capped.context())
+    assert capped.placed_calls() == []
+    assert capped.job()["waits_for"]["reason"] == "pack_fault"
+
+
+def test_a_pack_may_seek_another_part_of_the_day(capped: Stage) -> None:
+    spread = pack_of(ALWAYS).model_copy(update={"caps": (), "spread_attempts": True})
+    capped.store.packs.put_in_force([spread], fill="second", by="t")
+    assert capped.store.packs.note_filled("second")
+    capped.simulator.script({CALLEE: ["dial_no_answer"]})
+    context = capped.context()
+    for place in range(2):
+        capped.add_job(CALLEE, job_id=f"job-{place}", batch_id=BATCH)
+        assert capped.dial_next(context)
+    assert len(capped.placed_calls()) == 1
+    assert capped.job("job-1")["waits_for"]["rule"] == "UY collection: spread_attempts"
