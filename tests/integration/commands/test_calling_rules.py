@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from speechaid.compliance.pack_files import content_hash, shipped_packs
 from speechaid.model.levels import Level
@@ -12,6 +13,7 @@ from tests.integration.control.test_commands import Operator, operator
 
 __all__ = ["operator"]
 Document = dict[str, Any]
+SANTIAGO = ZoneInfo("America/Santiago")
 CHILE = shipped_packs()["CL", Purpose.COLLECTION]
 #: It never allows a call, whenever the test runs.
 CLOSED = """
@@ -234,3 +236,36 @@ variant = "retail"
     operator.run("set-pack", file=wider, filename="retail.toml")
     warned = operator.run("set-pack", file=CLOSED, filename="closed.toml")["warnings"]
     assert [str(one) for one in warned] == ["CL collection (retail) allows more than this: set it anew"]
+
+
+def test_of_two_jobs_of_one_person_a_forecast_places_the_second_when_the_cap_allows_it(
+    operator: Operator,
+) -> None:
+    batch = a_batch(operator, purpose="collection")
+    other = a_batch(operator, purpose="reminder")
+    operator.add_job("job-1", batch_id=batch, contact=ANA)
+    operator.add_job("job-2", batch_id=other, contact=ANA)
+    answer = operator.run("forecast")
+    first, second = sorted(row["at"] for row in answer["dials"])
+    # Chile: one contact a week, and the first call may be one.
+    monday = (first.astimezone(SANTIAGO) + timedelta(days=7)).date()
+    assert second.astimezone(SANTIAGO).date() > first.astimezone(SANTIAGO).date()
+    assert second.astimezone(SANTIAGO).date() >= monday - timedelta(days=monday.weekday())
+    assert any("weekly_contact" in row["rule"] for row in answer["kept_back"])
+
+
+def test_the_first_call_of_a_batch_is_when_the_law_allows_it(operator: Operator) -> None:
+    batch = a_batch(operator, purpose="collection", paused=True)
+    operator.add_job("job-1", batch_id=batch, contact=ANA)
+    operator.run("set-pack", file=CLOSED, filename="closed.toml")
+    never = operator.run("resume-batch", batch=batch)["first_calls"]
+    assert (never["at"], never["now"]) == (None, False)
+    assert "no calls: " in never["text"]
+    operator.run("pause-batch", batch=batch)
+    sundays = LOOSER.replace("days = [7]", "days = [6]") + "closed_days = [1, 2, 3, 4, 5]\n"
+    operator.run("set-pack", file=sundays, filename="saturdays.toml")
+    first = operator.run("resume-batch", batch=batch)["first_calls"]
+    local = first["at"].astimezone(SANTIAGO)
+    assert local.isoweekday() == 6
+    assert first["now"] or "CL collection: " in first["text"]
+    assert 10 <= local.hour < 12

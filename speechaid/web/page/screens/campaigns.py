@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import HTMLResponse
 
+from speechaid.model.batch import read_purpose
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules.roles import WebAction
@@ -194,7 +195,7 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
     batch = await visit.services.get_batch(visit.caller, batch_id)
     campaign = batch_document(batch)
     stored = _hours_of(campaign)
-    typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone")}
+    typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone", "purpose")}
     typed["days"] = ",".join(str(day) for day in range(1, 8) if form.get(f"day_{day}"))
     shown = {name: form.get(f"shown_{name}", "") for name in stored}
     if shown != stored:
@@ -213,8 +214,11 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
         args |= {"hours": f"{typed['start']}-{typed['end']}", "days": typed["days"]}
         if typed["timezone"]:
             args["timezone"] = typed["timezone"]
-        elif stored["timezone"]:
-            args["unset"] = ["timezone"]
+        if typed["purpose"]:
+            args["purpose"] = typed["purpose"]
+        unset = [name for name in ("timezone", "purpose") if stored[name] and not typed[name]]
+        if unset:
+            args["unset"] = unset
         try:
             await visit.ask("edit-batch", args)
         except Problem as problem:
@@ -240,6 +244,7 @@ def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:
         "end": text(hours.get("end")) or "",
         "timezone": text(settings.get("timezone")) or "",
         "days": ",".join(map(str, days)) if isinstance(days, list) else "",
+        "purpose": read_purpose(settings.get("purpose")) or "",
     }
 
 
