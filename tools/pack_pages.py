@@ -174,7 +174,8 @@ def _enforced(pack: Pack, language: int) -> Iterator[str]:
     if len(pack.zones) > 1:
         yield _SEVERAL_ZONES[language].format(zone=pack.zones[0])
     yield from ("", "```sh")
-    yield f"speechctl edit-batch BATCH --country {pack.country} --purpose collection --timezone {pack.zones[0]}"
+    options = f"--country {pack.country} --purpose collection --timezone {pack.zones[0]}"
+    yield f"speechctl edit-batch BATCH {options}"
     yield "speechctl forecast BATCH"
     yield f"speechctl pack {pack.country} collection"
     yield "```"

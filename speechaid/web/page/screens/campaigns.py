@@ -204,23 +204,14 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
             HTTPStatus.CONFLICT,
             **{**_hours_form(campaign, typed, stored), "changed": stored},
         )
-    args: dict[str, Any] = {"batch": batch.batch_id}
     faults: dict[str, str] = {}
     if not typed["start"] or not typed["end"]:
         faults["start"] = say("Say from when to when people may be called, for example 09:00 to 19:00.")
     if not typed["days"]:
         faults["day_1"] = say("Choose at least one day.")
     if not faults:
-        args |= {"hours": f"{typed['start']}-{typed['end']}", "days": typed["days"]}
-        if typed["timezone"]:
-            args["timezone"] = typed["timezone"]
-        if typed["purpose"]:
-            args["purpose"] = typed["purpose"]
-        unset = [name for name in ("timezone", "purpose") if stored[name] and not typed[name]]
-        if unset:
-            args["unset"] = unset
         try:
-            await visit.ask("edit-batch", args)
+            await visit.ask("edit-batch", {"batch": batch.batch_id, **_hours_options(typed, stored)})
         except Problem as problem:
             if problem.document.status not in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}:
                 raise
@@ -232,6 +223,14 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
             **{**_hours_form(campaign, typed, stored), "faults": faults},
         )
     return visit.redirect_to(f"/campaigns/{batch.batch_id}?done=hours")
+
+
+def _hours_options(typed: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, Any]:
+    """The form as options of ``edit-batch``: what was emptied goes back to its default."""
+    given = {name: typed[name] for name in ("timezone", "purpose") if typed[name]}
+    unset = [name for name in ("timezone", "purpose") if stored[name] and not typed[name]]
+    hours = {"hours": f"{typed['start']}-{typed['end']}", "days": typed["days"]}
+    return {**hours, **given, **({"unset": unset} if unset else {})}
 
 
 def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:
