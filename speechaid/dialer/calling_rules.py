@@ -147,13 +147,14 @@ def facts_without_rule(
 def lacks_entry(
     job: Job, dial: Dial, *, in_force: PacksInForce, person: PersonUnderRules | None, is_replay: bool
 ) -> bool:
-    """Whether a dial has to be in the ledger, and was not announced, or not under this purpose.
+    """Whether a dial has to be in the ledger, and was not announced, or not under this purpose and pack.
 
     A replay under no pack is entered by ``maintenance.ledger_upkeep``: its first request was sent before
     packs were in force.
     """
-    if person is not None and isinstance(person.pack_for(dial.number), Pack):
-        return (dial.calling_rule or {}).get("purpose") != str(person.purpose)
+    facts = dial.calling_rule or {}
+    if person is not None and isinstance(pack := person.pack_for(dial.number), Pack):
+        return (facts.get("purpose"), facts.get("rule")) != (str(person.purpose), pack.name)
     return in_force.is_stored and job.test is None and dial.calling_rule is None and not is_replay
 
 

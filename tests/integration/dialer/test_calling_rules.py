@@ -445,3 +445,22 @@ def test_a_pack_may_seek_another_part_of_the_day(capped: Stage) -> None:
         assert capped.dial_next(context)
     assert len(capped.placed_calls()) == 1
     assert capped.job("job-1")["waits_for"]["rule"] == "UY collection: spread_attempts"
+
+
+def test_a_dial_that_was_prepared_under_another_pack_is_withdrawn_and_recorded_under_the_new_one(
+    capped: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = pack_of(ALWAYS.replace('purpose = "collection"', 'purpose = "collection"\nvariant = "own"'))
+    capped.store.packs.put_in_force([own], fill="second", by="t")
+    assert capped.store.packs.note_filled("second")
+    capped.add_job(CALLEE, batch_id=BATCH)
+    named = {"$set": {"call_settings.pack_variant": "own"}}
+    before(Jobs, "renew_to_dial", lambda: capped.database.batches.update_one({}, named), monkeypatch)
+    context = capped.context()
+    capped.dial_next(context)
+    monkeypatch.undo()
+    assert capped.placed_calls() == []
+    capped.make_due()
+    capped.dial_next(context)
+    (result,) = capped.results()
+    assert result["calling_rule"]["rule"] == "UY collection (own)"
