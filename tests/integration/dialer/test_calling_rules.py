@@ -454,8 +454,11 @@ def test_a_dial_that_was_prepared_under_another_pack_is_withdrawn_and_recorded_u
     capped.store.packs.put_in_force([own], fill="second", by="t")
     assert capped.store.packs.note_filled("second")
     capped.add_job(CALLEE, batch_id=BATCH)
-    named = {"$set": {"call_settings.pack_variant": "own"}}
-    before(Jobs, "renew_to_dial", lambda: capped.database.batches.update_one({}, named), monkeypatch)
+
+    def name_it() -> None:
+        capped.database.batches.update_one({}, {"$set": {"call_settings.pack_variant": "own"}})
+
+    before(Jobs, "renew_to_dial", name_it, monkeypatch)
     context = capped.context()
     capped.dial_next(context)
     monkeypatch.undo()
