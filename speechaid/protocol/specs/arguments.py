@@ -138,6 +138,7 @@ BATCH_OPTIONS: Final = (
     ),
     Argument(
         name="pack_variant",
+        is_id=True,
         help="the pack of this name, as set-pack put it in force, in the place of a country's (see packs)",
     ),
 )
