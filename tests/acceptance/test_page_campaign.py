@@ -204,8 +204,8 @@ def test_the_page_asks_what_a_campaign_is_for_and_shows_the_law(site: Site) -> N
     go_on(page)
     expect(page.locator("main")).to_contain_text("collection of a debt")
     # The evidence of a person, whose call was placed under a rule.
-    site.store.jobs.table.update_many({"batch_id": batch_id}, {"$set": {"contact.dni": "12.345.678-5"}})
     job = site.store.jobs.table.find({"batch_id": batch_id}, limit=1)[0]
+    site.store.jobs.table.update({"_id": job["_id"]}, {"$set": {"contact.dni": "12.345.678-5"}})
     site.store.results.table.insert(
         {
             "call_id": "call_evidence",
