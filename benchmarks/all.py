@@ -32,6 +32,7 @@ NAMES = (
     "import_file",
     "people",
     "erasing",
+    "calling_rules",
 )
 
 

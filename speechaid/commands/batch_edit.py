@@ -44,7 +44,7 @@ _PORTION: Final = 500
 _RETRY_DELAY: Final = "retry_delay_hours"
 _WINDOW: Final = frozenset({"hours", "days", "timezone"})
 #: Settings by which calling rules decide: jobs that wait for a rule are looked at again.
-_OF_RULES: Final = _WINDOW | {"purpose", "country"}
+_OF_RULES: Final = _WINDOW | {"purpose", "pack_variant", "country"}
 
 
 def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -76,7 +76,7 @@ def _edit(
     def write(context: HandlerContext, moved: int) -> Result | Continue:
         gets_purpose = any(option.name == "purpose" and value is not None for option, value in wanted)
         if gets_purpose:
-            # Its calls so far are in no ledger: caps wait until they are entered, from before its first dial.
+            # Other programs' calls are in no ledger: caps wait until they are entered.
             context.store.packs.request_fill(secrets.token_hex(8))
         changes = apply_edit(context, command, batch.batch_id, wanted, pin)
         if gets_purpose:

@@ -23,7 +23,7 @@ from speechaid.commands.options import (
     zone_name,
 )
 from speechaid.model import agent_settings, reading
-from speechaid.model.batch import batch_name, read_purpose
+from speechaid.model.batch import batch_name, read_pack_variant, read_purpose
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
@@ -122,6 +122,17 @@ def allowed_hours(text: str) -> Document:
             ),
         )
     return {"start": start, "end": end}
+
+
+def pack_variant_option(text: str) -> str:
+    """The name of a pack's variant."""
+    name = read_pack_variant(text)
+    if name is None:
+        message = say(
+            "pack-variant: {text!r} is no name of a pack; write small letters, digits and _", text=text
+        )
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+    return name
 
 
 def night_warning(args: Mapping[str, Any]) -> str | None:
@@ -290,6 +301,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         path="call_settings.purpose",
         to_stored=str,
         to_option=read_purpose,
+        level=Level.CALLING_RULES,
+    ),
+    Option(
+        name="pack_variant",
+        path="call_settings.pack_variant",
+        to_stored=pack_variant_option,
+        to_option=read_pack_variant,
         level=Level.CALLING_RULES,
     ),
 )

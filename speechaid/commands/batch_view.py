@@ -153,6 +153,7 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         "voicemail_option": _Default(value="agent", source="default"),
         "dnc_detection": _Default(value="yes", source="default"),
         "purpose": _Default(value=None, source="default"),
+        "pack_variant": _Default(value=None, source="default"),
     }
 
 

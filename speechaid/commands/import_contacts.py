@@ -68,7 +68,7 @@ _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
     **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
     **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
-    **dict.fromkeys(("voicemail_option", "dnc_detection", "purpose")),
+    **dict.fromkeys(("voicemail_option", "dnc_detection", "purpose", "pack_variant")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
 

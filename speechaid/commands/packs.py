@@ -8,12 +8,13 @@ then the answers are about the shipped ones, which refuse no call (``enforced``)
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
+from speechaid.compliance.overlays import looser_parts
 from speechaid.compliance.pack_files import check_pack as checked_file
 from speechaid.compliance.pack_files import content_hash, pack_warnings, shipped_packs
 from speechaid.compliance.packs import (
@@ -32,7 +33,7 @@ from speechaid.model.states import Purpose
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import say
 from speechaid.store.connection import Store
-from speechaid.store.packs import pack_key
+from speechaid.store.packs import key_of_pack, pack_key
 
 ADVICE: Final = "no legal advice: have a local lawyer look at it before you rely on it"
 #: Jobs that are made due by one task of the database thread.
@@ -60,11 +61,11 @@ def packs(context: HandlerContext, _command: Invocation) -> Result:
 def pack(context: HandlerContext, command: Invocation) -> Result:
     """One pack, with each statement, its sources and how sure it is."""
     country, purpose = command.args["country"].strip().upper(), Purpose(command.args["purpose"])
-    known = _known_packs(context.store)
-    found = known.get(pack_key(country, purpose))
+    known, variant = _known_packs(context.store), command.args["variant"]
+    found = known.get(pack_key(country, purpose, variant))
     if found is None:
         of_purpose = sorted({key.partition("-")[0] for key in known if key.endswith(f"-{purpose}")})
-        named = f"{purpose} in {mask_prose(country)}"
+        named = f"{purpose} in {mask_prose(country)}" + (f" named {mask_prose(variant)}" if variant else "")
         message = f"no rule is known for {named}; countries with a pack: {', '.join(of_purpose) or 'none'}"
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if isinstance(found, InvalidPack):
@@ -99,10 +100,11 @@ def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
     if in_force.is_stored and in_force.fault is not None and not command.args["shipped"]:
         raise CommandRefused(ErrorCode.REFUSED, in_force.fault)
     before = _known_packs(context.store) if in_force.is_stored else {}
+    warnings = [warning for pack in wanted for warning in pack_warnings(pack, _today())]
+    warnings += _check_variants(wanted, _known_packs(context.store))
     introduce_packs(context.store, by=command.actor)
     context.store.packs.put_in_force(wanted, fill=secrets.token_hex(8), by=command.actor)
-    changes = [_change(before.get(pack_key(pack.country, pack.purpose)), pack) for pack in wanted]
-    warnings = [warning for pack in wanted for warning in pack_warnings(pack, _today())]
+    changes = [_change(before.get(key_of_pack(pack)), pack) for pack in wanted]
 
     def finish(context: HandlerContext, released: int) -> Result | Continue:
         return wait_for_dials(
@@ -119,13 +121,16 @@ def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
 def introduce_packs(store: Store, *, by: str) -> None:
     """Put the shipped packs in force, where none are: the first batch with a purpose needs them.
 
-    A daemon that does not know packs must not dial any more.
+    A daemon that does not know packs must not dial any more. From then on each dial is in the ledger; what
+    was cleared before has an intent by now, and is looked for afterwards.
     """
     store.holds.require_level(Level.CALLING_RULES, by=by)
     if store.packs.in_force().is_stored:
         return
-    fill, is_ready = secrets.token_hex(8), not _has_earlier_calls(store)
-    store.packs.install(shipped_packs().values(), fill=fill, is_ready=is_ready, by=by)
+    fill = secrets.token_hex(8)
+    is_first = store.packs.install(shipped_packs().values(), fill=fill, is_ready=False, by=by)
+    if is_first and not _has_earlier_calls(store):
+        store.packs.note_filled(fill)
 
 
 def _has_earlier_calls(store: Store) -> bool:
@@ -164,10 +169,41 @@ def _wanted_packs(command: Invocation) -> list[Pack]:
     return [found.pack]
 
 
+def _check_variants(wanted: Sequence[Pack], known: Mapping[str, Pack | InvalidPack]) -> list[str]:
+    """Refuse a variant that is looser than the pack of all batches; warn of those in force that become so."""
+    warnings: list[str] = []
+    for one in wanted:
+        if one.variant is None:
+            variants = [
+                other
+                for other in known.values()
+                if isinstance(other, Pack)
+                and other.variant is not None
+                and (other.country, other.purpose) == (one.country, one.purpose)
+            ]
+            warnings += [
+                say("{name} allows more than this: set it anew", name=other.name)
+                for other in variants
+                if _looser_faults(one, other)
+            ]
+        elif isinstance(base := known.get(pack_key(one.country, one.purpose)), Pack) and (
+            faults := _looser_faults(base, one)
+        ):
+            raise CommandRefused(ErrorCode.REFUSED, "; ".join(faults))
+    return warnings
+
+
+def _looser_faults(base: Pack, variant: Pack) -> list[str]:
+    """In what a variant allows more than the pack of all batches, but for its exemptions."""
+    allowed = {part for exemption in variant.exemptions for part in exemption.loosens}
+    return [fault for part, fault in looser_parts(base, variant) if part not in allowed]
+
+
 def _change(old: Pack | InvalidPack | None, new: Pack) -> Result:
     return {
         "country": new.country,
         "purpose": new.purpose,
+        "variant": new.variant,
         "hash": content_hash(new),
         "before": content_hash(old) if isinstance(old, Pack) else None,
         "exemptions": [each.model_dump(mode="json") for each in new.exemptions],
@@ -190,9 +226,11 @@ def _row(one: Pack, today: date) -> Result:
     return {
         "country": one.country,
         "purpose": one.purpose,
+        "variant": one.variant,
         "windows": None if one.windows is None else str(one.windows),
         "holidays": None if one.holidays is None else one.holidays.rule,
         "caps": [str(cap) for cap in one.caps],
+        "spread_attempts": one.spread_attempts,
         "confidence": max((each.confidence for _, each in one.all_statements()), key=list(Confidence).index),
         "reviewed": one.reviewed.isoformat(),
         "hash": content_hash(one),

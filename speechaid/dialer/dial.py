@@ -1,7 +1,7 @@
 """Take a claimed job through one call: preflight, intent, reservation, preflight again, POST, follow, settle.
 
-The order is the guarantee. The intent is durable before anything else happens; a dial under a pack is
-announced in the ledger before the last look at the other calls to its person; the second preflight, of
+The order is the guarantee. The intent is durable before anything else happens; where packs are in force, it
+is announced in the ledger before the last look at the other calls to its person; the second preflight, of
 everything that may forbid the call, comes right before the POST; the call's id is stored as soon as it is
 known. Whatever stops a worker between two of these steps leaves a job from which ``recovery`` can continue.
 
@@ -307,7 +307,12 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         account_id=job.account_id,
         batch_id=job.batch_id,
         calling_rule=calling_rules.dial_facts(
-            preflight.person, choice.number, _window_of(context, preflight)
+            job,
+            choice.number,
+            numbers=preflight.numbers,
+            in_force=preflight.packs,
+            person=preflight.person,
+            batch=_window_of(context, preflight),
         ),
         unlimited=_is_unlimited(job, preflight),
     )
@@ -483,11 +488,10 @@ def _last_evaluation(
     evaluation = evaluate(context, job, dial.number, preflight)
     if not evaluation.may_dial:
         return Obstacle(str(evaluation.reason))
-    changed = (
-        calling_rules.lacks_entry(dial, preflight.person)
-        or _lacks_batch_entry(dial, preflight.batch)
-        or (not is_replay and is_outdated(context, dial, preflight))
-    )
+    lacks_entry = calling_rules.lacks_entry(
+        job, dial, in_force=preflight.packs, person=preflight.person, is_replay=is_replay
+    ) or _lacks_batch_entry(dial, preflight.batch)
+    changed = lacks_entry or (not is_replay and is_outdated(context, dial, preflight))
     return Obstacle(SETTINGS_CHANGED) if changed else None
 
 
@@ -497,7 +501,7 @@ def _lacks_batch_entry(dial: Dial, batch: Batch | None) -> bool:
 
 
 def announce(context: WorkerContext, job: Job) -> bool:
-    """Enter a dial under a pack in the ledger, before the last look; False where it was settled meanwhile.
+    """Enter a dial in the ledger, before the last look; False where it was settled meanwhile.
 
     Of two dials to one person at the same time, whichever is acknowledged second sees the other.
     """

@@ -25,6 +25,7 @@ from speechaid.rules.retries import NextStep
 from speechaid.store.do_not_call import person_forms
 from speechaid.store.holds import BATCHES, FLEET, LEVEL, HoldsReading
 from speechaid.store.jobs import Candidate
+from speechaid.store.packs import NOT_READ, PacksInForce
 from speechaid.store.preflight import PreflightDocuments
 
 
@@ -48,6 +49,10 @@ class Preflight:
     breaker_document: Document | None
     #: Whether the job's person is on the do-not-call list, for the job's account or for all.
     is_person_listed: bool = False
+    #: The job's numbers in E.164, with that of its open dial.
+    numbers: frozenset[str] = frozenset()
+    #: The packs in force.
+    packs: PacksInForce = NOT_READ
     #: The job's person under the calling rules of the batch's purpose; None: it names none.
     person: PersonUnderRules | None = None
 
@@ -169,6 +174,8 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
         registered=documents.registered,
         country=country,
         breaker_document=documents.holds.breaker,
+        numbers=frozenset(numbers),
+        packs=documents.holds.packs,
         # After the documents: an entry that was announced before a dial's own is seen.
         person=read_person(context.store, job, documents.batch, documents.holds.packs, numbers),
     )

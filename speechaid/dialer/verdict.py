@@ -353,7 +353,7 @@ def _result_document(
         "disconnection_reason": call.disconnection_reason,
         "connected": end.connected,
         "placed_at": dial.placed_at,
-        **({} if dial.calling_rule is None else {"calling_rule": _recorded_rule(dial.calling_rule)}),
+        **_recorded_rule(dial),
         **_agent_fields(dial, call),
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
@@ -368,9 +368,12 @@ def _result_document(
     }
 
 
-def _recorded_rule(facts: Document) -> Document:
-    """Under which rule a call was placed, for those who ask for evidence."""
-    return {name: facts.get(name) for name in ("purpose", "pack", "rule", "zones", "debt")}
+def _recorded_rule(dial: Dial) -> Document:
+    """Under which rule a call was placed, for those who ask for evidence; nothing where no pack held."""
+    facts = dial.calling_rule
+    if facts is None or facts.get("rule") is None:
+        return {}
+    return {"calling_rule": {name: facts.get(name) for name in ("purpose", "pack", "rule", "zones", "debt")}}
 
 
 def _agent_fields(dial: Dial, call: ReportedCall) -> Document:

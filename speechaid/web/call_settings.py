@@ -25,6 +25,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "voicemail_option": "voicemail_option",
     "dnc_detection": "dnc_detection",
     "purpose": "purpose",
+    "pack_variant": "pack_variant",
 }
 _TIME: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
 
@@ -60,6 +61,9 @@ class CallSettingsBody(BaseModel):
     dnc_detection: bool | None = None
     purpose: Literal["collection", "marketing", "survey", "reminder"] | None = Field(
         None, description="by the law of each number's country for it people are called"
+    )
+    pack_variant: str | None = Field(
+        None, description="the pack of this name, as set-pack put it in force, in the place of a country's"
     )
 
     def to_options(self) -> tuple[dict[str, Any], list[str]]:

@@ -17,7 +17,7 @@ def packs(result: Result) -> list[Block]:
     rows = [
         [
             row["country"],
-            row["purpose"],
+            _purpose(row),
             row["windows"] or "not known",
             row["holidays"] or "not known",
             row["confidence"],
@@ -55,11 +55,11 @@ def check_pack(result: Result) -> list[Block]:
 def set_pack(result: Result) -> list[Block]:
     """The result of ``set-pack``."""
     rows = [
-        [row["country"], row["purpose"], row["hash"][:_HASH_LENGTH], (row["before"] or "none")[:_HASH_LENGTH]]
+        [row["country"], _purpose(row), row["hash"][:_HASH_LENGTH], (row["before"] or "none")[:_HASH_LENGTH]]
         for row in result["packs"]
     ]
     exemptions = [
-        f"exemption {each['name']} of {row['country']} {row['purpose']}, from {', '.join(each['loosens'])}: "
+        f"exemption {each['name']} of {row['country']} {_purpose(row)}, from {', '.join(each['loosens'])}: "
         f"{each['reason']} ({each['said_by']}, {each['at']})"
         for row in result["packs"]
         for each in row["exemptions"]
@@ -75,7 +75,7 @@ def set_pack(result: Result) -> list[Block]:
 
 def _pack(one: Result) -> list[Block]:
     blocks: list[Block] = [
-        Heading(text=f"{one['country']} {one['purpose']}, reviewed {one['reviewed']}"),
+        Heading(text=f"{one['country']} {_purpose(one)}, reviewed {one['reviewed']}"),
         f"hash {one['hash'][:_HASH_LENGTH]}, zones {', '.join(one['zones'])}",
     ]
     if one["remark"] is not None:
@@ -87,6 +87,8 @@ def _pack(one: Result) -> list[Block]:
     blocks.append(table("", "rule sure means says", rows))
     for title, texts in (("you have to", one["operator_must"]), ("not covered", one["not_covered"])):
         blocks += [f"{title}: {text}" for text in texts]
+    if one.get("spread_attempts"):
+        blocks.append("spread_attempts: after an attempt that reached nobody, another part of the day")
     if one["chosen"]:
         blocks.append(f"options chosen: {', '.join(one['chosen'])}")
     blocks += [
@@ -96,6 +98,11 @@ def _pack(one: Result) -> list[Block]:
     ]
     blocks += [f"! {warning}" for warning in one["warnings"]]
     return blocks
+
+
+def _purpose(row: Result) -> str:
+    """With the name under which single batches ask for it."""
+    return f"{row['purpose']} ({row['variant']})" if row.get("variant") else str(row["purpose"])
 
 
 def _remarks(result: Result) -> list[Block]:

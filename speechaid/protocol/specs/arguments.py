@@ -136,6 +136,11 @@ BATCH_OPTIONS: Final = (
         choices=PURPOSES,
         help="what the calls are for: the law of each number's country for it holds (default: none does)",
     ),
+    Argument(
+        name="pack_variant",
+        is_id=True,
+        help="the pack of this name, as set-pack put it in force, in the place of a country's (see packs)",
+    ),
 )
 
 COPY_FROM: Final = Argument(

@@ -173,6 +173,7 @@ class Visit:
             "language_names": words.LANGUAGE_NAMES,
             "campaign_states": words.CAMPAIGN_STATES,
             "settings_names": words.SETTINGS,
+            "purposes": words.PURPOSES,
             "people_states": words.PEOPLE_STATES,
             "faults": {},
             "notice": None,

@@ -28,6 +28,15 @@ SETTINGS: Final[Mapping[str, str]] = {
     "agent": N_("Agent"),
     "agent_version": N_("Version of the agent"),
     "from_number": N_("Calls come from"),
+    "purpose": N_("What the calls are for"),
+    "pack_variant": N_("Calling rules by the name of"),
+}
+#: What calls are for, by the code of a purpose.
+PURPOSES: Final[Mapping[str, str]] = {
+    "collection": N_("collection of a debt"),
+    "reminder": N_("a reminder"),
+    "survey": N_("a survey"),
+    "marketing": N_("advertising"),
 }
 #: What people of a campaign are, by the status of their job.
 PEOPLE_STATES: Final[Mapping[str, str]] = {

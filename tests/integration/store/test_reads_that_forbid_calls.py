@@ -70,7 +70,6 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "packs.find": lambda store: store.packs.find("CL-collection", IN_FORCE),
     "packs.in_force": lambda store: store.packs.in_force(),
     "packs.all_in_force": lambda store: store.packs.all_in_force(),
-    "packs.longest_span_days": lambda store: store.packs.longest_span_days(),
     "jobs.dials_without_rule": lambda store: store.jobs.dials_without_rule(),
     "results.recorded_since": lambda store: store.results.recorded_since(PAST, 9),
     "results.has_calls_since": lambda store: store.results.has_calls_since(PAST),

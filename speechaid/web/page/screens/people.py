@@ -145,6 +145,15 @@ async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
     return await visit.page("call.html", job=job, call=call, zone=await _zone_of(visit, job))
 
 
+@router.get("/people/{job_id}/evidence", **needs_grant("evidence"))
+async def show_evidence(visit: Visiting, job_id: JobId) -> Response:
+    """Each call of a person with the rule under which it was placed, over all campaigns."""
+    job = await visit.ask("job", {"job": await _job_of(visit, job_id)})
+    who = job.get("dni")
+    found = await visit.ask("evidence", {"person": who}) if who else {"calls": [], "more": False}
+    return await visit.page("evidence.html", job=job, evidence=found, zone=await _zone_of(visit, job))
+
+
 async def _person(visit: Visit, job_id: str, notice: str | None) -> Response:
     name = await _job_of(visit, job_id)
     job, why = await asyncio.gather(visit.ask("job", {"job": name}), visit.ask("explain", {"job": name}))
