@@ -15,8 +15,8 @@ from typing import Final
 
 from speechaid.commands.batch_agent import check_changed_choice, require_level_of
 from speechaid.commands.batch_copy import refuse_opposites, same_name_remark
-from speechaid.commands.batch_fields import OPTIONS, given_options, night_warning
-from speechaid.commands.batch_start import count_waiting, has_hours
+from speechaid.commands.batch_fields import OPTIONS, START_AT, given_options, night_warning
+from speechaid.commands.batch_start import count_waiting, has_hours, refuse_past_start
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
@@ -42,7 +42,7 @@ from speechaid.store.batches import INACTIVE
 #: Jobs read by one task of the database thread.
 _PORTION: Final = 500
 _RETRY_DELAY: Final = "retry_delay_hours"
-_WINDOW: Final = frozenset({"hours", "days", "timezone"})
+_WINDOW: Final = frozenset({"hours", "days", "timezone", "start_at"})
 #: Settings by which calling rules decide: jobs that wait for a rule are looked at again.
 _OF_RULES: Final = _WINDOW | {"purpose", "country"}
 
@@ -117,6 +117,8 @@ def apply_edit(
             return []
         expected = _expected(context, batch, wanted)
         after = edited_document(batch.document, wanted) | ({} if pinned is None else {"agent_pin": pin})
+        if changes.get(START_AT) is not None:
+            refuse_past_start(context, after)
         require_level_of(context, after, by=command.actor)
         if context.store.batches.write_settings(batch, changes, expected, by=command.actor):
             rows = change_rows(batch.document, wanted, changes)

@@ -23,6 +23,8 @@ class Level(IntEnum):
     PEOPLE_AND_AGENTS = 2
     #: A batch's purpose, and by it the calling rules of packs with the ledger of their caps.
     CALLING_RULES = 3
+    #: The moment from which a batch is called.
+    START_TIMES = 4
 
 
 #: The level of this version.
@@ -33,6 +35,7 @@ ADDED: Final[Mapping[Level, str]] = MappingProxyType(
         Level.FIRST: say_later("dialling as versions up to 0.2.0 do it"),
         Level.PEOPLE_AND_AGENTS: say_later("opt-outs of a person, and agents and numbers of a batch"),
         Level.CALLING_RULES: say_later("hours, holidays and caps by the law of a country"),
+        Level.START_TIMES: say_later("batches that start at a given time"),
     }
 )
 

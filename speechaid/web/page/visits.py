@@ -165,6 +165,7 @@ class Visit:
         return {
             "caller": self.caller,
             "role": words.ROLES[self.caller.role],
+            "role_names": words.ROLES,
             "may": self.may,
             "sees_all": self.sees_all,
             "path": self.request.url.path,

@@ -20,23 +20,18 @@ from starlette.responses import HTMLResponse
 from speechaid.model.masking import mask_phone
 from speechaid.protocol.sheets import SheetError, encode_bad_rows
 from speechaid.protocol.translation import N_, say
-from speechaid.rules.roles import WebAction
 from speechaid.web.page import campaign_form
+from speechaid.web.page.account_choice import offered_accounts
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
+from speechaid.web.page.retell_lists import read_list
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
-from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem, not_found
-from speechaid.web.routes.accounts import list_accounts
 from speechaid.web.routes.batches import read_progress
 from speechaid.web.routes.commands import name_of
 
 router = APIRouter()
 
-#: Accounts that a form offers; where there are more, the id is typed.
-_OFFERED_ACCOUNTS: Final = 200
-#: Seconds for which Retell's agents and numbers serve all forms.
-_AGENTS_SECONDS: Final = 60.0
 #: Seconds for which one forecast serves the screen and the part of it that comes later.
 _READY_SECONDS: Final = 10.0
 #: Bad rows that the screen lists; the file has all.
@@ -84,20 +79,12 @@ async def take_file(visit: Visiting, form: Form) -> Response:
 async def _file_page(
     visit: Visit, draft: Draft | None, faults: dict[str, str], typed: dict[str, str] | None = None
 ) -> Response:
-    accounts: list[dict[str, Any]] | None = None
-    if visit.sees_all and visit.may(WebAction.VIEW_ACCOUNTS):
-        found = await list_accounts(
-            caller=visit.caller,
-            services=visit.services,
-            page=ListPage(limit=_OFFERED_ACCOUNTS, skip=0, after=None),
-        )
-        accounts = None if found["next"] else found["accounts"]
     given = typed or {}
     return await visit.page(
         "new_file.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
         draft=draft,
-        accounts=accounts,
+        accounts=await offered_accounts(visit),
         account=given.get("account", "" if draft is None else draft.account or ""),
         country=given.get("country", "" if draft is None else draft.country or ""),
         faults=faults,
@@ -276,26 +263,17 @@ async def _import(visit: Visit, draft: Draft, options: dict[str, Any]) -> dict[s
 
 
 async def _settings_page(visit: Visit, draft: Draft, faults: dict[str, str]) -> Response:
-    agents, numbers = await asyncio.gather(_of_retell(visit, "agents"), _of_retell(visit, "numbers"))
+    agents, numbers = await asyncio.gather(read_list(visit, "agents"), read_list(visit, "numbers"))
     return await visit.page(
         "new_settings.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
         draft=draft,
         typed=draft.settings,
         days=[(number, say(name)) for number, name in enumerate(campaign_form.DAYS, 1)],
-        agents=agents,
-        numbers=numbers,
+        agents=agents.rows,
+        numbers=numbers.rows,
         faults=faults,
     )
-
-
-async def _of_retell(visit: Visit, what: str) -> list[dict[str, Any]] | None:
-    """Retell's agents or numbers; None where it cannot say: the id is typed then."""
-    try:
-        found: list[dict[str, Any]] = (await visit.share(what, {}, _AGENTS_SECONDS))[what]
-    except Problem:
-        return None
-    return found
 
 
 # -- ready: what it costs, a test call, the start ----------------------------------------------------------
