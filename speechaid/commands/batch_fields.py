@@ -130,7 +130,7 @@ def allowed_hours(text: str) -> Document:
 
 
 def start_time(text: str) -> str:
-    """``2026-12-01 9:00`` as ``2026-12-01T09:00``: by the clock of the batch's hours, whatever they become."""
+    """``2026-12-01 9:00`` as ``2026-12-01T09:00``: by the clock of the batch's hours, whatever it is."""
     match = _START.fullmatch(text.strip())
     typed = "" if match is None else f"{match[1]}T{int(match[2]):02}:{match[3]}"
     if windows.read_start(typed, UTC) is None:

@@ -308,6 +308,65 @@ def test_a_campaign_starts_at_a_time_or_now_after_all(site: Site) -> None:
     assert status_of(site.visit("operator"), f"/campaigns/{batch}/start") == 403
 
 
+# -- a person and a call -----------------------------------------------------------------------------------
+
+
+def test_a_call_shows_what_was_said_and_its_recording_at_the_click(site: Site) -> None:
+    batch = import_people(site, "dicho", 1)
+    (done,) = site.terminal.until(lambda: site.terminal.jobs(batch, "done"))
+    page = site.visit("operator")
+    page.goto(f"/people/{done['job_id']}")
+    page.locator("a[href*='/calls/']").first.click()
+    expect(page.get_by_role("heading", name="What was said")).to_be_visible()
+    expect(page.locator(".talk").last).to_contain_text("Agent")
+    expect(page.get_by_role("table")).to_contain_text("nombre")
+    assert serious_findings(page) == []
+    link = page.get_by_role("link", name="Listen to the recording").get_attribute("href")
+    assert link is not None
+    assert "retell" not in page.content().replace("Retell", "")  # its address stands on no page
+    answer = page.request.get(link, max_redirects=0)
+    assert answer.status == 303
+    assert answer.headers["location"].startswith("https://recordings.retell.invalid/")
+    site.terminal.simulator.fault("outage", endpoints=["get"])
+    assert page.request.get(link, max_redirects=0).status == 503
+    site.terminal.simulator.clear_faults()
+    assert page.request.get(link.replace(done["job_id"], "job-none"), max_redirects=0).status == 404
+    reads = site.terminal.ask("logs", "--reads", "--by", "operator")["lines"]
+    assert {"call", "recording"} <= {line["command"] for line in reads}
+
+
+def test_somebody_without_an_id_has_paid_and_wants_no_calls(site: Site) -> None:
+    batch = import_people(site, "pagos", 2, "--paused")
+    job = site.store.jobs.select({"batch_id": batch}, status=None, limit=1)[0].job_id
+    page = site.visit("operator")
+    page.goto(f"/people/{job}")
+    page.get_by_text("Do something about this person").click()
+    page.get_by_role("link", name="This person has paid").click()
+    page.fill("#amount", "mucho")
+    page.fill("#note", "transferencia 17")
+    page.get_by_role("button", name="Record the payment").click()
+    expect(page.get_by_role("alert")).to_contain_text("amount above zero")
+    expect(page.locator("#note")).to_have_value("transferencia 17")
+    page.fill("#amount", "12500,5")
+    page.get_by_role("button", name="Record the payment").click()
+    expect(page.get_by_role("status")).to_contain_text("The payment is recorded.")
+    page.goto(f"/people/{job}/paid")
+    page.fill("#amount", "13000")
+    page.get_by_role("button", name="Record the payment").click()
+    expect(page.get_by_role("alert")).to_contain_text("Another amount is recorded already")
+    page.check("#correct")
+    page.get_by_role("button", name="Record the payment").click()
+    expect(page.get_by_role("status")).to_contain_text("The payment is recorded.")
+    assert site.store.jobs.get(job).document["paid"]["amount"] == 13000
+    page.get_by_text("Do something about this person").click()
+    page.get_by_role("link", name="Never call this person again").click()
+    assert site.store.do_not_call.size() == 0
+    page.fill("#reason", HOSTILE)
+    page.get_by_role("button", name="Never call this person again").click()
+    expect(page.get_by_role("status")).to_contain_text("never called again")
+    assert site.store.do_not_call.size() == 1
+
+
 # -- languages, sizes, without a script --------------------------------------------------------------------
 
 

@@ -115,6 +115,8 @@ READS: Final[Mapping[str, str]] = {
     "job": N_("a person"),
     "person": N_("a person, in all campaigns"),
     "evidence": N_("the calls to a person, with their rules"),
+    "call": N_("a call and what was said in it"),
+    "recording": N_("the recording of a call"),
     "explain": N_("why a person is called or not"),
     "forecast": N_("who would be called"),
     "promises": N_("who promised to pay"),

@@ -166,7 +166,7 @@ def test_a_start_is_stored_as_local_time_and_not_copied(typed: str, stored: str)
     "typed", ["", "tomorrow", "2026-12-01", "2026-02-30T09:00", "2026-12-01T24:00", "2026-12-01T09:00-03:00"]
 )
 def test_what_is_no_start_is_refused(typed: str) -> None:
-    with pytest.raises(CommandRefused, match="^start-at: .*write 2026-12-01T09:00"):
+    with pytest.raises(CommandRefused, match=r"^start-at: .*write 2026-12-01T09:00"):
         batch_fields({**NOTHING, "start_at": typed}, name="March")
 
 
