@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_an_answer_is_rephrased_with_what_stands_in_it_and_then_translated() -> 
         " (speechctl dnc ID)",
         3,
     )
-    body = {"error": {"message": joined("; ", [refusal, taken])}, "rows": [1, None]}
+    body: Any = {"error": {"message": joined("; ", [refusal, taken])}, "rows": [1, None]}
     english = for_page(body)
     assert "speechctl" not in english["error"]["message"]
     assert "(3 people)" in english["error"]["message"]
