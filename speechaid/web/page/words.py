@@ -130,6 +130,13 @@ READS: Final[Mapping[str, str]] = {
     "report": N_("results of the calls"),
     "ids": N_("ids of people"),
 }
+#: Retell's ``user_sentiment``.
+_MOODS: Final[Mapping[str, str]] = {
+    "positive": N_("friendly"),
+    "neutral": N_("neutral"),
+    "negative": N_("annoyed"),
+    "unknown": N_("not known"),
+}
 #: Arguments of a recorded command that say what it was about, not how.
 _SUBJECTS: Final = ("account", "name", "worker", "number", "country", "to")
 #: Arguments that a list of changes does not show: they have a column, or say nothing to its reader.
@@ -154,12 +161,26 @@ def subject_of(args: Mapping[str, object]) -> str:
 
 
 def details_of(args: Mapping[str, object]) -> list[tuple[str, str]]:
-    """How a recorded command was given: its other arguments, by their names in words."""
+    """How a recorded command was given: its other arguments by their names in words; a flag has no value."""
     return [
-        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        (name.replace("_", " "), _given(name, value))
         for name, value in args.items()
         if name not in _UNSHOWN and value is not None
     ]
+
+
+def _given(name: str, value: object) -> str:
+    if value is True:
+        return ""
+    if name == "expires" and isinstance(value, int | float):
+        return say_n("{count} day", "{count} days", int(value // _DAY))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def mood(sentiment: object) -> str:
+    """How a person sounded, by the word of Retell's analysis."""
+    known = _MOODS.get(str(sentiment).lower())
+    return str(sentiment) if known is None else say(known)
 
 
 def people_state(status: object) -> str:
