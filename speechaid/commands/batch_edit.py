@@ -109,6 +109,8 @@ def apply_edit(
     for _ in range(MAX_TRIES):
         batch = context.store.batches.get(batch_id)
         refuse_cancelled(batch, say("edited"))
+        if any(option.path == START_AT and value is not None for option, value in wanted):
+            refuse_past_start(context, edited_document(batch.document, wanted))
         changes = differing_values(batch.document, wanted)
         pinned = _pin_change(batch, pin)
         if pin is not None and pinned is not None:
@@ -117,8 +119,6 @@ def apply_edit(
             return []
         expected = _expected(context, batch, wanted)
         after = edited_document(batch.document, wanted) | ({} if pinned is None else {"agent_pin": pin})
-        if changes.get(START_AT) is not None:
-            refuse_past_start(context, after)
         require_level_of(context, after, by=command.actor)
         if context.store.batches.write_settings(batch, changes, expected, by=command.actor):
             rows = change_rows(batch.document, wanted, changes)
