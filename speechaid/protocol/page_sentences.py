@@ -244,7 +244,7 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
 def for_page(value: Any) -> Any:
     """A copy of what JSON can hold whose sentences are for readers of the page."""
     if isinstance(value, Translatable):
-        return value.rephrased(SENTENCES)
+        return value.with_sentences(SENTENCES)
     if isinstance(value, Mapping):
         return {key: for_page(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

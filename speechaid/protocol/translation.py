@@ -104,10 +104,10 @@ class Translatable(str):
         except (KeyError, IndexError, ValueError, TypeError, AttributeError):
             return str.__str__(self)
 
-    def rephrased(self, sentences: Mapping[str, str]) -> Translatable:
+    def with_sentences(self, sentences: Mapping[str, str]) -> Translatable:
         """The same with other sentences for those that are named, among its values, too."""
         values = {
-            name: value.rephrased(sentences) if isinstance(value, Translatable) else value
+            name: value.with_sentences(sentences) if isinstance(value, Translatable) else value
             for name, value in self._values.items()
         }
         used = self._msgid if self._many is None or self._number == 1 else self._many

@@ -70,7 +70,7 @@ def environment_of(language: str) -> Environment:
         "read_words": words.of_read,
         "subject": words.subject_of,
         "details": words.details_of,
-        "mood": words.mood,
+        "mood": words.of_mood,
         "capitalised": partial(with_capital, language),
         "moment": partial(moment, language),
         "people_state": words.people_state,

@@ -177,7 +177,7 @@ def _given(name: str, value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def mood(sentiment: object) -> str:
+def of_mood(sentiment: object) -> str:
     """How a person sounded, by the word of Retell's analysis."""
     known = _MOODS.get(str(sentiment).lower())
     return str(sentiment) if known is None else say(known)

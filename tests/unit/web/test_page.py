@@ -194,8 +194,8 @@ def test_a_recorded_command_says_what_it_was_about_and_how() -> None:
     assert words.subject_of({}) == ""
     given = {"paused": True, "expires": 2_592_000, "map": ["a=phone", "b=name"], "dry_run": None}
     assert words.details_of(given) == [("paused", ""), ("expires", "30 days"), ("map", "a=phone, b=name")]
-    assert words.mood("Positive") == "friendly"
-    assert words.mood("Of tomorrow") == "Of tomorrow"
+    assert words.of_mood("Positive") == "friendly"
+    assert words.of_mood("Of tomorrow") == "Of tomorrow"
 
 
 def test_every_state_and_role_has_its_words() -> None:

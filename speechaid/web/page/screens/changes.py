@@ -24,7 +24,7 @@ _SHOW: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class Filters(BaseModel):
+class ChangeFilters(BaseModel):
     """What of the records is wanted; an empty text: everything."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -37,7 +37,7 @@ class Filters(BaseModel):
 
 
 @router.get("/changes", **needs_grant("logs"))
-async def show_changes(visit: Visiting, given: Annotated[Filters, Query()]) -> Response:
+async def show_changes(visit: Visiting, given: Annotated[ChangeFilters, Query()]) -> Response:
     """The latest lines that are wanted, the newest first."""
     # What a user of one account may see is of a campaign: who looks at people is recorded of none.
     shown = given.show if given.show in _SHOW and visit.sees_all else "changes"
