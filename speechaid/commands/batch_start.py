@@ -86,6 +86,29 @@ def require_hours(
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
+def refuse_past_start(context: HandlerContext, document: Document) -> None:
+    """Refuse a start that is over: its people would be called at once, which nobody has asked for.
+
+    Args:
+        context: of the account's zone, and the time.
+        document: the batch as it would be.
+    """
+    batch = Batch.read({"_id": "", "batch_id": "", **document})
+    account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
+    zone = account.timezone if account else None
+    window = eligibility.window_for(batch, zone, dialling_defaults(context.settings))
+    now = context.store.now()
+    if not isinstance(window, Window) or window.starts_at is None or window.starts_at > now:
+        return
+    message = say(
+        "start-at: {start} is over: it is {now} in {zone}",
+        start=str(batch.call_settings.start_at),
+        now=f"{now.astimezone(window.zone):%Y-%m-%d %H:%M}",
+        zone=window.zone.key,
+    )
+    raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+
+
 def refuse_to_start_paused(batch: Batch) -> None:
     """Refuse to start a batch by an import that an operator has paused for a cause, or cancelled."""
     pause = batch.pause or {}

@@ -133,6 +133,7 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         "timezone": _of_account(
             account and account.timezone, dialling.default_timezone, "SPEECHAID_DEFAULT_TIMEZONE"
         ),
+        "start_at": _Default(value=None, source="default"),
         "max_attempts": _setting(worker.max_attempts, "MAX_ATTEMPTS"),
         "retry_delay_hours": _setting(
             say(

@@ -25,6 +25,7 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
             event=event,
             batch=resolve_batch_id(context.store, command.args["batch"]),
             agent=command.args["agent"],
+            by=command.args["by"],
             days=date_range(context, command.args),
             after=command.args["after"],
         )

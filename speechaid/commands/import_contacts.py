@@ -30,6 +30,7 @@ from speechaid.commands.batch_start import (
     NOT_STARTED,
     Waiting,
     count_waiting,
+    refuse_past_start,
     refuse_to_start_paused,
     require_hours,
     say_first_calls,
@@ -66,7 +67,7 @@ _READ_AHEAD: Final = 2
 #: Options of a batch that the import creates, with their defaults.
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
-    **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
+    **dict.fromkeys(("start_at", "max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
     **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
     **dict.fromkeys(("voicemail_option", "dnc_detection", "purpose", "pack_variant")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
@@ -123,6 +124,8 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     named = command.args["batch"]
     batch = None if named is None else resolve_open_batch(context.store, named, say("imported into"))
     check_account(context, command)
+    if batch is None and command.args["start_at"]:
+        refuse_past_start(context, batch_fields(command.args, name="-"))
     if command.args["start"]:
         remedy = say("add --hours 09:00-19:00") if batch is None else say("give them to resume-batch")
         require_hours(batch, context.settings, command.args, remedy=remedy)

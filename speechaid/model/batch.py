@@ -44,6 +44,8 @@ class CallSettings:
     #: As stored; ``rules.windows`` evaluates it.
     days_of_week: Any = None
     timezone: Any = None
+    #: As stored: from when on it is called; ``rules.windows`` evaluates it.
+    start_at: Any = None
     #: Seconds that a phone may ring.
     ring_timeout: float | None = None
     #: Seconds that a connected call may last.
@@ -87,6 +89,7 @@ class CallSettings:
             allowed_hours=fields.get("allowed_hours"),
             days_of_week=fields.get("days_of_week"),
             timezone=fields.get("timezone"),
+            start_at=fields.get("start_at"),
             ring_timeout=_span(fields, "ring_timeout"),
             max_call_duration=_span(fields, "max_call_duration"),
             max_concurrent_calls=(

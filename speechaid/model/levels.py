@@ -25,6 +25,8 @@ class Level(IntEnum):
     CALLING_RULES = 3
     #: What was decided about a call stands in its result, and no longer in the job.
     DECISIONS_IN_RESULTS = 4
+    #: The moment from which a batch is called.
+    START_TIMES = 5
 
 
 #: The level of this version.
@@ -36,6 +38,7 @@ ADDED: Final[Mapping[Level, str]] = MappingProxyType(
         Level.PEOPLE_AND_AGENTS: say_later("opt-outs of a person, and agents and numbers of a batch"),
         Level.CALLING_RULES: say_later("hours, holidays and caps by the law of a country"),
         Level.DECISIONS_IN_RESULTS: say_later("decisions about calls that stand in their results"),
+        Level.START_TIMES: say_later("batches that start at a given time"),
     }
 )
 

@@ -228,19 +228,21 @@ LOG_BATCH_COMMANDS = Index(
     "operators' commands about a batch in order",
     {"partialFilterExpression": {"event": "command"}},
 )
+LOG_COMMANDS = Index(
+    "speechaid_log_commands",
+    _keys("at"),
+    "operators' commands in order",
+    {"partialFilterExpression": {"event": "command"}},
+)
+LOG_READS = Index(
+    "speechaid_log_reads",
+    _keys("event", "at"),
+    "who read people's data, in order",
+    {"partialFilterExpression": {"event": "read"}},
+)
 LOGS = (
-    Index(
-        "speechaid_log_commands",
-        _keys("at"),
-        "operators' commands in order",
-        {"partialFilterExpression": {"event": "command"}},
-    ),
-    Index(
-        "speechaid_log_reads",
-        _keys("event", "at"),
-        "who read people's data, in order",
-        {"partialFilterExpression": {"event": "read"}},
-    ),
+    LOG_COMMANDS,
+    LOG_READS,
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
     Index("speechaid_log_batch", _keys("batch", "at"), "a batch's lines in order"),
     Index("speechaid_log_agent", _keys("agent", "at"), "an agent's calls in order", {"sparse": True}),

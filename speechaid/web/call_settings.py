@@ -12,6 +12,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "allowed_hours": "hours",
     "days_of_week": "days",
     "timezone": "timezone",
+    "start_at": "start_at",
     "max_attempts": "max_attempts",
     "retry_delay_hours": "retry_delay_hours",
     "ring_timeout": "ring_timeout",
@@ -47,6 +48,12 @@ class CallSettingsBody(BaseModel):
     allowed_hours: AllowedHours | None = None
     days_of_week: list[int] | None = Field(None, min_length=1, max_length=7, description="Monday is 1")
     timezone: str | None = Field(None, examples=["America/Santiago"])
+    start_at: str | None = Field(
+        None,
+        pattern=r"^\d{4}-\d\d-\d\d[T ]\d?\d:\d\d$",
+        examples=["2026-12-01T09:00"],
+        description="nobody is called before this time, by the clock of the batch's zone",
+    )
     max_attempts: int | None = Field(None, ge=1, le=100)
     retry_delay_hours: float | None = Field(None, ge=0, le=8760)
     ring_timeout: float | None = Field(None, ge=5, le=300, description="seconds")

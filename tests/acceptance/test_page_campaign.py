@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -377,3 +379,37 @@ def test_a_balance_is_topped_up_once_and_an_account_suspended(site: Site) -> Non
     answer = site.visit("stranger").goto("/accounts/acc_123")
     assert answer is not None
     assert answer.status == 404
+
+
+# -- what is typed, and what takes long ----------------------------------------------------------------------
+
+
+def test_what_was_typed_is_there_after_the_browsers_back_button(site: Site) -> None:
+    page = site.visit()
+    to_settings(site, page, people_file(site))
+    fill_hours(page, "Atrás")
+    with page.expect_response(lambda answer: answer.url.endswith("/keep")):
+        page.fill("#description", "no se ha enviado")
+    page.goto("/start")
+    page.go_back()
+    expect(page.locator("#description")).to_have_value("no se ha enviado")
+    expect(page.locator("#name")).to_have_value("Atrás")
+    page.go_back()
+    page.go_forward()
+    expect(page.locator("#description")).to_have_value("no se ha enviado")
+
+
+def test_an_import_that_takes_long_is_watched_left_and_come_back_to(site: Site) -> None:
+    page = site.visit()
+    to_settings(site, page, people_file(site))
+    fill_hours(page, "Larga")
+    daemon = int(site.terminal.ask("status")["supervisor"]["pid"])
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        go_on(page)
+        expect(page.locator("h1")).to_have_text("The people are being imported")
+        expect(page.get_by_role("progressbar")).to_be_visible()
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    expect(page.locator("h1")).to_have_text("Start the campaign?")
+    assert len(campaigns_called(site, "Larga")) == 1

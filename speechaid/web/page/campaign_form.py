@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
@@ -96,6 +97,15 @@ def fault_at(problem: Problem, fields: Collection[str], otherwise: str) -> dict[
         raise problem
     field = str(problem.detail).partition(":")[0].lstrip("-").replace("-", "_")
     return {field if field in fields else otherwise: problem.detail}
+
+
+def read_amount(typed: str) -> float | None:
+    """An amount above zero as people type it, with a comma or a point; None: it is none."""
+    try:
+        value = float(typed.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
 
 
 def corrected_columns(form: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules.roles import WebAction
 from speechaid.web.documents import batch_document
+from speechaid.web.page.screens.campaign_start import start_of, zone_of
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem
@@ -47,6 +48,7 @@ _DONE: Final = {
     "resumed": N_("The campaign may call, within its hours."),
     "cancelled": N_("The campaign is cancelled. Calls that are going on go on to their end."),
     "hours": N_("The hours are in force for the next call."),
+    "planned": N_("The campaign starts by itself at this time."),
     "made": N_(
         "This campaign was made of those who were not reached. It is paused: start it when it is ready."
     ),
@@ -126,9 +128,9 @@ async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Allow calls; the answer says what the agent would lack."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     started = await visit.ask("resume-batch", {"batch": name})
-    return await _campaign(
-        visit, batch_id, notice=say(_DONE["resumed"]), warning=started.get("agent_warning")
-    )
+    is_now = (started.get("first_calls") or {}).get("now", True)
+    notice = say(_DONE["resumed"]) if is_now else started["first_calls"]["text"]
+    return await _campaign(visit, batch_id, notice=notice, warning=started.get("agent_warning"))
 
 
 @router.get("/campaigns/{batch_id}/cancel", **needs_grant("cancel-batch"))
@@ -314,6 +316,8 @@ async def _campaign(
         report_is_late=is_late,
         with_outcomes=True,
         hours=_hours_text(_hours_of(campaign)),
+        starts_at=await start_of(visit, campaign),
+        zone=await zone_of(visit, campaign),
         notice=notice,
         warning=warning,
         paused_at=paused_at,
