@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from speechaid.campaign.cells import clean, fold
-from speechaid.campaign.columns import title_role
+from speechaid.campaign.column_titles import title_role
 from speechaid.campaign.encodings import decode
 from speechaid.campaign.number_formats import NumberFormat, ShownNumber
 from speechaid.campaign.titles import Role

@@ -165,7 +165,9 @@ def _characters(item: object) -> int:
 class ContactsReceiver:
     """Puts the contents of a file together again."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_rows: Callable[[Sequence[Row]], None] | None = None) -> None:
+        """``on_rows`` gets the rows as they come, before the whole file has corrected them."""
+        self._on_rows = on_rows
         self._parsed: Parsed | None = None
         self._corrected: list[Row] = []
         self._removed: set[int] = set()
@@ -192,6 +194,8 @@ class ContactsReceiver:
         self._corrected += piece.corrected
         self._removed.update(piece.removed)
         self._due_dates.update(piece.due_dates)
+        if self._on_rows is not None:
+            self._on_rows(piece.rows)
 
     def complete_contents(self) -> Parsed:
         """The contents of the file, after the last message.
@@ -214,14 +218,22 @@ class ContactsReading:
     """A contacts file that a child reads; ``poll`` until it is finished."""
 
     def __init__(
-        self, pool: ReaderPool, data: bytes, filename: str, *, country: str, today: date, choices: Choices
+        self,
+        pool: ReaderPool,
+        data: bytes,
+        filename: str,
+        *,
+        country: str,
+        today: date,
+        choices: Choices,
+        on_rows: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
-        """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
+        """Begin as soon as there is a place; the arguments are those of the reader, and of the receiver."""
         arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
         self.reader: Reader = pool.begin(
             file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
         )
-        self._receiver = ContactsReceiver()
+        self._receiver = ContactsReceiver(on_rows)
         self._parsed: Parsed | None = None
 
     @property

@@ -109,7 +109,7 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     # Stored: names, authors, reasons.
-    "speechaid/campaign/columns.py": frozenset({"numero {}"}),
+    "speechaid/campaign/column_titles.py": frozenset({"numero {}"}),
     "speechaid/commands/audit.py": frozenset({"unknown client", "{} (uid {})", "uid {}", "{} (key, {})"}),
     "speechaid/commands/delete_batch.py": frozenset({"being deleted"}),
     "speechaid/commands/dry_run.py": frozenset({"speechaid/{} (clerk)"}),
