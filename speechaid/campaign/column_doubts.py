@@ -84,12 +84,16 @@ def _doubts_of_currency(column: Column, where: str, country: str | None) -> list
 
 def _doubts_of_variable(column: Column, cells: Sequence[str], where: str, country: str | None) -> list[str]:
     if column.why.startswith(NAME_WITHOUT_LETTERS):
-        return [
-            say(
+        has_letters = any(character.isalpha() for text in cells for character in text)
+        words = (
+            say("{where} has a name's title and codes: it is given to the agent as a variable", where=where)
+            if has_letters
+            else say(
                 "{where} has a name's title and no letters: it is given to the agent as a variable",
                 where=where,
             )
-        ]
+        )
+        return [words]
     if column.why.startswith(PHONE_WITHOUT_NUMBERS):
         return [
             say(

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from speechaid.campaign.cells import fold, fold_accents
-from speechaid.campaign.titles import ABOUT_PHONES, NUMBER_WORDS, PHONE_TITLES, PHONE_WORDS, TITLES, Role
+from speechaid.campaign.titles import (
+    ABOUT_PHONES,
+    NUMBER_WORDS,
+    PERSON_WORDS,
+    PHONE_TITLES,
+    PHONE_WORDS,
+    TITLES,
+    Role,
+)
 from speechaid.rules.currencies import ADJECTIVES, SEVERAL, currency_named
 
 RANKED: Final = {
@@ -15,6 +23,14 @@ RANKED: Final = {
 }
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
 _NUMBER_OF: Final = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)}) (?:de )?(.+)")
+#: ``Nombre del alumno(a)``, ``Alumno/a``; ``Patient name``.
+_NAME_OF: Final = (
+    re.compile(
+        r"(?:(?:nombres?|nome|name)(?: (?:completo|y apellidos?))?(?: (?:del?|do|da|of|de la))? )?"
+        r"(.+?)(?: o)?(?: a)?"
+    ),
+    re.compile(r"(.+?)(?: full)? name"),
+)
 _TITLE_WORDS: Final = re.compile(r"[^\s()\[\]:,;_-]+")
 #: Of ``SEVERAL`` what means money in a title: ``peso`` is a weight, too.
 _TITLE_SIGNS: Final = SEVERAL.keys() - {"peso"}
@@ -27,7 +43,9 @@ def title_role(title: str) -> Role | None:
         return RANKED[folded][0]
     if _is_amount(money_in(title)):
         return Role.DEBT_AMOUNT
-    return Role.PHONE if _is_called_phone(folded) else None
+    if _is_called_phone(folded):
+        return Role.PHONE
+    return Role.NAME if _is_called_name(folded) else None
 
 
 def folded_title(title: str) -> str:
@@ -72,6 +90,11 @@ def money_in(title: str) -> _Money | None:
 
 def _is_amount(money: _Money | None) -> bool:
     return money is not None and RANKED.get(money.rest, (None, 0))[0] is Role.DEBT_AMOUNT
+
+
+def _is_called_name(folded: str) -> bool:
+    matches = (pattern.fullmatch(folded) for pattern in _NAME_OF)
+    return any(match is not None and match[1] in PERSON_WORDS for match in matches)
 
 
 def _is_called_phone(folded: str) -> bool:

@@ -28,7 +28,15 @@ from speechaid.campaign.column_doubts import (
 from speechaid.campaign.column_titles import RANKED, folded_title, money_in, title_role
 from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.dates import DateOrder
-from speechaid.campaign.titles import DOCUMENT_NUMBERS, FIRST_NAMES, PROMPT_NAMES, REMARK_COLUMNS, Role
+from speechaid.campaign.names import look_like_names
+from speechaid.campaign.titles import (
+    DOCUMENT_NUMBERS,
+    FIRST_NAMES,
+    PROMPT_NAMES,
+    REMARK_COLUMNS,
+    UNCERTAIN_NAMES,
+    Role,
+)
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
 from speechaid.protocol.translation import joined, say
@@ -46,6 +54,7 @@ _JOINED: Final = frozenset(
 SAMPLE_ROWS: Final = 200
 #: Values that are shown of each column.
 SHOWN_VALUES: Final = 3
+_OF_NAMES: Final = frozenset({Role.NAME, Role.SURNAME})
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
@@ -112,6 +121,7 @@ def recognise(
                 second_table=second_table,
             )
         )
+    remarks += _that_may_be_names(columns, cells)
     has_area = any(column.role is Role.AREA_CODE for column in columns)
     remarks += [
         remark
@@ -121,6 +131,32 @@ def recognise(
         for remark in doubts_about(column, cells[column.position], country)
     ]
     return Columns(columns=_in_order_of_dialling(columns), remarks=tuple(remarks))
+
+
+def _that_may_be_names(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
+    """The remark on a file of which no column is taken for names, and some column may have them."""
+    may_be = [
+        column
+        for column in columns
+        if column.role is Role.VARIABLE and look_like_names([text.title() for text in cells[column.position]])
+    ]
+    if not may_be or any(column.role in _OF_NAMES for column in columns):
+        return []
+    listed = joined(
+        say(" or "),
+        (
+            say("{number} ({title})", number=column.number, title=shown_title(column.title))
+            for column in may_be
+        ),
+    )
+    return [
+        say(
+            "no column is taken for the names of the people: if column {listed} has them,"
+            " --map '{key}=name' says so; as it is, the agent gets them as a variable",
+            listed=listed,
+            key=may_be[0].title,
+        )
+    ]
 
 
 def titles_key(header: Sequence[object]) -> str:
@@ -235,28 +271,17 @@ def _column(position: int, number: int, title: str, cells: Sequence[str], countr
 
 
 def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Role, str, str | None]:
+    """What a column is, why, and its name as a variable where that is not its title."""
     folded, role = folded_title(title), title_role(title)
     if title in REMARK_COLUMNS or not title:
         return Role.LEFT_OUT, say("speechctl wrote it") if title else say("it has no title"), None
-    if role is Role.PHONE and cells and not any(map(_has_digit, cells)):
-        return (
-            Role.VARIABLE,
-            say(
-                "{PHONE_WITHOUT_NUMBERS}, and no cell has a digit",
-                PHONE_WITHOUT_NUMBERS=PHONE_WITHOUT_NUMBERS,
-            ),
-            None,
-        )
-    if role is Role.NAME and cells and not any(map(_has_letter, cells)):
-        return (
-            Role.VARIABLE,
-            say(
-                "{NAME_WITHOUT_LETTERS}, and no cell has a letter", NAME_WITHOUT_LETTERS=NAME_WITHOUT_LETTERS
-            ),
-            None,
-        )
+    unlike = _unlike_its_title(role, cells) if cells else None
+    if unlike is not None:
+        return Role.VARIABLE, unlike, None
     if role is not None or folded in PROMPT_NAMES:
         return role or Role.VARIABLE, say("its title"), PROMPT_NAMES.get(folded)
+    if folded in UNCERTAIN_NAMES and look_like_names(cells):
+        return Role.NAME, say("its cells look like the names of people"), None
     if len(cells) >= 2 and phone_share(cells, country) > PHONE_SHARE:
         return (
             Role.LEFT_OUT,
@@ -266,8 +291,29 @@ def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Rol
     return Role.VARIABLE, say("no other meaning is known for its title"), None
 
 
+def _unlike_its_title(role: Role | None, cells: Sequence[str]) -> str | None:
+    """Why the cells of a column are not what its title says; None: they may be."""
+    if role is Role.PHONE and not any(map(_has_digit, cells)):
+        return say(
+            "{PHONE_WITHOUT_NUMBERS}, and no cell has a digit", PHONE_WITHOUT_NUMBERS=PHONE_WITHOUT_NUMBERS
+        )
+    if role is Role.NAME and not any(map(_has_letter, cells)):
+        return say(
+            "{NAME_WITHOUT_LETTERS}, and no cell has a letter", NAME_WITHOUT_LETTERS=NAME_WITHOUT_LETTERS
+        )
+    if role is Role.NAME and all(map(_is_code, cells)):
+        return say(
+            "{NAME_WITHOUT_LETTERS}, and its cells are codes", NAME_WITHOUT_LETTERS=NAME_WITHOUT_LETTERS
+        )
+    return None
+
+
 def _has_digit(text: str) -> bool:
     return any(map(str.isdecimal, text))
+
+
+def _is_code(text: str) -> bool:
+    return " " not in text and _has_digit(text)
 
 
 def _has_letter(text: str) -> bool:
