@@ -23,6 +23,8 @@ from babel.messages.pofile import read_po, write_po
 from jinja2 import Environment, nodes
 
 from speechaid.campaign.export_rows import EXPORTS
+from speechaid.campaign.titles import Role
+from speechaid.commands.jobs import JOB_FIELDS
 from speechaid.fleet.slots import SlotState
 from speechaid.model.account import Plan
 from speechaid.model.states import CallStatus, JobStatus, Outcome, SuspendReason, WorkerState
@@ -32,6 +34,7 @@ from speechaid.protocol.translation import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES
 from speechaid.rules.alerting import Severity
 from speechaid.rules.check_findings import Level
 from speechaid.rules.checks import Reason
+from speechaid.rules.redial import LeftOut
 from speechaid.settings.table import DECLARATIONS
 from speechaid.web.page.rendering import TEMPLATES
 
@@ -41,7 +44,9 @@ KEYWORDS: Final = {"say": 1, "say_later": 1, "say_n": 2, "N_": 1}
 #: Codes that ``speechctl.render.text.as_words`` shows as words, beside those in its own package.
 _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
-    *(*SuspendReason, *Reason, "paid", "topup", "attempt", "hour"),
+    *(*SuspendReason, *Reason, *LeftOut, "paid", "topup", "attempt", "hour", "by a person"),
+    # What a column is taken for, the fields of a job, and the scopes of a hold.
+    *(*Role, *JOB_FIELDS, "fleet", "level"),
     *("batch id", "account id", "max attempts", "suspend reason", "last error", "dni", "dead phones"),
     *("crashes", "due at", "lease until", "call id", "next phone"),
     *(

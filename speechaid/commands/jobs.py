@@ -38,7 +38,7 @@ _CALL_FIELDS: Final[tuple[str, ...]] = (
 #: The fields of Retell's call analysis in the answer.
 _ANALYSIS_FIELDS: Final = ("call_successful", "user_sentiment", "in_voicemail", "call_summary")
 #: Further fields of a job's document in the answer.
-_JOB_FIELDS: Final[tuple[str, ...]] = (
+JOB_FIELDS: Final[tuple[str, ...]] = (
     "created_at",
     "started_at",
     "completed_at",
@@ -79,7 +79,7 @@ def job(context: HandlerContext, command: Invocation) -> Result:
     shown = dict(zip(found.contact.phones, mask_each(found.contact.phones), strict=True))
     return {
         **_row(found),
-        **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},
+        **{name: found.document[name] for name in JOB_FIELDS if name in found.document},
         "max_attempts": found.max_attempts,
         "suspend_reason": found.suspend_reason,
         "last_error": mask_bare_phones(str(found.document.get("last_error") or "")) or None,

@@ -24,7 +24,7 @@ from speechaid.commands.reading import await_reader
 from speechaid.importing.process import Reader, ReaderPool, Work
 from speechaid.model.masking import fingerprint
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.translation import say, say_later
+from speechaid.protocol.translation import read_wire_text, say, say_later
 from speechaid.settings import Settings
 
 #: What the process carries out.
@@ -87,7 +87,7 @@ class Query:
         """
         refused = self.answer.get("refused")
         if refused is not None:
-            raise CommandRefused(ErrorCode(refused["code"]), refused["message"])
+            raise CommandRefused(ErrorCode(refused["code"]), read_wire_text(refused["message"]))
         result: Result = self.answer["result"]
         return result
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from speechaid.commands.interfaces import BackgroundHandler, CommandRefused, HandlerContext, Invocation
 from speechaid.importing.child import serve
 from speechaid.importing.output import Output
+from speechaid.protocol.translation import wire_text
 
 #: The process is ended by its parent, long before.
 _MOST_TASKS: Final = 10_000
@@ -41,7 +42,7 @@ def run(arguments: Mapping[str, Any], _file: bytes, output: Output) -> None:
         result = _handlers()[arguments["command"]](context, command)
         answer: dict[str, Any] = {"result": result}
     except CommandRefused as exc:
-        answer = {"refused": {"code": exc.code, "message": str(exc)}}
+        answer = {"refused": {"code": exc.code, "message": wire_text(str(exc))}}
     data = encode(answer)
     for begin in range(0, len(data), _PART):
         output.send_part(data[begin : begin + _PART])

@@ -17,6 +17,7 @@ from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.test_calls import TESTS
+from speechaid.protocol.translation import say
 from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice, PhoneState
@@ -183,7 +184,7 @@ def _holds(context: WorkerContext, read_at: float, reading: HoldsReading) -> lis
             holds.append(
                 Hold(
                     scope=scope,
-                    reason=hold.reason or "held by an operator",
+                    reason=hold.reason or say("held by an operator"),
                     since=hold.at,
                     batches_only=scope == BATCHES,
                 )

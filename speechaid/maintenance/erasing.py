@@ -7,13 +7,14 @@ done: erasing twice changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from speechaid.campaign import erasure as left
 from speechaid.model.erasure import Erasure, of_person
 from speechaid.model.job import Job
-from speechaid.model.reading import mapping
+from speechaid.model.reading import instant, mapping
 from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.store.connection import Store
 
@@ -52,13 +53,15 @@ class Counts:
         return {"jobs": self.jobs, "results": self.results, "imports": self.imports}
 
 
-def erase_calls(store: Store, job_id: Any, erasure: Erasure, counts: Counts) -> Step:
-    """Erase what the calls of an ended job have left; its person stays known."""
+def erase_calls(
+    store: Store, job_id: Any, erasure: Erasure, counts: Counts, *, ended_before: datetime
+) -> Step:
+    """Erase what the calls of a job that ended before then have left; its person stays known."""
     job = store.erasures.find_job(job_id)
     if job is None:
         return Step.CHANGED
     results = store.erasures.results_of(job)
-    if not left.may_be_erased(job) or left.awaits_analysis(results):
+    if not (left.may_be_erased(job) and _ended_before(job, ended_before)) or left.awaits_analysis(results):
         return Step.WAITS
     for result in results:
         if Erasure.read(result) is None:
@@ -70,7 +73,13 @@ def erase_calls(store: Store, job_id: Any, erasure: Erasure, counts: Counts) -> 
 
 
 def erase_person(
-    store: Store, job_id: Any, erasure: Erasure, counts: Counts, *, is_forgotten: bool = False
+    store: Store,
+    job_id: Any,
+    erasure: Erasure,
+    counts: Counts,
+    *,
+    ended_before: datetime | None = None,
+    is_forgotten: bool = False,
 ) -> Step:
     """Erase whose an ended job was, and what its calls have left.
 
@@ -79,11 +88,14 @@ def erase_person(
         job_id: the job's ``_id``.
         erasure: when, and by whom.
         counts: what was erased is added to it.
+        ended_before: it waits where the job has ended later, as one does that was called again; None: never.
         is_forgotten: the person asks for it: no analysis is waited for, and the history goes, too.
     """
     job = store.erasures.find_job(job_id)
     if job is None or of_person(job.document) is not None:
         return Step.CHANGED
+    if ended_before is not None and not _ended_before(job, ended_before):
+        return Step.WAITS
     results = store.erasures.results_of(job)
     if not left.may_be_erased(job) or (left.awaits_analysis(results) and not is_forgotten):
         return Step.WAITS
@@ -92,6 +104,11 @@ def erase_person(
     if is_forgotten:
         _erase_history(store, job)
     return _counted(counts, store.erasures.write_job(job, left.job_without_person(job.document, erasure)))
+
+
+def _ended_before(job: Job, before: datetime) -> bool:
+    ended_at = instant(job.document.get("finished_at"))
+    return ended_at is not None and ended_at < before
 
 
 def _erase_history(store: Store, job: Job) -> None:

@@ -6,12 +6,15 @@ from the oldest document to the youngest that is due, passes over what has to wa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from logging import INFO
-from typing import Final
+from typing import Any, Final
 
 from speechaid.campaign import erasure as left
 from speechaid.clock import Clock
@@ -31,10 +34,40 @@ log = get_logger("speechaid.maintenance.database_thread")
 TICK_BUDGET_SECONDS: Final = 0.2
 #: Documents read at once.
 PORTION: Final = 50
+#: Documents looked for at once, of which a walk keeps time and ``_id`` until it comes to them. The embedded
+#: database reads all that are due for each look: 2 s of 100,000.
+LOOK: Final = 5_000
 #: Seconds between the end of a walk and the next one.
 REST_SECONDS: Final = 60.0
 #: One record in ``call_logs`` sums up what was erased in so many seconds at most.
 RECORD_SECONDS: Final = 3600.0
+
+
+@dataclass(kw_only=True)
+class _Walk:
+    """A walk over documents that are due, the oldest first."""
+
+    position: Position = field(default_factory=Position)
+    #: Those that the last look found and that are still to be done, with their times. A look may take longer
+    #: than a tick has: they stay for the ticks after it.
+    found: deque[tuple[datetime, Any]] = field(default_factory=deque)
+    #: Nothing is behind the found ones.
+    is_last: bool = False
+
+    def look(self, find: Callable[[Position, int], list[tuple[datetime, Any]]]) -> None:
+        """Look for more where all found ones are done."""
+        if not self.found and not self.is_last:
+            self.found.extend(find(self.position, LOOK))
+            self.is_last = len(self.found) < LOOK
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has come to its end."""
+        return self.is_last and not self.found
+
+    def move(self) -> None:
+        """Go on after the first of the found ones."""
+        self.position.move(*self.found.popleft())
 
 
 class Retention:
@@ -43,7 +76,7 @@ class Retention:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._positions: dict[str, Position] = {}
+        self._walks: dict[str, _Walk] = {}
         self._rests_until: dict[str, float] = {}
         self._tick_until = 0.0
         #: Whether there was no time for all of it.
@@ -82,14 +115,14 @@ class Retention:
         if self._refused:
             raise StoreError(f"{len(self._refused)} documents take no erasure: {self._refused[0]}")
 
-    def _walk(self, name: str, portion: Callable[[Position], bool]) -> None:
+    def _walk(self, name: str, portion: Callable[[_Walk], bool]) -> None:
         """Go on with a walk while there is time; at its end it rests."""
         if self._rests_until.get(name, 0.0) > self._clock.boottime():
             return
-        position = self._positions.setdefault(name, Position())
+        walk = self._walks.setdefault(name, _Walk())
         while self._has_time():
-            if portion(position):
-                self._positions[name] = Position()
+            if portion(walk):
+                del self._walks[name]
                 self._rests_until[name] = self._clock.boottime() + REST_SECONDS
                 return
         self.has_more = True
@@ -99,30 +132,29 @@ class Retention:
 
     # -- portions: each returns whether it was the last one ------------------------------------------------
 
-    def _add_missing_ends(self, _position: Position) -> bool:
+    def _add_missing_ends(self, _walk: _Walk) -> bool:
         return self._store.erasures.add_missing_ends(PORTION) < PORTION
 
-    def _erase_jobs(self, what: What, before: datetime, position: Position) -> bool:
+    def _erase_jobs(self, what: What, before: datetime, walk: _Walk) -> bool:
         erase = erase_person if what is What.PERSON else erase_calls
-        found = self._store.erasures.jobs_ended_before(before, what, position, PORTION)
-        for at, job_id in found:
-            if not self._has_time():
-                return False
+        walk.look(partial(self._store.erasures.jobs_ended_before, before, what))
+        while walk.found and self._has_time():
+            _, job_id = walk.found[0]
             with self._refusable():
-                erase(self._store, job_id, self._erasure(what), self.last_counts)
-            position.move(at, job_id)
-        return len(found) < PORTION
+                erase(self._store, job_id, self._erasure(what), self.last_counts, ended_before=before)
+            walk.move()
+        return walk.is_done
 
-    def _erase_results(self, what: What, before: datetime, position: Position) -> bool:
+    def _erase_results(self, what: What, before: datetime, walk: _Walk) -> bool:
         """Results whose jobs were deleted: no job leads to them."""
-        found = self._store.erasures.results_before(before, what, position, PORTION)
-        results = self._store.erasures.results([result_id for _, result_id in found])
-        for result in self._store.erasures.without_job(results):
+        walk.look(partial(self._store.erasures.results_before, before, what))
+        ids = [result_id for _, result_id in islice(walk.found, PORTION)]
+        for result in self._store.erasures.without_job(self._store.erasures.results(ids)):
             with self._refusable():
                 self._erase_result(what, result)
-        for at, result_id in found:
-            position.move(at, result_id)
-        return len(found) < PORTION
+        for _ in ids:
+            walk.move()
+        return walk.is_done
 
     def _erase_result(self, what: What, result: Document) -> None:
         if left.awaits_analysis([result]):
@@ -134,7 +166,7 @@ class Retention:
             is_done = erasures.write_result_without_call(result, left.kept_of_call(result), erasure)
         self.last_counts.results += is_done
 
-    def _erase_files(self, before: datetime, _position: Position) -> bool:
+    def _erase_files(self, before: datetime, _walk: _Walk) -> bool:
         found = self._store.erasures.imports_before(before, PORTION)
         for import_id in found:
             with self._refusable():

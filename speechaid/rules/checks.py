@@ -114,7 +114,7 @@ def _hold(case: Case) -> Check:
     return _failed(
         "hold",
         Reason.HELD,
-        joined("; ", (say("{scope}: {reason}", scope=hold.scope, reason=hold.reason) for hold in holds)),
+        joined("; ", (say("{scope}: {reason}", scope=say(hold.scope), reason=hold.reason) for hold in holds)),
         next_eligible_at=max(known) if len(known) == len(until) else None,
     )
 
@@ -202,10 +202,9 @@ def _account(case: Case) -> Check:
     return _passed(
         "account",
         say(
-            "{account_id} is {ACTIVE}, {plan}",
+            "{account_id} is active, {plan}",
             account_id=case.account.account_id,
-            ACTIVE=ACTIVE,
-            plan=case.account.plan,
+            plan=say(case.account.plan.replace("_", " ")),
         ),
     )
 

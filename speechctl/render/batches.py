@@ -209,6 +209,8 @@ def _value(option: str, value: object) -> str:
         return say(_NOT_SET.get(option, "none"))
     if isinstance(value, bool):
         return say("yes") if value else say("no")
+    if value in {"yes", "no"}:
+        return say(str(value))
     if option in _SPANS and isinstance(value, int | float):
         return duration(value)
     return str(value)

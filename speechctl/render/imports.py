@@ -7,7 +7,7 @@ from typing import Final
 from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.agents import own_agent
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import erased_text, local_time
+from speechctl.render.text import as_words, erased_text, local_time
 
 #: Rows shown one by one; --json has all.
 _MAX_SHOWN: Final = 50
@@ -187,7 +187,7 @@ def _meaning(column: Result) -> str:
     if column["role"] == "variable":
         placeholder = f"{{{{{column['variable']}}}}}"
         return say("variable {variable}", variable=placeholder)
-    return say(str(column["role"]))
+    return as_words(column["role"])
 
 
 def _known(result: Result) -> list[Block]:

@@ -53,6 +53,11 @@ def test_a_refusal_is_in_the_language_of_who_is_refused(client: Client) -> None:
     assert client("en", "batch", "nope").stderr.startswith("speechctl: there is no batch 'nope'")
 
 
+def test_what_a_process_of_its_own_refuses_is_in_the_language_of_who_is_refused(client: Client) -> None:
+    assert client("es", "report", "--day", "hoy").stderr.startswith("speechctl: day: 'hoy' no es un día;")
+    assert client("en", "report", "--day", "hoy").stderr.startswith("speechctl: day: 'hoy' is not a day;")
+
+
 def test_json_is_english_whatever_the_reader_speaks(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "march.csv"
     file.write_text(ROWS, encoding="utf-8")

@@ -10,10 +10,10 @@ import pytest
 from speechaid.clock import SystemClock
 from speechaid.errors import StoreUnavailable
 from speechaid.maintenance import retention
-from speechaid.maintenance.erasing import Counts
+from speechaid.maintenance.erasing import Counts, Step, erase_calls, erase_person
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.maintenance.retention import Retention
-from speechaid.model.erasure import What
+from speechaid.model.erasure import Erasure, What
 from speechaid.store.analyses import WAIT
 from speechaid.store.erasures import Position
 from tests.support.common_stage import phone
@@ -247,6 +247,54 @@ def test_what_one_tick_has_no_time_for_the_next_ones_do(
     monkeypatch.setattr(retention, "TICK_BUDGET_SECONDS", 30.0)
     found.erase_portion(settings)
     assert NAME not in stored_texts(stage)
+
+
+class StoppedClock(SystemClock):
+    """Goes on only where it is told to."""
+
+    def __init__(self) -> None:
+        self.at = 1_000.0
+
+    def boottime(self) -> float:
+        return self.at
+
+
+def test_a_look_that_takes_longer_than_a_tick_is_of_use_to_the_ticks_after_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, look = StoppedClock(), stage.store.erasures.jobs_ended_before
+    looks: list[int] = []
+
+    def slow_look(*args: Any) -> Any:
+        clock.at += 10 * retention.TICK_BUDGET_SECONDS
+        looks.append(1)
+        return look(*args)
+
+    monkeypatch.setattr(stage.store.erasures, "jobs_ended_before", slow_look)
+    ended = stage.store.now() - timedelta(days=31)
+    for number in range(10):
+        add_person(stage, job_id=f"job-{number}", status="done", finished_at=ended)
+    settings = settings_for(stage.database.name, stage.uri, stage.simulator, **JOBS)
+    found = Retention(stage.store, clock)
+    erased = 0
+    for _ in range(3):
+        found.erase_portion(settings)
+        erased += found.last_counts.jobs
+    assert (erased, len(looks), found.has_more) == (10, 1, False)
+
+
+def test_a_job_that_was_called_again_since_it_was_found_has_its_new_end(stage: Stage) -> None:
+    ended = stage.store.now() - timedelta(days=31)
+    add_person(stage, job_id="job-old", status="done", finished_at=ended)
+    job_id = stage.job("job-old")["_id"]
+    before = stage.store.now() - timedelta(days=30)
+    assert stage.store.erasures.jobs_ended_before(before, What.PERSON, Position(), 10)
+    stage.database.jobs.update_one({"_id": job_id}, {"$set": {"finished_at": stage.store.now()}})
+    erasure = Erasure(at=stage.store.now(), by="retention", what=What.PERSON)
+    for erase_one in (erase_calls, erase_person):
+        step = erase_one(stage.store, job_id, erasure, Counts(), ended_before=before)
+        assert step is Step.WAITS
+    assert NAME in stored_texts(stage)
 
 
 def test_a_run_that_was_killed_is_completed_by_the_next(
