@@ -301,7 +301,7 @@ def _unlike_its_title(role: Role | None, cells: Sequence[str]) -> str | None:
         return say(
             "{NAME_WITHOUT_LETTERS}, and no cell has a letter", NAME_WITHOUT_LETTERS=NAME_WITHOUT_LETTERS
         )
-    if role is Role.NAME and all(map(_is_code, cells)):
+    if role is Role.NAME and len(cells) >= 2 and all(map(_is_code, cells)):
         return say(
             "{NAME_WITHOUT_LETTERS}, and its cells are codes", NAME_WITHOUT_LETTERS=NAME_WITHOUT_LETTERS
         )

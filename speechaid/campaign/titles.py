@@ -160,7 +160,7 @@ PHONE_WORDS: Final = frozenset(
         *("phone", "phones", "telephone", "mobile", "cell", "cellphone", "telefono", "telefonos"),
         *("fono", "fonos", "celular", "celulares", "cel", "movil", "moviles", "tel", "tels", "telf"),
         *("telefo", "tlf", "tfno", "tfo", "fone", "telefone", "celulares", "whatsapp", "wsp", "wapp"),
-        *("whats", "contactable"),
+        *("whats", "contactable", "ph"),
     }
 )
 #: Those of them that mean a mobile.

@@ -60,6 +60,33 @@ WORDS: Final = frozenset(
             "en blanco",
             "desconocido",
         ),
+        *(
+            "sin fono",
+            "sin teléfono",
+            "sin telefono",
+            "sin celular",
+            "sin número",
+            "sin numero",
+            "sin contacto",
+        ),
+        *(
+            "no tiene fono",
+            "no tiene celular",
+            "no tiene teléfono",
+            "no tiene telefono",
+            "no phone",
+            "no number",
+        ),
+        *(
+            "sin contacto",
+            "no number",
+            "sem telefone",
+            "sem celular",
+            "sem contato",
+            "não possui",
+            "nao possui",
+            "no posee",
+        ),
         *("não tem", "nao tem", "sem nome", "não informado", "nao informado", "vazio", "xxx", "xxxx"),
     }
 )

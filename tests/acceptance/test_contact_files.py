@@ -20,8 +20,8 @@ class File:
     name: str
     country: str = "CL"
     content: bytes
-    #: By the person's name, which stands for the row: phones, and fields of the payload (None: not there).
-    jobs: Mapping[str | None, tuple[list[str], dict[str, object]]] = field(default_factory=dict)
+    #: By the person's name (empty: none): the phones, and fields of the payload (None: not there).
+    jobs: Mapping[str, tuple[list[str], Mapping[str, object]]] = field(default_factory=dict)
     #: What the dry run says.
     sentences: tuple[str, ...] = ()
     #: The import is refused with this.
@@ -56,7 +56,7 @@ TABLE: list[list[object]] = [["nombre", "telefono", "monto"], ["Inés Vera", "+5
 PAID: list[list[object]] = [["nombre", "telefono", "monto"], ["Pagó Ayer", "+56955550139", 0]]
 
 
-def of_vera(*phones: str, **fields: object) -> dict[str | None, tuple[list[str], dict[str, object]]]:
+def of_vera(*phones: str, **fields: object) -> dict[str, tuple[list[str], Mapping[str, object]]]:
     return {"Inés Vera": (list(phones or ("+56955550131",)), fields)}
 
 
@@ -302,7 +302,7 @@ FILES = [
     File(
         name="words-for-nothing.csv",
         content=text("nombre;fono;empresa;plan", "NULL;955550131;NULL;nan"),
-        jobs={None: (["+56955550131"], {"company_name": None, "plan": None})},
+        jobs={"": (["+56955550131"], {"company_name": None, "plan": None})},
         sentences=("nombre: the contact has no name",),
     ),
     File(
@@ -341,12 +341,13 @@ def test_a_file_becomes_the_right_jobs_or_the_right_sentence(terminal: Terminal,
     assert stored(terminal, batch, file) == dict(file.jobs)
 
 
-def stored(terminal: Terminal, batch: str, file: File) -> dict[str | None, tuple[list[str], dict[str, Any]]]:
+def stored(terminal: Terminal, batch: str, file: File) -> dict[str, tuple[list[str], dict[str, Any]]]:
     """The batch's jobs by name, with the fields that the file's table names."""
     found = {}
     for job in terminal.database["jobs"].find({"batch_id": batch}):
         contact, payload = job["contact"], job["payload"]
-        wanted = file.jobs.get(contact.get("name"), ([], {}))[1]
+        name = contact.get("name", "")
+        wanted = file.jobs.get(name, ([], {}))[1]
         values = {**payload.get("additional_info", {}), **payload}
-        found[contact.get("name")] = list(contact["phones"]), {name: values.get(name) for name in wanted}
+        found[name] = list(contact["phones"]), {each: values.get(each) for each in wanted}
     return found
