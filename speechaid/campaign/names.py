@@ -72,7 +72,7 @@ _OF_NO_PERSON: Final = frozenset(
 )
 
 
-def look_like_names(texts: Sequence[str]) -> bool:
+def may_be_names(texts: Sequence[str]) -> bool:
     """Whether most of the texts are written like whole names of people, and few of them repeat."""
     named = sum(_is_like_name(text) for text in texts)
     return bool(texts) and min(named, len(set(texts))) / len(texts) > _MOST

@@ -28,7 +28,7 @@ from speechaid.campaign.column_doubts import (
 from speechaid.campaign.column_titles import RANKED, folded_title, money_in, title_role
 from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.dates import DateOrder
-from speechaid.campaign.names import look_like_names
+from speechaid.campaign.names import may_be_names
 from speechaid.campaign.titles import (
     DOCUMENT_NUMBERS,
     FIRST_NAMES,
@@ -138,7 +138,7 @@ def _that_may_be_names(columns: Sequence[Column], cells: Sequence[Sequence[str]]
     may_be = [
         column
         for column in columns
-        if column.role is Role.VARIABLE and look_like_names([text.title() for text in cells[column.position]])
+        if column.role is Role.VARIABLE and may_be_names([text.title() for text in cells[column.position]])
     ]
     if not may_be or any(column.role in _OF_NAMES for column in columns):
         return []
@@ -280,7 +280,7 @@ def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Rol
         return Role.VARIABLE, unlike, None
     if role is not None or folded in PROMPT_NAMES:
         return role or Role.VARIABLE, say("its title"), PROMPT_NAMES.get(folded)
-    if folded in UNCERTAIN_NAMES and look_like_names(cells):
+    if folded in UNCERTAIN_NAMES and may_be_names(cells):
         return Role.NAME, say("its cells look like the names of people"), None
     if len(cells) >= 2 and phone_share(cells, country) > PHONE_SHARE:
         return (

@@ -98,7 +98,7 @@ def read_messages(reader: ContactsReader) -> Iterator[tuple[bytes, int]]:
     parsed = reader.parsed
     head = _Head(
         columns=_with_sentences(parsed.columns, wire_text),
-        source=parsed.source,
+        source=_with_hidden_sheets(parsed.source, wire_text),
         titles_key=parsed.titles_key,
         kept_mapping=dict(parsed.kept_mapping),
     )
@@ -136,6 +136,10 @@ def _with_sentences(columns: Columns, change: Callable[[str], str]) -> Columns:
         columns=tuple(replace(column, why=change(column.why)) for column in columns.columns),
         remarks=tuple(map(change, columns.remarks)),
     )
+
+
+def _with_hidden_sheets(source: Source, change: Callable[[str], str]) -> Source:
+    return replace(source, other_sheets=tuple(map(change, source.other_sheets)))
 
 
 def _portions(items: Sequence[Any]) -> Iterator[list[Any]]:
@@ -184,7 +188,9 @@ class ContactsReceiver:
             if len(head.columns.columns) > MAX_COLUMNS:
                 raise ValueError("too many columns")
             columns = _with_sentences(head.columns, read_wire_text)
-            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **{**dict(head), "columns": columns})
+            source = _with_hidden_sheets(head.source, read_wire_text)
+            parts = {**dict(head), "columns": columns, "source": source}
+            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **parts)
             return
         piece = _SLICE.validate_json(message)
         for row in (*piece.rows, *piece.corrected):

@@ -38,9 +38,6 @@ _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}|%\(\w+\)[rs]|%[rs]")
 #: What people read and what is not made to be translated yet: packages and modules.
 STILL_IN_ENGLISH: Final = frozenset(
     {
-        # Packs of calling rules.
-        "speechaid/commands/packs.py",
-        "speechctl/render/packs.py",
         # Files for others: the rows of exports.
         "speechaid/campaign/export_rows.py",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from speechaid.campaign.columns import Column, Columns
-from speechaid.campaign.names import look_like_names
+from speechaid.campaign.names import may_be_names
 from speechaid.campaign.recognition import recognise
 from speechaid.campaign.titles import PERSON_WORDS, UNCERTAIN_NAMES, Role
 
@@ -78,4 +78,4 @@ def test_codes_under_the_title_of_a_name_are_nobodys_name() -> None:
     "text", ["Ana", "Plan 24 Horas", "se fue de viaje", "", "Av. Matta 12", "A B C D E F G H", "---"]
 )
 def test_what_is_not_written_like_a_whole_name(text: str) -> None:
-    assert not look_like_names([text])
+    assert not may_be_names([text])
