@@ -388,17 +388,26 @@ def _both_mean(role: Role, used: Column, other: Column) -> str:
 
 def _whole_name(of_role: Sequence[Column], mapped: Mapping[int, Column], remarks: list[str]) -> list[Column]:
     """First and middle names are joined; beside a column with the whole name they are variables."""
-    if len(of_role) < 2 or any(column.position in mapped for column in of_role):
+    if len(of_role) < 2:
         return list(of_role)
-    titles = {fold(column.title) for column in of_role}
-    if titles <= FIRST_NAMES and len(titles) == len(of_role):
-        return list(of_role)
-    whole = [column for column in of_role if fold(column.title) not in FIRST_NAMES]
-    used = min(whole or of_role, key=_rank)
-    others = [column for column in of_role if column is not used]
-    remarks.extend(_both_mean(Role.NAME, used, other) for other in others)
-    why = say("{title} is the name", title=shown_title(used.title))
-    return [used, *(replace(other, role=Role.VARIABLE, why=why) for other in others)]
+    certain = [
+        column for column in of_role if column.position in mapped or folded_title(column.title) in RANKED
+    ]
+    used = _used_names(certain or of_role, mapped)
+    others = [column for column in of_role if column not in used]
+    remarks.extend(_both_mean(Role.NAME, used[0], other) for other in others)
+    why = say("{title} is the name", title=shown_title(used[0].title))
+    return [*used, *(replace(other, role=Role.VARIABLE, why=why) for other in others)]
+
+
+def _used_names(columns: Sequence[Column], mapped: Mapping[int, Column]) -> list[Column]:
+    """The columns that make up the name, among those that are called so."""
+    titles = {fold(column.title) for column in columns}
+    are_parts = titles <= FIRST_NAMES and len(titles) == len(columns)
+    if are_parts or any(column.position in mapped for column in columns):
+        return list(columns)
+    whole = [column for column in columns if fold(column.title) not in FIRST_NAMES]
+    return [min(whole or columns, key=_rank)]
 
 
 def _rank(column: Column) -> tuple[int, int]:

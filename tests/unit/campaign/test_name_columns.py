@@ -65,6 +65,17 @@ def test_nothing_is_asked_where_a_column_has_the_names_or_none_can_have_them() -
     assert columns("Producto", ["Plan Hogar", "Plan Hogar", "Plan Movil", "Plan Movil"]).remarks == ()
 
 
+@pytest.mark.parametrize("other", ["Empleado", "Socio", "Subject"])
+def test_a_plain_title_of_a_name_wins_over_one_that_says_who(other: str) -> None:
+    titles, row = ["Nombre", "Apellido", other, "telefono"], ["Ana", "Soto", "Luis Paz", "955550101"]
+    found = recognise(titles, [row, ["Eva", "Rojas", "Karla Vera", "955550102"]], country="CL")
+    assert [column.title for column in (*found.of(Role.NAME), *found.of(Role.SURNAME))] == titles[:2]
+    assert [column.title for column in found.of(Role.VARIABLE)] == [other]
+    assert ["both mean name" in remark for remark in found.remarks] == [True]
+    mapped = recognise(["Quien", other, "telefono"], [["Ana", *row[2:]]], mapping={"Quien": "name"})
+    assert [column.title for column in mapped.of(Role.NAME)] == ["Quien"]
+
+
 def test_codes_under_the_title_of_a_name_are_nobodys_name() -> None:
     column = first("Cliente", ["C0001", "C0002", "A-17"])
     assert (column.role, column.variable) == (Role.VARIABLE, "Cliente")
