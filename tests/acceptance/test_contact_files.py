@@ -324,8 +324,8 @@ def terminal() -> Iterator[Terminal]:
 def test_a_file_becomes_the_right_jobs_or_the_right_sentence(terminal: Terminal, file: File) -> None:
     path = terminal.place / file.name
     path.write_bytes(file.content)
-    # The files are of the same few people.
-    options = ("--country", file.country, "--duplicates", "keep")
+    # The files are of the same few numbers, under several people.
+    options = ("--country", file.country, "--duplicates", "keep", "--accept", "shared")
     if file.refusal is not None:
         assert file.refusal in terminal.refused("import", str(path), *options)
         assert not terminal.ask("batches")["batches"] or path.stem not in terminal.type("batches")
