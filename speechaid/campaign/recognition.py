@@ -138,7 +138,7 @@ def _that_may_be_names(columns: Sequence[Column], cells: Sequence[Sequence[str]]
     may_be = [
         column
         for column in columns
-        if column.role is Role.VARIABLE and may_be_names([text.title() for text in cells[column.position]])
+        if column.role is Role.VARIABLE and _may_have_names(cells[column.position])
     ]
     if not may_be or any(column.role in _OF_NAMES for column in columns):
         return []
@@ -157,6 +157,12 @@ def _that_may_be_names(columns: Sequence[Column], cells: Sequence[Sequence[str]]
             key=may_be[0].title,
         )
     ]
+
+
+def _may_have_names(cells: Sequence[str]) -> bool:
+    """Whether most cells are written like names; without capitals, only where no cell has a digit."""
+    in_capitals = [text.title() for text in cells]
+    return may_be_names(cells) or (may_be_names(in_capitals) and not any(map(_has_digit, cells)))
 
 
 def titles_key(header: Sequence[object]) -> str:
