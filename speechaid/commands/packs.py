@@ -31,11 +31,11 @@ from speechaid.model.levels import Level
 from speechaid.model.masking import mask_prose
 from speechaid.model.states import Purpose
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.translation import say
+from speechaid.protocol.translation import say, say_later
 from speechaid.store.connection import Store
 from speechaid.store.packs import key_of_pack, pack_key
 
-ADVICE: Final = "no legal advice: have a local lawyer look at it before you rely on it"
+ADVICE: Final = say_later("no legal advice: have a local lawyer look at it before you rely on it")
 #: Jobs that are made due by one task of the database thread.
 _PORTION: Final = 500
 #: Calls of so many days before the first batch with a purpose are looked for.
@@ -65,8 +65,13 @@ def pack(context: HandlerContext, command: Invocation) -> Result:
     found = known.get(pack_key(country, purpose, variant))
     if found is None:
         of_purpose = sorted({key.partition("-")[0] for key in known if key.endswith(f"-{purpose}")})
-        named = f"{purpose} in {mask_prose(country)}" + (f" named {mask_prose(variant)}" if variant else "")
-        message = f"no rule is known for {named}; countries with a pack: {', '.join(of_purpose) or 'none'}"
+        message = say(
+            "no rule is known for {purpose} in {country}{named}; countries with a pack: {countries}",
+            purpose=purpose,
+            country=mask_prose(country),
+            named=say(" under the name {variant}", variant=mask_prose(variant)) if variant else "",
+            countries=", ".join(of_purpose) or say("none"),
+        )
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if isinstance(found, InvalidPack):
         raise CommandRefused(ErrorCode.REFUSED, "; ".join(found.faults))
@@ -264,7 +269,7 @@ def _statements(one: Pack) -> Iterator[Result]:
     if one.caller_numbers is not None:
         for each in one.caller_numbers.exemptions:
             yield {
-                "about": f"caller_numbers exemption {each.name}",
+                "about": say("caller_numbers exemption {name}", name=each.name),
                 "rule": None,
                 "says": each.says,
                 "source": "; ".join(one.sources[name] for name in each.sources),
@@ -276,9 +281,15 @@ def _rule(statement: Statement) -> str | None:
     """What a statement says in short, where that is more than its words."""
     match statement:
         case Holidays():
-            extra = f", and {', '.join(map(str, statement.extra))}" if statement.extra else ""
-            places = f" with {', '.join(statement.subdivisions)}" if statement.subdivisions else ""
-            return f"{statement.rule}: holidays of {statement.calendar}{places}{extra}"
+            days = ", ".join(map(str, statement.extra))
+            names = ", ".join(statement.subdivisions)
+            return say(
+                "{rule}: holidays of {calendar}{places}{extra}",
+                rule=statement.rule,
+                calendar=statement.calendar,
+                places=say(" with {names}", names=names) if names else "",
+                extra=say(", and {days}", days=days) if days else "",
+            )
         case Option():
             parts = [*map(str, statement.hours), *map(str, statement.caps), *statement.subdivisions]
             return "; ".join(parts)

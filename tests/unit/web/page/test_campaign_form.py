@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.campaign.columns import read_meaning
+from speechaid.campaign.recognition import read_meaning
 from speechaid.commands import known_people
 from speechaid.protocol.commands import COMMANDS
 from speechaid.web.page import campaign_form
