@@ -38,6 +38,7 @@ from speechaid.fleet.systemd import SystemdNotifier
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Timeouts
 from speechaid.protocol.messages import Request
 from speechaid.protocol.text import plural
+from speechaid.protocol.translation import say, system_fault
 from speechaid.rules.check_findings import no_space
 from speechaid.rules.respawn import CRASHES, ExitCause, RespawnPolicy
 from speechaid.settings import Settings, after_reload, reload_changes
@@ -489,7 +490,11 @@ class Supervisor:
             disk = os.statvfs(directory)
             reason = no_space(str(directory), disk.f_bavail * disk.f_frsize // 2**20, held=held)
         except OSError as exc:
-            reason = f"the free space of {directory} cannot be read: {exc.strerror}"
+            reason = say(
+                "the free space of {directory} cannot be read: {fault}",
+                directory=directory,
+                fault=system_fault(exc),
+            )
         self._fleet.hold_for_space(reason)
         if reason is not None and not held:
             log.error("disk.full", text=reason)

@@ -25,6 +25,7 @@ from jinja2 import Environment, nodes
 from speechaid.campaign.export_rows import EXPORTS
 from speechaid.campaign.titles import Role
 from speechaid.commands.jobs import JOB_FIELDS
+from speechaid.compliance.packs import HolidayRule
 from speechaid.fleet.slots import SlotState
 from speechaid.model.account import Plan
 from speechaid.model.states import CallStatus, JobStatus, Outcome, SuspendReason, WorkerState
@@ -46,7 +47,7 @@ _CODES: Final = (
     *(*JobStatus, *Outcome, *CallStatus, *WorkerState, *SlotState, *Plan, *ACCOUNT_STATUSES, *Severity),
     *(*SuspendReason, *Reason, *LeftOut, "paid", "topup", "attempt", "hour", "by a person"),
     # What a column is taken for, the fields of a job, and the scopes of a hold.
-    *(*Role, *JOB_FIELDS, "fleet", "level"),
+    *(*Role, *JOB_FIELDS, "fleet", "level", *HolidayRule, "away"),
     *("batch id", "account id", "max attempts", "suspend reason", "last error", "dni", "dead phones"),
     *("crashes", "due at", "lease until", "call id", "next phone"),
     *(

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from speechaid.compliance.packs import SUNDAY, HolidayRule, InvalidPack, Pack, Statement, days_text
 from speechaid.compliance.public_holidays import holiday_name
 from speechaid.model.states import Purpose
+from speechaid.protocol.translation import say
 from speechaid.rules import windows
 from speechaid.rules.local_time import clock_changes, instants_of
 from speechaid.rules.windows import Window, WindowFault
@@ -189,27 +190,36 @@ def _why_closed(pack: Pack, zone: ZoneInfo, at: datetime) -> _Reason:
     part = "windows"
     if holiday is not None and pack.holidays is not None and pack.holidays.rule is not HolidayRule.IGNORED:
         statement, part = pack.holidays, "holidays"
-        what = "barred" if pack.holidays.rule is HolidayRule.BARRED else "like a Sunday"
-        found = f"{day} is a holiday ({holiday}), {what}"
+        what = say("barred") if pack.holidays.rule is HolidayRule.BARRED else say("like a Sunday")
+        found = say("{day} is a holiday ({holiday}), {what}", day=day, holiday=holiday, what=what)
     elif not _spans(pack, day):
-        found = f"no calls on {days_text([day.isoweekday()])}"
+        found = say("no calls on {days}", days=days_text([day.isoweekday()]))
     else:
         allowed = ", ".join(f"{_clock(start)}-{_clock(end)}" for start, end in _spans(pack, day))
-        found = f"{local:%H:%M} is outside {allowed}"
+        found = say("{time} is outside {hours}", time=f"{local:%H:%M}", hours=allowed)
     source = "speechaid" if statement is None else pack.source_of(statement)
-    return _Reason(rule=f"{pack.name}: {part}", source=source, sentence=f"{found}, in {zone.key}")
+    return _Reason(
+        rule=f"{pack.name}: {part}",
+        source=source,
+        sentence=say("{found}, in {zone}", found=found, zone=zone.key),
+    )
 
 
 def _why_open(
     name: str, packs: Sequence[Pack], zones: Sequence[ZoneInfo], batch: Window, at: datetime
 ) -> _Reason:
     if not packs:
-        sentence = f"no rule is known for {name}: {batch} is open"
-        return _Reason(rule=BATCH_RULE, source="the batch", sentence=sentence)
+        sentence = say("no rule is known for {name}: {window} is open", name=name, window=batch)
+        return _Reason(rule=BATCH_RULE, source=say("the batch"), sentence=sentence)
     pack, zone = packs[0], zones[0]
-    hours = "no hours are known" if pack.windows is None else f"{pack.windows} allows"
+    hours = (
+        say("no hours are known") if pack.windows is None else say("{hours} allows", hours=str(pack.windows))
+    )
     local = at.astimezone(zone)
-    sentence = f"{hours}: {days_text([local.isoweekday()])} {local:%H:%M} in {zone.key}"
+    day = days_text([local.isoweekday()])
+    sentence = say(
+        "{hours}: {day} {time} in {zone}", hours=hours, day=day, time=f"{local:%H:%M}", zone=zone.key
+    )
     source = "speechaid" if pack.windows is None else pack.source_of(pack.windows)
     return _Reason(rule=f"{pack.name}: windows", source=source, sentence=sentence)
 

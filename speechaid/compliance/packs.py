@@ -16,11 +16,12 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from speechaid.model.states import Purpose
+from speechaid.protocol.translation import N_, joined, say, say_n
 
 #: 1 (Monday) to 7 (Sunday).
 WEEKDAYS: Final = range(1, 8)
 SUNDAY: Final = 7
-_DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAY_NAMES: Final = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 _TEXT: Final = "a text of 1 to 1000 characters"
 _NAME: Final = "a name of lower-case letters, digits and _, beginning with a letter"
 _NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,59}$"
@@ -138,7 +139,7 @@ class DayHours(Part):
         return _minutes(self.start), _minutes(self.end)
 
     def __str__(self) -> str:
-        return f"{days_text(self.days)} {self.start}-{self.end}"
+        return joined(" ", (days_text(self.days), f"{self.start}-{self.end}"))
 
 
 class Windows(Statement):
@@ -158,7 +159,7 @@ class Windows(Statement):
         return sorted(each.span for each in self.hours if weekday in each.days)
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self.hours)) or "no calls"
+        return joined(", ", map(str, self.hours)) if self.hours else say("no calls")
 
 
 class Holidays(Statement):
@@ -205,14 +206,12 @@ class Cap(Statement):
 
     def __str__(self) -> str:
         if self.span is Span.DAYS_AFTER_TALK:
-            text = f"no call for {self.length} days after a talk"
+            text = say("no call for {days} days after a talk", days=self.length)
         else:
-            unit = self.unit.value.replace("_", " ")
-            if self.unit is Unit.UNANSWERED_ATTEMPT:
-                unit = "unanswered attempt"
-            text = f"{self.number} {unit}{'' if self.number == 1 else 's'} {_span_text(self)}"
-        more = ", then one call more the same day" if self.one_more_same_day else ""
-        return f"{text}{more} per {self.scope}"
+            text = joined(" ", (_count_text(self), _span_text(self)))
+        more = say(", then one call more the same day") if self.one_more_same_day else ""
+        scope = say("per person") if self.scope == "person" else say("per {scope}", scope=self.scope)
+        return joined("", (text, more, " ", scope))
 
 
 class NumberExemption(Part):
@@ -404,23 +403,35 @@ def days_text(days: Sequence[int]) -> str:
             runs[-1].append(day)
         else:
             runs.append([day])
-    return ", ".join(
-        _DAY_NAMES[run[0] - 1] if len(run) == 1 else f"{_DAY_NAMES[run[0] - 1]}-{_DAY_NAMES[run[-1] - 1]}"
-        for run in runs
-    )
+    return joined(", ", map(_run_text, runs))
+
+
+def _run_text(run: Sequence[int]) -> str:
+    first, last = say(_DAY_NAMES[run[0] - 1]), say(_DAY_NAMES[run[-1] - 1])
+    return first if len(run) == 1 else say("{first}-{last}", first=first, last=last)
 
 
 def _minutes(text: str) -> int:
     return int(text[:2]) * 60 + int(text[3:])
 
 
+def _count_text(cap: Cap) -> str:
+    match cap.unit:
+        case Unit.CONTACT:
+            return say_n("{count} contact", "{count} contacts", cap.number)
+        case Unit.UNANSWERED_ATTEMPT:
+            return say_n("{count} unanswered attempt", "{count} unanswered attempts", cap.number)
+        case _:
+            return say_n("{count} attempt", "{count} attempts", cap.number)
+
+
 def _span_text(cap: Cap) -> str:
     match cap.span:
         case Span.CALENDAR_DAY:
-            return "a calendar day"
+            return say("a calendar day")
         case Span.CALENDAR_WEEK:
-            return "a calendar week"
+            return say("a calendar week")
         case Span.ROLLING_HOURS:
-            return f"in {cap.length} hours"
+            return say("in {hours} hours", hours=cap.length)
         case _:
-            return f"in {cap.length} days"
+            return say("in {days} days", days=cap.length)

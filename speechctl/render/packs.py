@@ -6,6 +6,7 @@ from typing import Final
 
 from speechaid.protocol.translation import N_, say, say_n
 from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words
 
 _NOT_ENFORCED: Final = N_("! these rules refuse no call until a batch has a purpose: its hours hold alone")
 _NOT_READY: Final = N_("! earlier calls are still being entered in the ledger: people with a cap wait")
@@ -20,7 +21,7 @@ def packs(result: Result) -> list[Block]:
             row["country"],
             _purpose(row),
             row["windows"] or say("not known"),
-            row["holidays"] or say("not known"),
+            as_words(row["holidays"]) if row["holidays"] else say("not known"),
             row["confidence"],
             row["reviewed"],
             row["hash"][:_HASH_LENGTH],

@@ -272,7 +272,7 @@ def _database_line(database: Result, read_at: str | None) -> str:
     older = say("; what it holds is shown as of {read_at}", read_at=local_time(read_at)) if read_at else ""
     return say(
         "! database: {state}: {error}{older}",
-        state=state,
+        state=as_words(state),
         error=database.get("error") or say("no answer"),
         older=older,
     )
