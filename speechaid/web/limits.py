@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from http import HTTPStatus
 from typing import Final
 
@@ -18,6 +17,7 @@ from speechaid.settings.groups import WebSettings
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metric_table import observe
 from speechaid.telemetry.web_metrics import WebMetrics
+from speechaid.web.places import Kind, Places, current_kind, is_stream, kind_of
 from speechaid.web.problems import Problem
 
 log = get_logger("speechaid.web")
@@ -26,6 +26,9 @@ log = get_logger("speechaid.web")
 BODY_BYTES: Final = 1024 * 1024
 #: Requests with a file that are received at once: each takes room on the disk.
 FORMS_AT_ONCE: Final = 8
+#: Requests that stop calls at once, and questions whether all is up: beside the others.
+URGENT_AT_ONCE: Final = 32
+HEALTH_AT_ONCE: Final = 16
 #: Seconds that a client may pause in the middle of a request, or of reading its answer.
 PAUSE_SECONDS: Final = 20.0
 #: Of all places, one address takes at most one part in so many, or those of one token.
@@ -37,11 +40,8 @@ _HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
-
-
 #: Methods that are told apart in the metrics: a client may write anything.
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_STREAM: Final = b"text/event-stream"
 
 
 class RequestLimits:
@@ -51,9 +51,12 @@ class RequestLimits:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._most = settings.requests
-        self._most_per_address = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
-        self._under_way: Counter[str] = Counter()
+        of_address = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
+        self._places = {
+            Kind.ORDINARY: Places(of_address, settings.requests),
+            Kind.URGENT: Places(URGENT_AT_ONCE // _SHARE_OF_ADDRESS, URGENT_AT_ONCE),
+            Kind.HEALTH: Places(HEALTH_AT_ONCE, HEALTH_AT_ONCE),
+        }
         self._forms = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,32 +67,31 @@ class RequestLimits:
         request = _BoundedRequest(scope, receive, send, self._settings)
         # Before anything is known of its token: a stranger may send any number of those.
         client = scope["client"][0] if scope.get("client") else ""
-        busy = self._busy(client, is_form=request.is_form)
-        self._under_way[client] += 1
+        kind = kind_of(scope["method"], scope["path"])
+        places = self._places[kind]
+        busy = self._busy(places, client, is_form=request.is_form)
         self._forms += request.is_form
         self._metrics.count("speechaid_web_requests_under_way")
+        current_kind.set(kind)
         try:
-            if busy is not None:
-                await busy.to_response()(scope, request.receive, request.send)
-            else:
-                await self._app(scope, request.receive, request.send)
+            with places.take(client) as place:
+                send = place.until_stream(request.send)
+                respond = self._app if busy is None else busy.to_response()
+                await respond(scope, request.receive, send)
         finally:
-            self._under_way[client] -= 1
             self._forms -= request.is_form
-            if not self._under_way[client]:
-                del self._under_way[client]
             self._metrics.count("speechaid_web_requests_under_way", -1)
             request.record(self._metrics)
 
-    def _busy(self, client: str, *, is_form: bool) -> Problem | None:
+    def _busy(self, places: Places, client: str, *, is_form: bool) -> Problem | None:
         if is_form and self._forms >= FORMS_AT_ONCE:
             text = "other files are being received: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
-        if self._under_way[client] >= self._most_per_address and client not in (self._settings.proxies or ()):
-            text = f"{self._most_per_address} requests of this address are under way: wait for an answer"
+        if places.of_client(client) >= places.per_client and client not in (self._settings.proxies or ()):
+            text = f"{places.per_client} requests of this address are under way: wait for an answer"
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
-        if self._under_way.total() >= self._most:
-            text = f"{self._most} requests are under way: try again later"
+        if places.in_all is not None and places.total() >= places.in_all:
+            text = f"{places.in_all} requests are under way: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
         return None
 
@@ -140,7 +142,7 @@ class _BoundedRequest:
         """Send a part of the answer to a client that reads it."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            self._is_stream = dict(message.get("headers", ())).get(b"content-type", b"").startswith(_STREAM)
+            self._is_stream = is_stream(message)
             given = list(message.get("headers", ()))
             names = {name.lower() for name, _ in given}
             missing = [(name, value) for name, value in _HEADERS if name not in names]

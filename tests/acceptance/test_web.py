@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -188,8 +189,12 @@ def test_who_may_not_export_reads_no_whole_number(site: Site, ids: dict[str, str
     site.store.jobs.table.delete({"job_id": job})
     site.store.jobs.table.insert(
         {
-            **{**own, "status": "failed", "contact": contact, "dead_phones": [number]},
-            **{"fecha_pago_cliente": "2026-03-15", "last_error": f"{number} is no number"},
+            **own,
+            "status": "failed",
+            "contact": contact,
+            "dead_phones": [number],
+            "fecha_pago_cliente": "2026-03-15",
+            "last_error": f"{number} is no number",
         }
     )
     site.store.results.record({**own, **call, "dial_key": f"{job}-{role}", "created_at": site.store.now()})
@@ -431,13 +436,16 @@ def test_events_go_on_after_the_last_that_the_client_has(site: Site) -> None:
 def test_a_client_that_comes_back_after_many_events_misses_none(site: Site, query: dict[str, str]) -> None:
     count = 1500
     batch = site.terminal.ask("create-batch", "many-events", "--paused")["batch_id"]
-    query = {name: batch for name in query}
+    query = dict.fromkeys(query, batch)
     # Of some minutes ago, as they are for a client that was away.
     second = f"{int(time.time()) - 300:08x}"
     ids = [f"{second}{secrets.token_hex(4)}{number:08x}" for number in range(count)]
     ids.sort()
     site.store.logs.table.insert_many(
-        [{"_id": ObjectId(one), "event": "call.settled", "batch": batch, "at": site.store.now()} for one in ids]
+        [
+            {"_id": ObjectId(one), "event": "call.settled", "batch": batch, "at": site.store.now()}
+            for one in ids
+        ]
     )
     with site.client() as client:
         headers = {"Last-Event-ID": ids[0]}
@@ -472,6 +480,31 @@ def test_a_stream_ends_when_its_token_is_revoked(site: Site, ids: dict[str, str]
     assert "event: problem" in rest
     assert "not valid any more" in rest[rest.index("event: problem") + 1]
     site.store.identities.tokens.delete({"_id": "streaming"})
+
+
+def test_open_streams_take_no_place_of_a_request_and_have_a_bound_of_their_own(
+    site: Site, ids: dict[str, str]
+) -> None:
+    place = site.terminal.place / f"streams-{time.monotonic_ns()}"
+    place.mkdir()
+    variables = web_variables(site.terminal) | {
+        "SPEECHAID_WEB_REQUESTS_PER_CLIENT": "2",
+        "SPEECHAID_WEB_REQUESTS": "4",
+    }
+    path = f"/api/v1/batches/{ids['batch_id']}/events"
+    with ExitStack() as opened:
+        web = opened.enter_context(running_web(place, variables))
+        client = opened.enter_context(web.client(site.tokens[Role.ADMIN]))
+        for _ in range(6):
+            stream = opened.enter_context(client.stream("GET", path))
+            next(stream.iter_lines())
+        assert client.get("/api/v1/batches").status_code == 200
+        assert client.post("/api/v1/batches/none/pause").status_code == 404
+        for _ in range(8):
+            stream = opened.enter_context(client.stream("GET", "/api/v1/events"))
+            next(stream.iter_lines())
+        refused = client.get("/api/v1/events")
+        assert (refused.status_code, refused.json()["code"]) == (429, "busy")
 
 
 def test_jobs_have_pages(site: Site) -> None:

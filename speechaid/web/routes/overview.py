@@ -167,7 +167,7 @@ async def stream_events(
     An event `gap` says that the line of `Last-Event-ID` is not stored any more.
     """
     streams: EventStreams = request.app.state.event_streams
-    streams.check_room()
+    streams.check_room(request)
     args: dict[str, Any] = {}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
