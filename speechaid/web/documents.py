@@ -208,7 +208,12 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "name": batch.name,
         "description": reading.text(document.get("description")),
         "is_active": batch.is_active,
-        "status": batch_status(batch, total=counters["total_jobs"], waiting=waiting),
+        "status": batch_status(
+            batch,
+            total=counters["total_jobs"],
+            waiting=waiting,
+            set_aside=counters["suspended_jobs"],
+        ),
         "priority": batch.priority,
         "country": batch.country,
         "call_settings": plain_json(reading.mapping(document.get("call_settings"))),
@@ -234,7 +239,7 @@ def batch_progress(batch: Batch, counted: Mapping[str, int], daemon: str) -> dic
     return {
         **{name: shown[name] for name in ("batch_id", "is_active", "live_calls", "total_cost")},
         "total_minutes": shown["total_minutes"],
-        "status": batch_status(batch, total=total, waiting=waiting),
+        "status": batch_status(batch, total=total, waiting=waiting, set_aside=jobs.get("suspended", 0)),
         "jobs": jobs,
         "total_jobs": total,
         "finished_jobs": finished,

@@ -24,6 +24,10 @@ log = get_logger("speechaid.web")
 
 #: Longest body of a request without a file, in bytes, and what a form may have beside its file.
 BODY_BYTES: Final = 1024 * 1024
+#: Longest head of a request, in bytes.
+HEAD_BYTES: Final = 16 * 1024
+#: Bytes of a header beside its name and its value: a colon, a space and the end of the line.
+_HEADER_MARKS: Final = 4
 #: Requests with a file that are received at once: each takes room on the disk.
 FORMS_AT_ONCE: Final = 8
 #: Requests that stop calls at once, and questions whether all is up: beside the others.
@@ -69,7 +73,7 @@ class RequestLimits:
         client = scope["client"][0] if scope.get("client") else ""
         kind = kind_of(scope["method"], scope["path"])
         places = self._places[kind]
-        busy = self._busy(places, client, is_form=request.is_form)
+        busy = _fault_of_head(scope) or self._busy(places, client, is_form=request.is_form)
         self._forms += request.is_form
         self._metrics.count("speechaid_web_requests_under_way")
         current_kind.set(kind)
@@ -94,6 +98,23 @@ class RequestLimits:
             text = f"{places.in_all} requests are under way: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
         return None
+
+
+def _fault_of_head(scope: Scope) -> Problem | None:
+    """What is wrong with the head of a request; the server bounds only what comes in several pieces."""
+    headers = scope["headers"]
+    size = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) + _HEADER_MARKS for name, value in headers)
+    close = {"Connection": "close"}
+    if size > HEAD_BYTES:
+        text = f"the head of the request is longer than {HEAD_BYTES} bytes"
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return Problem(status, text, code="too_large", headers=close)
+    if {name for name, _ in headers} >= {b"transfer-encoding", b"content-length"}:
+        # A proxy in front of this might take the other one for the body's end (RFC 9112, section 6.1).
+        text = "Content-Length and Transfer-Encoding exclude each other"
+        return Problem(HTTPStatus.BAD_REQUEST, text, code="bad_request", headers=close)
+    return None
 
 
 class _BoundedRequest:
