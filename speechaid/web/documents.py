@@ -52,7 +52,7 @@ class BatchDocument(BaseModel):
     failed_jobs: int
     suspended_jobs: int
     live_calls: int
-    total_cost: float = Field(description="in the account's currency")
+    total_cost: float = Field(description="what Retell charged, in US dollars")
     total_minutes: float
     created_at: datetime | None
     updated_at: datetime | None
@@ -79,7 +79,7 @@ class BatchProgress(BaseModel):
     finished_jobs: int
     progress: float = Field(description="finished jobs of all, from 0 to 1")
     live_calls: int
-    total_cost: float
+    total_cost: float = Field(description="what Retell charged, in US dollars")
     total_minutes: float
     daemon: str
 
@@ -139,7 +139,7 @@ class AccountStats(BaseModel):
     suspended_jobs: int
     live_calls: int
     calls_today: int
-    total_cost: float
+    total_cost: float = Field(description="what Retell charged, in US dollars")
     total_minutes: float
     counted_batches: int = Field(description="the newest batches, at most 1000, that the sums are of")
 

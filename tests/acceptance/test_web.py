@@ -396,6 +396,48 @@ def test_a_client_that_never_ends_its_head_is_let_go(site: Site) -> None:
         assert slow.recv(1000) == b""
 
 
+def answer_to(site: Site, *lines: bytes) -> bytes:
+    """The answer to a request that no library would send."""
+    host, port = site.web.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.settimeout(60)
+        client.sendall(b"\r\n".join((*lines, b"", b"")))
+        return client.recv(65_536)
+
+
+def test_a_head_that_is_too_long_or_has_two_lengths_is_refused(site: Site) -> None:
+    long = b"X-Long: " + b"a" * 20_000
+    assert answer_to(site, b"GET /health HTTP/1.1", b"Host: x", long).split()[1] in {b"431", b"400"}
+    long = b"X-Long: " + b"a" * 15_000
+    assert answer_to(site, b"GET /health HTTP/1.1", b"Host: x", long).split()[1] == b"200"
+    lengths = (b"Content-Length: 5", b"Transfer-Encoding: chunked")
+    answer = answer_to(site, b"POST /api/v1/hold HTTP/1.1", b"Host: x", *lengths)
+    assert answer.split()[1] == b"400"
+    assert b"exclude each other" in answer
+
+
+def test_a_position_that_no_page_gave_is_refused(site: Site) -> None:
+    with site.client() as client:
+        for after in ("zzz", "batch", "$gt"):
+            assert client.get("/api/v1/batches", params={"after": after}).status_code == 422
+        page = client.get("/api/v1/batches", params={"limit": 1}).json()
+        following = client.get("/api/v1/batches", params={"after": page["next"], "limit": 1})
+        assert following.json()["batches"][0]["batch_id"] < page["batches"][0]["batch_id"]
+
+
+def test_a_batch_of_which_nobody_was_called_is_not_completed(site: Site) -> None:
+    with site.client() as client:
+        batch = client.post("/api/v1/batches", json={"name": "waits", "account_id": "acc_123"}).json()
+        path = f"/api/v1/batches/{batch['batch_id']}"
+        contacts = b"nombre,telefono\nAna,+12125552368\nBea,+12125552369\n"
+        filled = client.post(f"{path}/upload", files={"file": ("a.csv", contacts)})
+        assert filled.status_code == 201, filled.text
+        jobs = client.get(f"{path}/summary").json()
+        assert jobs["jobs"] == {"suspended": 2}
+        assert jobs["status"] == "PAUSED"
+        assert client.get(f"{path}/status").json()["status"] == "PAUSED"
+
+
 def test_the_process_holds_no_key_and_its_environment_none(site: Site) -> None:
     assert site.web.process is not None
     environment = Path(f"/proc/{site.web.process.pid}/environ").read_bytes()

@@ -207,6 +207,66 @@ def test_a_body_that_is_too_long_is_refused_whether_its_length_is_told_or_not(tm
     run(tmp_path, work)
 
 
+@pytest.mark.parametrize("name", ["batch", "account", "one_too_many", "no name"])
+def test_a_parameter_that_a_route_does_not_have_is_refused(tmp_path: Path, name: str) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for method, path, operation in OPERATIONS:
+            if path.endswith(STREAMS) and method != "GET":
+                continue
+            request = example_of(method, path, operation, UNKNOWN)
+            request["params"] = {**request["params"], name: "x"}
+            response = await client.request(**request)
+            check_answer(response, operation)
+            assert response.status_code == 422, f"{method} {path}: {response.text}"
+            own = f"{name}_id"
+            if any(each["name"] == own for each in operation.get("parameters", ()) if each["in"] == "query"):
+                assert response.json()["detail"].endswith(f"there is: {own}")
+
+    run(tmp_path, work)
+
+
+def test_a_field_that_a_form_does_not_have_is_refused(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for path in ("/imports", "/imports/preview", "/batches/b/upload", "/do-not-call/import"):
+            files, data = {"file": ("a.csv", "x")}, {"batch_id": "b"}
+            response = await client.post(f"/api/v1{path}", files=files, data=data)
+            assert response.status_code == 422, response.text
+            assert response.json()["errors"][0]["field"] == "body.batch_id"
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/batches", {"name": "a", "is_active": "no"}),
+        ("/batches", {"name": "a", "is_active": 0}),
+        ("/batches", {"name": "a", "priority": True}),
+        ("/batches", {"name": "a", "priority": "1"}),
+        ("/batches", {"name": "a", "call_settings": {"max_attempts": True}}),
+        ("/batches", {"name": "a", "call_settings": {"dnc_detection": "yes"}}),
+        ("/accounts", {"account_name": "a", "plan_type": "unlimited", "daily_call_limit": "5"}),
+        ("/accounts/a/topup", {"minutes": "100"}),
+        ("/batches/b/cancel", {"dry_run": "no"}),
+    ],
+)
+def test_a_value_of_another_type_is_refused(tmp_path: Path, path: str, body: dict[str, Any]) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        response = await client.post(f"/api/v1{path}", json=body)
+        assert response.status_code == 422, response.text
+        assert response.json()["errors"][0]["field"].startswith("body.")
+
+    run(tmp_path, work)
+
+
+def test_an_empty_position_is_refused(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for path in ("/batches", "/accounts", "/jobs"):
+            assert (await client.get(f"/api/v1{path}", params={"after": ""})).status_code == 422
+
+    run(tmp_path, work)
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PAUSE_SECONDS", 0.2)
 
