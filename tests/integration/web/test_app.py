@@ -75,7 +75,7 @@ def run(
     **settings: int,
 ) -> None:
     async def main() -> None:
-        async with application(tmp_path, **settings) as app, client_of(app, role) as client:
+        async with application(tmp_path, None, **settings) as app, client_of(app, role) as client:
             await work(client)
 
     asyncio.run(main())
