@@ -22,13 +22,17 @@ NAMES = (
     "emergency",
     "web_clients",
     "claim",
+    "idle",
+    "ramp",
     "fleet",
+    "follow",
     "start",
     "scrape",
     "blocked_jobs",
     "import_file",
     "people",
     "erasing",
+    "calling_rules",
 )
 
 

@@ -1,5 +1,6 @@
 """Every database command of one job: ``python -m benchmarks.commands_per_job``.
 
+One of a batch without limits, then the durable writes with a limit of calls at a time, and under a cap.
 The worker's code runs in this process, observed by the driver's command monitor; the floor of
 ``benchmarks.throughput`` makes the same durable writes, and reports if they differ.
 """
@@ -24,6 +25,7 @@ from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.retell.client import open_retell
 from speechaid.store.connection import connect
+from tests.support import stories
 from tests.support.stage import QuietLink
 
 WRITES = frozenset({"insert", "update", "delete", "findAndModify"})
@@ -31,6 +33,15 @@ OF_THE_CONNECTION = frozenset(
     {"hello", "ismaster", "isMaster", "ping", "saslStart", "saslContinue", "endSessions"}
 )
 JOBS = 12
+#: What the batch has: a limit of calls at a time, a purpose whose pack caps the calls to a person, or both.
+VARIANTS = {
+    "no limit": (False, False),
+    "a limit of calls at a time": (True, False),
+    "a cap of calls to a person": (False, True),
+    "both": (True, True),
+}
+#: Nobody is called so often.
+PACK = stories.PACK.model_copy(update={"country": "CL", "zones": ("America/Santiago",)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,7 @@ class JobCommandRecorder(monitoring.CommandListener):
         """Ignored."""
 
 
-def of_one_job(server: Server) -> list[Command]:
+def of_one_job(server: Server, *, is_limited: bool = False, is_capped: bool = False) -> list[Command]:
     """The commands of one job in the middle of many, from claim to claim, in their order."""
     recorder = JobCommandRecorder()
     monitoring.register(recorder)
@@ -90,6 +101,12 @@ def of_one_job(server: Server) -> list[Command]:
             wait=time.sleep,
             random=random.Random(1),
         )
+        chosen: dict[str, Any] = {"call_settings.max_concurrent_calls": 100} if is_limited else {}
+        chosen |= {"call_settings.purpose": "collection"} if is_capped else {}
+        if chosen:
+            database["batches"].update_many({}, {"$set": chosen})
+        if is_capped:
+            context.store.packs.install([PACK], fill="first", is_ready=True, by="benchmark")
         try:
             return list(_commonest(_runs(context, recorder)))
         finally:
@@ -125,15 +142,25 @@ def main() -> None:
     report = common.Report("commands_per_job", options)
     with common.open_database(options) as server:
         report.server(server)
-        commands = of_one_job(server)
+        by_variant = {
+            name: of_one_job(server, is_limited=is_limited, is_capped=is_capped)
+            for name, (is_limited, is_capped) in VARIANTS.items()
+        }
+    commands = by_variant["no limit"]
     numbers = itertools.count(1)
     rows = [
         [f"{next(numbers):2} {one.verb} {one.collection}", "durable" if one.durable else "", one.bytes]
         for one in commands
     ]
     report.table("Commands of one job", ["command", "write", "bytes, about"], rows)
-    writes = len(durable_writes(commands))
-    report.note(f"{len(commands)} round trips, {writes} of them durable writes")
+    report.table(
+        "Round trips and durable writes of one job, by what its batch has",
+        ["batch", "round trips", "durable writes", "in order"],
+        [
+            [name, len(found), len(durable_writes(found)), ", ".join(durable_writes(found))]
+            for name, found in by_variant.items()
+        ],
+    )
     report.write()
 
 

@@ -3,7 +3,7 @@
 All contenders do the same jobs with the same stub of Retell and the same database, alternating, in one run.
 The first and the last few jobs are not measured, so that starts do not count. ``floor`` is a bare loop of the
 same requests and the same durable writes as speechaid makes; the peers' tasks make them too. ``floor-bare``
-does not use the library ``requests``, which all but speechaid use; ``floor-least`` makes only the seven
+does not use the library ``requests``, which all but speechaid use; ``floor-least`` makes only the six
 writes that no careful program could do without; ``NAME-plain`` leaves durability to the peer's queue.
 """
 

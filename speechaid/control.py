@@ -37,6 +37,7 @@ from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.protocol.page_sentences import for_page
 from speechaid.protocol.translation import say, translated
 from speechaid.protocol.zmtp import Message
 from speechaid.settings import Settings
@@ -447,13 +448,22 @@ def _remove_stale(path: Path) -> None:
     path.unlink()
 
 
+def _for_reader(request: Request, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer for whom it is: people who use the page type no commands, programs with a token do."""
+    on_behalf = request.peer.on_behalf
+    if on_behalf is None or on_behalf.kind != "user":
+        return body
+    shown: Mapping[str, Any] = for_page(body)
+    return shown
+
+
 def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
     """Encode an answer.
 
     Answers of loop commands are plain JSON data, and the loop waits for their encoding: status is long.
     pydantic_core takes a third of the time.
     """
-    message = {"id": request.id, **translated(body, request.language)}
+    message = {"id": request.id, **translated(_for_reader(request, body), request.language)}
     if request.command.runs is not Runs.LOOP:
         return messages.encode(message)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from pydantic import SecretStr
@@ -30,7 +31,7 @@ from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import STATE_DIRECTORY, disks
 from speechaid.monitoring.monitoring import Monitoring
 from speechaid.protocol.keys import AllowedClient
-from speechaid.protocol.messages import Request
+from speechaid.protocol.messages import Access, Request
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.settings.zone_data import use_newest_zone_data
@@ -43,6 +44,9 @@ from speechaid.telemetry.sink import file_fault, log_refused
 
 log = get_logger(__name__)
 
+#: Least time between two reads of requests for hang-ups (the probe comes each second), and requests in one.
+HANG_UPS_SECONDS: Final = 1.5
+HANG_UPS_READ: Final = 500
 #: Owner of the hold that ``--held`` sets.
 _HELD_BY: Final = "speechaid run --held"
 
@@ -190,7 +194,11 @@ class Daemon(DaemonControl):
             self._call_durations.note,
             self._dispatcher.subscriptions.publish,
         ]
-        self._supervisor.on_tick += [self._publish_log_lines, self._update_monitoring]
+        self._supervisor.on_tick += [self._publish_log_lines, self._update_monitoring, self._note_calls]
+        #: Whether this host has calls, and when to read requests for hang-ups again.
+        self._has_calls = False
+        self._hang_ups_due_at = 0.0
+        probe.on_answer = self._read_hang_ups
 
     def run(self) -> ExitStatus:
         """Supervise until the end."""
@@ -294,7 +302,24 @@ class Daemon(DaemonControl):
             {count_key(name, {"cause": cause}): float(times) for cause, times in refused.items()}
         )
 
+    def _note_calls(self, _now: float) -> None:
+        self._has_calls = self._supervisor.in_calls > 0
+
+    def _read_hang_ups(self, store: Store) -> None:
+        """Wake the workers whose call is to be ended by a request on another host; in the probe's thread.
+
+        One indexed read a host, while it has calls: no worker reads its job for this between two polls.
+        """
+        now = self._clock.boottime()
+        if not self._has_calls or now < self._hang_ups_due_at:
+            return
+        self._hang_ups_due_at = now + HANG_UPS_SECONDS
+        for job_id in store.requests.hang_ups(HANG_UPS_READ):
+            self._database_thread.add_answer(partial(self._supervisor.hang_up, job_id))
+
     def _count_command(self, request: Request, result: str) -> None:
+        if result == "done" and request.command.access is Access.WRITE:
+            self._supervisor.wake_workers()
         labels = {"command": request.command.name, "result": result}
         self._supervisor.on_counts({count_key("speechaid_commands_total", labels): 1.0})
 

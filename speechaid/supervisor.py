@@ -196,6 +196,7 @@ class Supervisor:
                     timeouts=_timeouts(self.settings),
                     paused=set(state.paused),
                     probe=self._probe,
+                    list_interval=self.settings.list_interval,
                 )
             )
         )
@@ -316,9 +317,18 @@ class Supervisor:
         self._fleet.pause_batches(beginning, on)
         self._save_state()
 
+    @property
+    def in_calls(self) -> int:
+        """Number of workers of this host with a live call."""
+        return self._fleet.in_calls
+
     def hang_up(self, job_id: str) -> None:
         """Wake the worker of this host that has the job, to read its request at once."""
         self._fleet.hang_up(job_id)
+
+    def wake_workers(self) -> None:
+        """Have an idle worker look for jobs at once: a command may have made some due."""
+        self._fleet.wake()
 
     def pause_worker(self, slot: str) -> None:
         """Stop claiming in one slot; survives its worker and a restart.
@@ -359,7 +369,11 @@ class Supervisor:
             before = self.settings.worker.count
             self.settings = after_reload(self.settings, new)
             logs.set_level(self.settings.logging.level)
-            self._fleet.set_settings(self.settings.to_wire(), _timeouts(self.settings))
+            self._fleet.set_settings(
+                self.settings.to_wire(),
+                _timeouts(self.settings),
+                list_interval=self.settings.list_interval,
+            )
             if self._fleet.wanted not in {before, self.settings.worker.count}:
                 applied.append(f"WORKER_COUNT: {self._fleet.wanted} by scale -> {self.settings.worker.count}")
             self.scale(self.settings.worker.count)

@@ -1,4 +1,8 @@
-"""A worker process: recover jobs whose lease has expired, claim and dial due ones, wait; one at a time."""
+"""A worker process: recover jobs whose lease has expired, claim and dial due ones, wait; one at a time.
+
+It looks for either when the supervisor gives it a turn (``rules.turn``), and by itself where the supervisor
+does not answer. An idle worker touches no database.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import ERROR, WARNING
 
+from speechaid import follower
 from speechaid.dialer import dial, recovery
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import HandOver, WorkerContext, log
 from speechaid.errors import ExitStatus, JobDeleted, LeaseLost, StoreError, StoreUnavailable
+from speechaid.fleet.call_watch import FOLLOWER
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.masking import mask_phone
@@ -18,6 +24,7 @@ from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.rules.repeated_failures import RepeatedFailures
+from speechaid.rules.turn import NO_ANSWER_SECONDS, Turn, TurnKind, TurnRequest
 from speechaid.settings import Settings
 from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import (
@@ -30,11 +37,9 @@ from speechaid.store.connection import (
 )
 from speechaid.telemetry import logs
 
-#: Wait of an idle worker: (minimum, maximum) seconds of an exponential back-off with jitter.
-IDLE_WAIT_SECONDS = (0.5, 3.0)
-#: A worker searches for expired leases at this interval, in seconds, ±50 %.
-RECOVERY_EVERY_SECONDS = 5.0
-#: The same while the database is unavailable.
+#: A worker waits so long after a fault that is probably permanent.
+FAULT_WAIT_SECONDS = 3.0
+#: Wait while the database is unavailable: (minimum, maximum) seconds of an exponential back-off with jitter.
 DATABASE_AWAY_SECONDS = (1.0, 10.0)
 
 
@@ -71,6 +76,9 @@ class WorkerParts:
 
 def _work(link: SupervisorLink, identity: WorkerIdentity, parts: WorkerParts) -> ExitStatus:
     logs.set_context(worker=identity.slot)
+    if identity.slot == FOLLOWER:
+        with parts.retell:
+            return follower.run(link, parts.retell, parts.settings)
     worker = Worker(link, identity, parts)
     try:
         return worker.run()
@@ -94,9 +102,11 @@ class Worker:
             wait=self.wait,
         )
         self.claimer = JobClaimer(self.context)
-        self._recovery_due_at = 0.0
-        #: Consecutive passes without work.
-        self._idle_passes = 0
+        self._request = TurnRequest()
+        #: A job was in hand since the last turn was asked for.
+        self._after_job = False
+        #: The state that was reported last while idle, and until when no other report was promised.
+        self._idle_report: tuple[WorkerState, float] | None = None
         #: Consecutive passes without the database.
         self._away_passes = 0
         #: The step of the pass.
@@ -126,19 +136,41 @@ class Worker:
         return None
 
     def work_once(self) -> None:
-        """Recover or dial one job; wait if there is none, or if the database is away."""
+        """Look for a job and take it through a call, or wait for the turn to look."""
+        now = self.context.clock.boottime()
+        if (turn := self.link.take_turn()) is not None:
+            self._request.note_turn()
+            if now <= turn.until:
+                self._look(turn)
+            else:  # given long ago: another has looked
+                self.link.end_turn(declined=True)
+        elif self._request.may_search_alone(now):
+            self._request.note_alone(now, self.context.random.random())
+            self.link.begin_alone()
+            self._look(None)
+        else:
+            self._wait_for_turn(now)
+
+    def _look(self, turn: Turn | None) -> None:
+        """Recover or dial one job, by this turn or (None) without one; wait if the database is away."""
+        self._idle_report = None
+        next_due_at = None
         try:
-            worked = self._recover_if_due() or self._attempt("claim", self.claim_and_dial)
+            worked = False
+            if turn is None or turn.kind is TurnKind.RECOVER:
+                worked = self._attempt("recovery", self.recover)
+            if not worked and (turn is None or turn.kind is TurnKind.CLAIM):
+                worked = self._attempt("claim", lambda: self.claim_and_dial(turn))
+                next_due_at = None if worked else self.claimer.next_due_at()
         except HandOver:
             pass  # the call is released; the next pass leaves
         except StoreUnavailable as away:
+            self.link.end_turn(failed=True)
             self.wait_for_database(away)
         else:
             self._away_passes = 0
-            if worked:
-                self._idle_passes = 0
-            else:
-                self.wait_idle()
+            self._after_job = self._after_job or worked
+            self.link.end_turn(got=worked, next_due_at=next_due_at)
 
     def _attempt(self, step: str, operation: Callable[[], bool]) -> bool:
         """Carry out one step; True if the pass is over. A step that fails stops no other one.
@@ -161,8 +193,6 @@ class Worker:
             return True
         except StoreUnavailable as away:
             self._note_failure(str(away))
-            if step == "recovery":  # claims may be served all the same
-                self._recover_later()
             raise
         except (StoreError, RetellError) as fault:
             # Probably permanent: log it, and go on slowly with other jobs.
@@ -171,10 +201,10 @@ class Worker:
             self._note_failure(str(fault))
             if self._step != "dial":  # it may be that the query cannot name one of these
                 self.context.left_out.clear()
+            self.link.end_turn(failed=True)
             if step == "recovery":
-                self._recover_later()
                 return False
-            self.wait(IDLE_WAIT_SECONDS[1])
+            self.wait(FAULT_WAIT_SECONDS)
             return True
         self._note_success()
         return worked
@@ -187,31 +217,25 @@ class Worker:
         self._failures.note_success(self._step)
         self.link.failing = self._failures.repeated_errors()
 
-    def _recover_if_due(self) -> bool:
-        if self.context.clock.boottime() < self._recovery_due_at:
-            return False
-        return self._attempt("recovery", self.recover)
-
     def recover(self) -> bool:
-        """Recover a job whose lease ran out; True if there was one, else the next search is put off."""
-        if recovery.recover_one(self.context):
-            return True  # there may be more: search again at once
-        self._recover_later()
-        return False
+        """Recover a job whose lease ran out; True if there was one."""
+        return recovery.recover_one(self.context)
 
-    def _recover_later(self) -> None:
-        delay = RECOVERY_EVERY_SECONDS * (0.5 + self.context.random.random())
-        self._recovery_due_at = self.context.clock.boottime() + delay
-
-    def claim_and_dial(self) -> bool:
+    def claim_and_dial(self, turn: Turn | None) -> bool:
         """Claim the next job and take it through a call; False if there is none."""
-        if not self.link.may_claim:
+        # What was ordered while the turn was on its way counts.
+        if self.link.read_orders() is not None:
             return False
         self.context.report_step(WorkerState.CLAIMING, "claim")
         began = self.context.clock.boottime()
-        claimed = self.claimer.claim()
+        claimed = (
+            self.claimer.claim(fresh=True)
+            if turn is None
+            else self.claimer.claim(fresh=turn.is_fresh, served=turn.served)
+        )
         if claimed is None:
             return False
+        self.link.note_claim(more=self.claimer.has_more(), served=claimed.job.batch_id)
         self.link.count("speechaid_claims_total")
         self.context.observe("speechaid_claim_duration_seconds", self.context.clock.boottime() - began)
         self._note_success()
@@ -226,13 +250,26 @@ class Worker:
 
     # -- waiting -----------------------------------------------------------------------------------------
 
-    def wait_idle(self) -> None:
-        """Wait because there is nothing to do: longer with each pass."""
-        least, most = IDLE_WAIT_SECONDS
-        pause = min(most, least * 1.5**self._idle_passes) * (0.5 + self.context.random.random())
-        self._idle_passes = min(self._idle_passes + 1, 10)
-        self.context.report_step(self._idle_state(), "wait", seconds=pause)
-        self.wait(pause)
+    def _wait_for_turn(self, now: float) -> None:
+        """Ask for a turn if that is due, and wait until something comes or the next question is due."""
+        if (seconds := self.link.take_wait()) is not None:
+            self._request.note_wait(seconds, now)
+        if self._request.must_ask(now):
+            self.link.ask_for_turn(after_job=self._after_job)
+            self._request.note_asked(now)
+            self._after_job = False
+            # The answer will be to wait for about so long: one report for both.
+            self._report_idle(now, now + NO_ANSWER_SECONDS + self._request.usual_wait)
+        wake_at = self._request.next_at(now)
+        self._report_idle(now, wake_at)
+        self.wait(wake_at - now)
+
+    def _report_idle(self, now: float, until: float) -> None:
+        """Report the wait, unless a report that still holds says so."""
+        state = self._idle_state()
+        if self._idle_report is None or self._idle_report[0] is not state or self._idle_report[1] < until:
+            self._idle_report = state, until
+            self.context.report_step(state, "wait", seconds=until - now)
 
     def _idle_state(self) -> WorkerState:
         """What a worker without a job is: one that may claim, or by which order it may not."""
@@ -251,9 +288,11 @@ class Worker:
         self.context.report_step(self._idle_state(), "database away", seconds=pause)
         self.wait(pause)
 
-    def wait(self, seconds: float) -> None:
-        """Wait this long, or until a command or a signal arrives."""
+    def wait(self, seconds: float) -> bool:
+        """Wait this long, or until a command or a signal arrives; whether one cut the wait short."""
+        until = self.context.clock.boottime() + seconds
         self.handle_commands(self.link.commands(max(0.0, seconds)))
+        return self.context.clock.boottime() < until
 
     # -- commands ----------------------------------------------------------------------------------------
 

@@ -92,7 +92,8 @@ def follow_test(
 
 def _may_get_job(worker: Mapping[str, Any]) -> bool:
     """Whether a worker has a job, or may be claiming one: it has not reported yet that it claims nothing."""
-    return bool(worker.get("job") or (worker.get("pid") and worker.get("state") not in _CLAIM_NOTHING))
+    may_claim = worker.get("turn") == "claim" or worker.get("state") not in _CLAIM_NOTHING
+    return bool(worker.get("job") or (worker.get("pid") and may_claim))
 
 
 def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool, timeout_seconds: float) -> int:

@@ -31,6 +31,7 @@ BOXES: Final = (
     (690, 40, 230, 62, "#e4f4e5", "worker-1", ("one call at a time",)),
     (690, 128, 230, 62, "#e4f4e5", "worker-2", ("claim, dial, follow, settle",)),
     (690, 216, 230, 62, "#e4f4e5", "worker-N", ("recovers jobs of dead workers",)),
+    (690, 306, 190, 62, "#e4f4e5", "follower", ("asks which calls have ended",)),
     (330, 428, 250, 52, "#f3e8fd", "MongoDB", ("jobs, intents, leases, results",)),
     (690, 428, 230, 52, "#f3e8fd", "Retell AI", ("create, get, list, stop",)),
 )
@@ -46,7 +47,9 @@ ARROWS: Final = (
     ((455, 278), (455, 330), "starts, watches", (506, 308), False),
     ((690, 268), (580, 345), "", (0, 0), False),
     ((690, 274), (580, 444), "or", (634, 378), True),
-    ((805, 278), (805, 428), "HTTPS", (805, 350), False),
+    ((580, 262), (690, 322), "", (0, 0), False),
+    ((785, 368), (785, 428), "HTTPS", (785, 402), False),
+    ((905, 278), (905, 428), "HTTPS", (905, 402), False),
 )
 
 

@@ -78,6 +78,27 @@ _SPANS: Final = {
     Span.CALENDAR_DAY: ("a day", "por día"),
     Span.CALENDAR_WEEK: ("a week, Monday first", "por semana, desde el lunes"),
 }
+_ENFORCING: Final = (
+    """\
+Give the batch a purpose. From then on no call is placed that a rule marked with *yes* refuses: the job
+waits until the first moment that allows it, and `explain` names the rule. What is marked with *no* is up to
+you. The batch's own hours hold beside these.""",
+    """\
+Dé una finalidad al lote. Desde entonces no se hace ninguna llamada que rechace una regla marcada con *sí*:
+el trabajo espera hasta el primer momento que la permita, y `explain` nombra la regla. Lo marcado con *no* le
+toca a usted. El horario del propio lote rige además.""",
+)
+_SEVERAL_ZONES: Final = (
+    """\
+The country has several zones. Where the number does not tell which, it is that of the batch (`--timezone`),
+if it is one of the country, else {zone}.""",
+    """\
+El país tiene varias zonas horarias. Donde el número no dice cuál, es la del lote (`--timezone`), si es una
+del país; si no, {zone}.""",
+)
+#: What of a pack refuses calls; the rest is for the operator to see to.
+_ENFORCED: Final = (Windows, Holidays, Cap)
+_YES_NO: Final = {True: ("yes", "sí"), False: ("no", "no")}
 _HOLIDAYS: Final = {
     HolidayRule.BARRED: ("no calls", "sin llamadas"),
     HolidayRule.AS_SUNDAY: ("as on Sunday", "como un domingo"),
@@ -116,12 +137,16 @@ def _page(pack: Pack, say: Callable[[str], str], language: int) -> Iterator[str]
     if pack.remark is not None:
         yield say(pack.remark)
     yield from ("", ("## Rules", "## Reglas")[language], "")
-    yield ("| about | rule | sure | sources |", "| sobre | regla | certeza | fuentes |")[language]
-    yield "|---|---|---|---|"
+    yield (
+        "| about | rule | enforced | sure | sources |",
+        "| sobre | regla | se hace cumplir | certeza | fuentes |",
+    )[language]
+    yield "|---|---|---|---|---|"
     for place, statement in pack.all_statements():
         if not isinstance(statement, Option) and not place.startswith("options "):
             yield _row(pack, statement, say, language)
     yield from _exemptions(pack, say, language)
+    yield from _enforced(pack, language)
     yield from _list(
         ("## What you have to do", "## Lo que debe hacer usted")[language], pack.operator_must, say
     )
@@ -138,7 +163,22 @@ def _page(pack: Pack, say: Callable[[str], str], language: int) -> Iterator[str]
 def _row(pack: Pack, statement: Statement, say: Callable[[str], str], language: int) -> str:
     about, rule = _short(statement, say, language)
     text = f"{rule}. {say(statement.says)}" if rule else say(statement.says)
-    return f"| {about} | {text} | {statement.confidence} | {_source(pack, statement, say)} |"
+    enforced = _YES_NO[isinstance(statement, _ENFORCED)][language]
+    return f"| {about} | {text} | {enforced} | {statement.confidence} | {_source(pack, statement, say)} |"
+
+
+def _enforced(pack: Pack, language: int) -> Iterator[str]:
+    """What a batch with a purpose is kept from, and how it is set."""
+    yield from ("", ("## How a batch is set", "## Cómo se configura un lote")[language], "")
+    yield _ENFORCING[language]
+    if len(pack.zones) > 1:
+        yield _SEVERAL_ZONES[language].format(zone=pack.zones[0])
+    yield from ("", "```sh")
+    options = f"--country {pack.country} --purpose collection --timezone {pack.zones[0]}"
+    yield f"speechctl edit-batch BATCH {options}"
+    yield "speechctl forecast BATCH"
+    yield f"speechctl pack {pack.country} collection"
+    yield "```"
 
 
 def _short(statement: Statement, say: Callable[[str], str], language: int) -> tuple[str, str]:

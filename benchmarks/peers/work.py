@@ -34,13 +34,8 @@ Document = dict[str, Any]
 AUTHORIZATION = "Bearer key_of_the_benchmark"
 #: The writes of each variant. ``benchmarks.commands_per_job`` shows what speechaid writes.
 STEPS = {
-    "same": frozenset(
-        {
-            *("claim", "intent", "batch_entry", "account_entry", "renewal", "call_id"),
-            *("verdict", "result", "account", "batch", "job"),
-        }
-    ),
-    "least": frozenset({"claim", "intent", "call_id", "result", "account", "batch", "job"}),
+    "same": frozenset({"claim", "intent", "account_entry", "call_id", "result", "account", "job"}),
+    "least": frozenset({"claim", "intent", "call_id", "result", "account", "job"}),
     "plain": frozenset({"result", "job"}),
 }
 SUMMARY = (
@@ -190,34 +185,30 @@ class JobRunner:
         }
         intent = {"$set": {"dial": dial, "updated_at": now}, "$inc": {"revision": 1}}
         self._write("intent", "jobs", {**own, "dial": None}, intent)
-        batch, account = {"batch_id": job["batch_id"]}, {"account_id": job["account_id"]}
-        entry = {"$push": {"open_dials": {"key": key, "at": now}}}
-        self._write("batch_entry", "batches", {**batch, "open_dials.key": {"$ne": key}}, entry)
+        account = {"account_id": job["account_id"]}
         held_back = {"key": key, "job_id": job["job_id"], "minutes": 3.0, "credit": 0.0, "at": now}
         reserved = {"minutes_reserved": 3.0, "ledger_revision": 1}
         change = {"$push": {"open_dials": held_back}, "$inc": reserved}
         self._write("account_entry", "accounts", {**account, "open_dials.key": {"$ne": key}}, change)
-        self._write("renewal", "jobs", own, {"$set": {"reserved_until": lease}})
 
     def _after(self, job: Document, own: Document, *, key: str, call: Document) -> None:
         """The writes after the call has ended."""
         now = datetime.now(UTC)
         minutes, cost = call["duration_ms"] / 60_000, call["call_cost"]["combined_cost"] / 100
         result, changes = self._result(job, key, call, now), self._changes(call, now)
-        verdict = {"outcome": "answered", "job": changes, "result": result, "charge": {"minutes": minutes}}
-        self._write("verdict", "jobs", own, {"$set": {"dial.verdict": verdict, "updated_at": now}})
+        sums = {"total_cost": cost, "total_minutes": minutes}
+        decided = {"outcome": "answered", "status": "done", "charge": {"minutes": minutes}}
+        result |= {"decision": decided, "batch_due": {"batch_id": job["batch_id"], **sums}}
         if "result" in self._steps:
             self._table("call_results").insert_one(dict(result))
         used = {"minutes_used": minutes, "calls_today": 1, "ledger_revision": 1}
-        sums = {"total_cost": cost, "total_minutes": minutes}
-        batch, account = {"batch_id": job["batch_id"]}, {"account_id": job["account_id"]}
+        account = {"account_id": job["account_id"]}
         settled: Document = {"$set": {"updated_at": now}}
-        if "batch_entry" in self._steps:
-            batch["open_dials.key"] = account["open_dials.key"] = key
+        if "account_entry" in self._steps:
+            account["open_dials.key"] = key
             settled["$pull"] = {"open_dials": {"key": key}}
             used["minutes_reserved"] = -3.0
         self._write("account", "accounts", account, settled | {"$inc": used})
-        self._write("batch", "batches", batch, settled | {"$inc": sums})
         done = {"$set": changes, "$unset": {"claim_token": "", "dial": ""}, "$inc": {"revision": 1}}
         self._write("job", "jobs", own, done)
 

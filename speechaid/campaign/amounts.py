@@ -89,6 +89,8 @@ def read_amount(cell: object, country: str, currency: str | None = None) -> Amou
         return result
     if result.value > LARGEST:
         return AmountFault.TOO_LARGE
+    if result.value.as_tuple().exponent == 0:
+        return result
     # Spreadsheets compute in binary, and 0.1 + 0.2 is meant as 0.30.
     return replace(result, value=_short(round(result.value, _DECIMALS)))
 
@@ -162,7 +164,6 @@ def _number_cell(cell: float, country: str) -> Amount | AmountFault:
     )
 
 
-@lru_cache(maxsize=256)  # a column has few formats
 def _currency_of_form(before: str, behind: str, country: str) -> Amount | AmountFault:
     return _currency(_plain(before), _plain(behind), country)
 
@@ -208,6 +209,7 @@ def _is_negative(before: str, behind: str) -> bool:
     return behind.strip() == "-"
 
 
+@lru_cache(maxsize=1024)  # a column has few words beside its numbers
 def _currency(before: str, behind: str, country: str) -> Amount | AmountFault:
     """The currency of the words, as an amount of 0."""
     words = _words_beside(before, behind)
@@ -250,10 +252,12 @@ def _value(digits: str, *, is_unit: bool) -> Decimal | AmountFault:
     if is_unit and grouped and len(re.findall("[.,]", text)) == 1:
         return AmountFault.AMBIGUOUS
     if grouped:
-        fraction = grouped[3] or "0"
+        whole, fraction = re.sub(_MARKS, "", grouped[1]), grouped[3]
+        if fraction is None:
+            return Decimal(whole)
         if len(fraction) > 2 and not is_unit and fraction.strip("0"):
             return AmountFault.AMBIGUOUS
-        return Decimal(f"{re.sub(_MARKS, '', grouped[1])}.{fraction}")
+        return Decimal(f"{whole}.{fraction}")
     is_plain = _PLAIN.fullmatch(text) or _FRACTION.fullmatch(text) or _BELOW_ONE.fullmatch(text)
     if is_plain or (is_unit and _UNIT_FRACTION.fullmatch(text)):
         return Decimal(text.replace(",", "."))

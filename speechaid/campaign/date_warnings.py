@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from speechaid.protocol.translation import N_, say
@@ -64,6 +65,7 @@ DATE_WARNINGS: Final = (
 )
 
 
+@lru_cache(maxsize=4096)  # many rows of a file have one date
 def date_warning(read: ReadDay) -> str | None:
     """The date that was read and why it is probably wrong; None where no warning applies."""
     for row in DATE_WARNINGS:

@@ -48,7 +48,7 @@ KEPT_OF_RESULT: Final = frozenset(
     """
     _id call_id job_id call_status duration_ms is_successful created_at dial_key batch_id account_id attempt
     phone_index outcome disconnection_reason connected placed_at cost charged worker analysis_missing agent_id
-    agent_version from_number language
+    agent_version from_number language batch_due
     """.split()  # noqa: SIM905
 )
 #: The field of a result that stays in part.

@@ -14,20 +14,17 @@ from typing import Final
 import phonenumbers
 
 from speechaid.campaign import cells
-from speechaid.campaign.columns import SAMPLE_ROWS, Columns, recognise, titles_key
+from speechaid.campaign.columns import Columns
 from speechaid.campaign.csv_form import csv_form
-from speechaid.campaign.kinds import KINDS, Kind
+from speechaid.campaign.kinds import KINDS, Kind, KindChoices
 from speechaid.campaign.national_ids import compact_id
 from speechaid.campaign.people import keys_of_lines
-from speechaid.campaign.rows import (
-    BadRow,
-    LeftOutRowError,
-    Remark,
-    Row,
-    RowReader,
-    UnusableRowError,
-    shared_sentence,
-)
+from speechaid.campaign.recognition import SAMPLE_ROWS, recognise, titles_key
+from speechaid.campaign.row_debts import DebtReader
+from speechaid.campaign.row_phones import PhoneReader, shared_sentence
+from speechaid.campaign.row_reader import RowReader
+from speechaid.campaign.row_texts import cells_as_written
+from speechaid.campaign.rows import BadRow, LeftOutRowError, Remark, Row, UnusableRowError
 from speechaid.campaign.tables import (
     HEADING_LINES,
     MAX_COLUMNS,
@@ -213,14 +210,17 @@ class ContactsReader:
             ) from exc
         signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
+        self._kinds = KindChoices(accepted=chosen.accepted, refused=chosen.refused)
+        self._debts = DebtReader(
+            columns=columns, country=country.upper(), today=today, counts_from_1904=table.counts_from_1904
+        )
         self._rows = RowReader(
             columns=columns,
             country=country.upper(),
-            today=today,
-            accepted=chosen.accepted,
-            refused=chosen.refused,
+            choices=self._kinds,
             width=len(header.cells),
-            counts_from_1904=table.counts_from_1904,
+            phones=PhoneReader(columns=columns, country=country.upper(), choices=self._kinds),
+            debts=self._debts,
         )
         self.parsed = Parsed(
             rows=[],
@@ -303,11 +303,11 @@ class ContactsReader:
             return
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
-        who = compact_id(cells.fold(row.dni)) if row.dni else cells.fold(row.name or f"line {row.line}")
+        who = row.person if row.dni else cells.fold(row.name or f"line {row.line}")
         self._shared.add(who, row.line, row.lines)
 
     def _add_bad(self, line: Line, reason: str, kind: Kind | None) -> None:
-        written = self._rows.as_written(line)
+        written = cells_as_written(line, self.parsed.columns, counts_from_1904=self._debts.counts_from_1904)
         self._bad_lines.add(line.number)
         self.parsed.bad_rows.append(BadRow(line=line.number, reason=reason, kind=kind, cells=written))
 
@@ -333,7 +333,7 @@ class ContactsReader:
                 earlier=earlier,
                 reference_number=row.reference_number[:40],
             )
-            if self._rows.is_bad(Kind.REPEATED):
+            if self._kinds.is_bad(Kind.REPEATED):
                 raise UnusableRowError(text, Kind.REPEATED)
             remarks.append(Remark(line=row.line, text=text, kind=Kind.REPEATED))
 
@@ -378,12 +378,12 @@ class ContactsReader:
         if not columns:
             return []
         title = columns[0].short_title
-        found = self._rows.dates.conclusion(title, columns[0].title or columns[0].number)
+        found = self._debts.dates.conclusion(title, columns[0].title or columns[0].number)
         if found.remark is not None:
             self._remark(self._header_line, Kind.COLUMN, found.remark)
         self._doubts.extend(found.doubts)
         days = [(line, day.isoformat()) for line, day in found.days.items()]
-        if self._rows.is_bad(Kind.DATE_ORDER):
+        if self._kinds.is_bad(Kind.DATE_ORDER):
             # Who mends the row deletes one of them.
             days += [(line, " or ".join(map(date.isoformat, both))) for line, both in found.either.items()]
         return days
@@ -392,12 +392,12 @@ class ContactsReader:
         """The doubts about rows that make them bad, by line; the others become remarks."""
         columns = self.parsed.columns.of(Role.DEBT_AMOUNT)
         if columns:
-            self._doubts.extend(self._rows.thousands.conclusion(columns[0].short_title))
+            self._doubts.extend(self._debts.thousands.conclusion(columns[0].short_title))
         refused: dict[int, Doubt] = {}
         for doubt in self._doubts:
             if doubt.line in self._bad_lines:
                 continue
-            if self._rows.is_bad(doubt.kind):
+            if self._kinds.is_bad(doubt.kind):
                 refused.setdefault(doubt.line, doubt)
             else:
                 self._remark(doubt.line, doubt.kind, doubt.text)
@@ -418,7 +418,7 @@ class ContactsReader:
         """Leave out numbers of people who are not to be called, and those under three people or more."""
         row, _ = self._rows.read(line)
         titles = self._rows.titles_of_lines(line)
-        is_bad = self._rows.is_bad(Kind.SHARED)
+        is_bad = self._kinds.is_bad(Kind.SHARED)
         is_opted_out = row.dni is not None and compact_id(cells.fold(row.dni)) in self._opted_out_ids
         kept: list[tuple[str, str]] = []
         texts: list[str] = []
@@ -537,11 +537,14 @@ def job_documents(
         now: the database's time.
         new_id: makes a fresh ``job_id``.
     """
-    of_import = {} if import_id is None else {"import_id": import_id}
-    return [_job_document(row, batch_id, account_id, now, new_id()) | of_import for row in rows]
+    documents = [draft_job(row, account_id, new_id()) for row in rows]
+    for document in documents:
+        complete_job(document, batch_id=batch_id, import_id=import_id, now=now)
+    return documents
 
 
-def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime, job_id: str) -> Document:
+def draft_job(row: Row, account_id: str | None, job_id: str) -> Document:
+    """A pending job without what is known only once the file has been read: see ``complete_job``."""
     digest = hashlib.sha256(row.identity.encode()).hexdigest()[:24]
     contact = {"name": row.name, "dni": row.dni, "phones": list(row.phones), "next_phone_index": 0}
     payload: Document = {
@@ -554,12 +557,9 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
     }
     return {
         "job_id": job_id,
-        "batch_id": batch_id,
         **({} if account_id is None else {"account_id": account_id}),
         "status": JobStatus.PENDING.value,
         "mode": MODE,
-        # Per batch: the same file again adds no duplicates; another batch may have the same contacts.
-        "deduplication_key": f"{batch_id}:{digest}",
         # The same in all batches: finds contacts that another batch of the account has.
         "contact_key": digest,
         # Finds other jobs of the same person.
@@ -571,10 +571,18 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         "payload": _without_none(payload),
         "attempts": 0,
         "reserved_until": None,
-        "created_at": now,
-        "updated_at": now,
         "revision": 0,
     }
+
+
+def complete_job(document: Document, *, batch_id: str, import_id: str | None, now: datetime) -> None:
+    """Put a drafted job into its batch; the arguments are those of ``job_documents``."""
+    document["batch_id"] = batch_id
+    # Per batch: the same file again adds no duplicates; another batch may have the same contacts.
+    document["deduplication_key"] = f"{batch_id}:{document['contact_key']}"
+    document["created_at"] = document["updated_at"] = now
+    if import_id is not None:
+        document["import_id"] = import_id
 
 
 def _without_none(fields: Document) -> Document:

@@ -73,5 +73,22 @@ KINDS: Final[dict[Kind, KindPolicy]] = {
     Kind.COLUMN: KindPolicy(say_later("a column is not used as its title suggests"), can_change=False),
     Kind.FILE: KindPolicy(say_later("the file was not read as it stands"), can_change=False),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindChoices:
+    """What the owner of a file decided about kinds of remark."""
+
+    #: Kinds whose rows are kept, and kinds whose rows are bad, whatever their default.
+    accepted: frozenset[Kind] = frozenset()
+    refused: frozenset[Kind] = frozenset()
+
+    def is_bad(self, kind: Kind) -> bool:
+        """Whether such a row, or such a phone, is left out."""
+        if kind in self.accepted:
+            return False
+        return KINDS[kind].is_bad or (kind in self.refused and KINDS[kind].can_change)
+
+
 #: Kinds of rows that become no job, and that nobody needs to mend.
 LEFT_OUT: Final = frozenset({Kind.DO_NOT_CALL, Kind.TOTAL})

@@ -6,7 +6,7 @@ A wrong digit is remarked, and the row is kept: the id tells people apart, it is
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Final
@@ -65,8 +65,7 @@ def wrong_id(text: str, country: str) -> str | None:
         country: ISO 3166 alpha-2.
     """
     name, kinds = KINDS.get(country.upper(), ("", ()))
-    digits = "".join(filter(str.isalnum, text))
-    if not kinds or (digits.isdecimal() and len(digits) in _UNCHECKED.get(country.upper(), ())):
+    if not kinds or _is_unchecked(text, _UNCHECKED.get(country.upper(), ())):
         return None
     faults = []
     for kind in kinds:
@@ -76,11 +75,17 @@ def wrong_id(text: str, country: str) -> str | None:
             faults.append(exc)
         else:
             return None
-    if country.upper() == "CL" and "-" not in text and digits.isdecimal() and len(digits) in _WITHOUT_DIGIT:
+    if country.upper() == "CL" and "-" not in text and _is_unchecked(text, _WITHOUT_DIGIT):
         return say("the check digit of the RUT is missing, or wrong")
     if any(isinstance(fault, exceptions.InvalidChecksum) for fault in faults):
         return say("the check digit is not that of a {name}", name=say(name))
     return say("this is no {name}", name=say(name))
+
+
+def _is_unchecked(text: str, lengths: Collection[int]) -> bool:
+    """Whether an id has digits only, so many as one without a check digit."""
+    digits = "".join(filter(str.isalnum, text)) if lengths else ""
+    return digits.isdecimal() and len(digits) in lengths
 
 
 def plain_id(text: str | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from speechaid.campaign import cells
-from speechaid.campaign.columns import recognise
+from speechaid.campaign.recognition import recognise
 from speechaid.campaign.tables import HEADING_LINES, Line, heading_line, not_text, open_table
 from speechaid.campaign.titles import Role
 from speechaid.campaign.words_for_nothing import is_nothing

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from speechaid.campaign.cells import clean, fold
-from speechaid.campaign.columns import title_role
+from speechaid.campaign.column_titles import title_role
 from speechaid.campaign.encodings import decode
 from speechaid.campaign.number_formats import NumberFormat, ShownNumber
 from speechaid.campaign.titles import Role
 from speechaid.campaign.unsupported_files import unsupported_type
+from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import as_printable
@@ -34,6 +35,8 @@ MAX_BROKEN_RECORDS: Final = 1_000
 MAX_HIDDEN_RUNS: Final = 10_000
 #: Lines from the top in which the heading is looked for.
 HEADING_LINES: Final = 40
+#: A line with a number and so many cells is a contact, no note above the titles.
+_CELLS_OF_CONTACT: Final = 3
 
 #: Faults of a row that its quotes have.
 QUOTE_FAULTS: Final = (say_later("a quote is opened and not closed"), say_later("the quotes do not match"))
@@ -150,15 +153,19 @@ def heading_line(lines: Sequence[Line], wanted: int | None = None) -> int | None
     if wanted is not None:
         return next((index for index, line in enumerate(lines) if line.number == wanted), None)
     best: tuple[int, int] | None = None
+    fewest = 1
     for index, line in enumerate(lines):
         texts = [clean(cell) for cell in line.cells[:MAX_COLUMNS]]
         if any(_NUMBER.fullmatch(text) and len(_DIGITS.findall(text)) >= _PHONE_DIGITS for text in texts):
-            if best is not None:
+            if best is not None or sum(map(bool, texts)) >= _CELLS_OF_CONTACT:
                 break  # the first contact: a heading below is that of another table
+            # Above the titles a number may be the author's. But it may be a contact as well, and one below
+            # it, whose number is "fono malo", is no heading.
+            fewest = 2
             continue
-        roles = [title_role(text) for text in texts]
+        roles = [None if is_nothing(text) else title_role(text) for text in texts]
         known = sum(role is not None for role in roles)
-        if Role.PHONE in roles and (best is None or known > best[0]):
+        if Role.PHONE in roles and known >= fewest and (best is None or known > best[0]):
             best = (known, index)
     return None if best is None else best[1]
 

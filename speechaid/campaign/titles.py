@@ -118,6 +118,27 @@ FIRST_NAMES: Final = frozenset(
         *("segundo nombre", "additional name"),
     }
 )
+#: Who a row may be about: a title of one of these words, or of ``nombre`` and one of them, is a name's.
+PERSON_WORDS: Final = frozenset(
+    {
+        *("acreditado", "afiliado", "aluno", "alumno", "apoderado", "arrendatario", "asegurado", "associado"),
+        *("borrower", "cardholder", "comprador", "contribuyente", "cuentahabiente", "deudor principal"),
+        *("deudor titular", "devedor", "empleado", "employee", "estudiante", "huesped", "inquilino"),
+        *("locatario", "member", "moroso", "mutuario", "obligado", "paciente", "patient", "persona"),
+        *("postulante", "prestatario", "propietario", "prospecto", "sacado", "segurado", "socio", "student"),
+        *("suscriptor", "tarjetahabiente", "tenant", "titular cuenta", "titular de la cuenta", "trabajador"),
+        *("tutor", "cliente", "deudor", "titular", "contacto", "customer", "client", "debtor"),
+        *("account holder", "pasajero", "responsable de pago", "consumidor", "solicitante", "candidato"),
+    }
+)
+#: Titles of a name, or of something else: a name's where the cells look like names.
+UNCERTAIN_NAMES: Final = frozenset(
+    {
+        *("subject", "sujeto", "person", "people", "personas", "lead", "user", "usuario", "account name"),
+        *("denominacion", "descripcion cliente", "party", "alias", "recipient", "destinatario", "payer"),
+        *("pagador", "beneficiario", "holder", "owner name", "nombre cuenta", "nombre de la cuenta"),
+    }
+)
 #: Titles of whole names that begin with the surnames.
 SURNAMES_FIRST: Final = frozenset(
     {"apellidos y nombres", "apellido y nombre", "apellidos y nombre", "apellidos nombres", "apellido nombre"}
@@ -139,7 +160,7 @@ PHONE_WORDS: Final = frozenset(
         *("phone", "phones", "telephone", "mobile", "cell", "cellphone", "telefono", "telefonos"),
         *("fono", "fonos", "celular", "celulares", "cel", "movil", "moviles", "tel", "tels", "telf"),
         *("telefo", "tlf", "tfno", "tfo", "fone", "telefone", "celulares", "whatsapp", "wsp", "wapp"),
-        *("whats", "contactable"),
+        *("whats", "contactable", "ph"),
     }
 )
 #: Those of them that mean a mobile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 #: Compared in lower case: none of them is a name, an initial or an answer to a question.
@@ -59,6 +60,33 @@ WORDS: Final = frozenset(
             "en blanco",
             "desconocido",
         ),
+        *(
+            "sin fono",
+            "sin teléfono",
+            "sin telefono",
+            "sin celular",
+            "sin número",
+            "sin numero",
+            "sin contacto",
+        ),
+        *(
+            "no tiene fono",
+            "no tiene celular",
+            "no tiene teléfono",
+            "no tiene telefono",
+            "no phone",
+            "no number",
+        ),
+        *(
+            "sin contacto",
+            "no number",
+            "sem telefone",
+            "sem celular",
+            "sem contato",
+            "não possui",
+            "nao possui",
+            "no posee",
+        ),
         *("não tem", "nao tem", "sem nome", "não informado", "nao informado", "vazio", "xxx", "xxxx"),
     }
 )
@@ -66,6 +94,8 @@ WORDS: Final = frozenset(
 OF_PROGRAMS: Final = frozenset({"null", "NULL", "nil", "nan", "NaN", "NaT"})
 #: Nothing; names, initials and codes as well (NA is Namibia's): remarked where such may stand.
 AMBIGUOUS: Final = frozenset({"NA", "ND", "SN", "NAN", "NIL", "NAT"})
+#: Characters of what stands for nothing, at most.
+_LONGEST: Final = 20
 #: Marks that fill a cell.
 _MARKS: Final = "-–—_.*?·/\\ "  # noqa: RUF001 - the dashes that people type
 
@@ -73,8 +103,11 @@ _MARKS: Final = "-–—_.*?·/\\ "  # noqa: RUF001 - the dashes that people typ
 def is_nothing(text: str) -> bool:
     """Whether a cell's text stands for an empty cell."""
     plain = text.strip()
-    if len(plain) > 20:
-        return False
+    return len(plain) <= _LONGEST and _is_nothing(plain)
+
+
+@lru_cache(maxsize=4096)  # each cell of a file is asked about several times
+def _is_nothing(plain: str) -> bool:
     return not plain.strip(_MARKS) or plain.lower() in WORDS or plain in OF_PROGRAMS or plain in AMBIGUOUS
 
 

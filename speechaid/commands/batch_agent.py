@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from speechaid.commands.batch_fields import level_of
-from speechaid.commands.interfaces import Continue, HandlerContext, Result
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Result
 from speechaid.commands.packs import introduce_packs
 from speechaid.commands.start_check import StartCheck, Then, check_before_start
 from speechaid.dialer.context import agent_choice
-from speechaid.model.batch import Batch
+from speechaid.model.batch import Batch, CallSettings
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
+from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.translation import say
 from speechaid.retell.directory import RetellDirectory
 from speechaid.rules.agent_choice import AgentChoice, AtRetell, Source, fault_at_retell
 from speechaid.rules.phones import country_of
@@ -34,11 +36,23 @@ def require_level_of(context: HandlerContext, document: Document, *, by: str) ->
 
     Where it names a purpose, the rules for that are in force from then on.
     """
+    settings = CallSettings.read(document.get("call_settings"))
+    if settings.pack_variant is not None:
+        _refuse_unknown_pack(context, settings)
     level = level_of(document)
     if level > Level.FIRST:
         context.store.holds.require_level(level, by=by)
     if level is Level.CALLING_RULES:
         introduce_packs(context.store, by=by)
+
+
+def _refuse_unknown_pack(context: HandlerContext, settings: CallSettings) -> None:
+    """Refuse a variant that is not in force for the purpose: the batch would not be called."""
+    if settings.purpose is None:
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, say("--pack-variant belongs to a --purpose: give both"))
+    in_force = context.store.packs.in_force()
+    if (fault := in_force.fault_for(settings.purpose, settings.pack_variant)) is not None:
+        raise CommandRefused(ErrorCode.REFUSED, fault)
 
 
 def check_choice(context: HandlerContext, batch: Batch, then: Then, *, refused: str) -> Result | Continue:

@@ -15,8 +15,8 @@ from typing import Final
 
 from speechaid.commands.batch_agent import check_changed_choice, require_level_of
 from speechaid.commands.batch_copy import refuse_opposites, same_name_remark
-from speechaid.commands.batch_fields import OPTIONS, given_options, night_warning
-from speechaid.commands.batch_start import count_waiting, has_hours
+from speechaid.commands.batch_fields import OPTIONS, START_AT, given_options, night_warning
+from speechaid.commands.batch_start import count_waiting, has_hours, refuse_past_start
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
@@ -42,9 +42,9 @@ from speechaid.store.batches import INACTIVE
 #: Jobs read by one task of the database thread.
 _PORTION: Final = 500
 _RETRY_DELAY: Final = "retry_delay_hours"
-_WINDOW: Final = frozenset({"hours", "days", "timezone"})
+_WINDOW: Final = frozenset({"hours", "days", "timezone", "start_at"})
 #: Settings by which calling rules decide: jobs that wait for a rule are looked at again.
-_OF_RULES: Final = _WINDOW | {"purpose", "country"}
+_OF_RULES: Final = _WINDOW | {"purpose", "pack_variant", "country"}
 
 
 def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -76,7 +76,7 @@ def _edit(
     def write(context: HandlerContext, moved: int) -> Result | Continue:
         gets_purpose = any(option.name == "purpose" and value is not None for option, value in wanted)
         if gets_purpose:
-            # Its calls so far are in no ledger: caps wait until they are entered, from before its first dial.
+            # Other programs' calls are in no ledger: caps wait until they are entered.
             context.store.packs.request_fill(secrets.token_hex(8))
         changes = apply_edit(context, command, batch.batch_id, wanted, pin)
         if gets_purpose:
@@ -109,6 +109,8 @@ def apply_edit(
     for _ in range(MAX_TRIES):
         batch = context.store.batches.get(batch_id)
         refuse_cancelled(batch, say("edited"))
+        if any(option.path == START_AT and value is not None for option, value in wanted):
+            refuse_past_start(context, edited_document(batch.document, wanted))
         changes = differing_values(batch.document, wanted)
         pinned = _pin_change(batch, pin)
         if pin is not None and pinned is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any, Final
 
 from speechaid.commands import options
@@ -23,18 +24,22 @@ from speechaid.commands.options import (
     zone_name,
 )
 from speechaid.model import agent_settings, reading
-from speechaid.model.batch import batch_name, read_purpose
+from speechaid.model.batch import batch_name, read_pack_variant, read_purpose
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import joined, say
+from speechaid.rules import windows
 from speechaid.rules.windows import Window, WindowFault, read_window
 
 #: 24:00 is the end of the day.
 _HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)")
 #: A batch's id, or the beginning of one.
 _BATCH_ID: Final = re.compile(r"batch-\d{8}-[0-9a-f]{0,8}")
+#: Where the time of a batch's start is stored.
+START_AT: Final = "call_settings.start_at"
+_START: Final = re.compile(r"(\d{4}-\d\d-\d\d)[T ]+(\d?\d):(\d\d)")
 _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
 
 
@@ -100,7 +105,7 @@ def level_of(document: Document) -> Level:
 
 def window_settings(args: Mapping[str, Any]) -> Wanted:
     """The calling window's part of ``given_options``; empty where no such option was given."""
-    return given_options({name: args.get(name) for name in ("hours", "days", "timezone")})
+    return given_options({name: args.get(name) for name in ("hours", "days", "timezone", "start_at")})
 
 
 def allowed_hours(text: str) -> Document:
@@ -122,6 +127,29 @@ def allowed_hours(text: str) -> Document:
             ),
         )
     return {"start": start, "end": end}
+
+
+def pack_variant_option(text: str) -> str:
+    """The name of a pack's variant."""
+    name = read_pack_variant(text)
+    if name is None:
+        message = say(
+            "pack-variant: {text!r} is no name of a pack; write small letters, digits and _", text=text
+        )
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+    return name
+
+
+def start_time(text: str) -> str:
+    """``2026-12-01 9:00`` as ``2026-12-01T09:00``: by the clock of the batch's hours, whatever it is."""
+    match = _START.fullmatch(text.strip())
+    typed = "" if match is None else f"{match[1]}T{int(match[2]):02}:{match[3]}"
+    if windows.read_start(typed, UTC) is None:
+        raise CommandRefused(
+            ErrorCode.BAD_ARGUMENT,
+            say("start-at: {text!r} is not a time; write 2026-12-01T09:00 (24-hour clock)", text=text),
+        )
+    return typed
 
 
 def night_warning(args: Mapping[str, Any]) -> str | None:
@@ -185,6 +213,11 @@ def _days_option(stored: object) -> object:
     return None if window is None else days_text(window.days)
 
 
+def _start_option(stored: object) -> object:
+    """As typed; None for a moment that another program has stored."""
+    return stored if isinstance(stored, str) and _START.fullmatch(stored.strip()) else None
+
+
 def _zone_option(stored: object) -> object:
     window = _window(zone=stored)
     return None if window is None else window.zone.key
@@ -246,6 +279,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     Option(name="days", path="call_settings.days_of_week", to_stored=days_of_week, to_option=_days_option),
     Option(name="timezone", path="call_settings.timezone", to_stored=zone_name, to_option=_zone_option),
+    Option(
+        name="start_at",
+        path=START_AT,
+        to_stored=start_time,
+        to_option=_start_option,
+        # A copy starts when it is told to.
+        is_setting=False,
+        level=Level.START_TIMES,
+    ),
     *(
         Option(name=name, path=f"call_settings.{name}", to_stored=as_it_is, to_option=number_option)
         for name in (
@@ -290,6 +332,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         path="call_settings.purpose",
         to_stored=str,
         to_option=read_purpose,
+        level=Level.CALLING_RULES,
+    ),
+    Option(
+        name="pack_variant",
+        path="call_settings.pack_variant",
+        to_stored=pack_variant_option,
+        to_option=read_pack_variant,
         level=Level.CALLING_RULES,
     ),
 )

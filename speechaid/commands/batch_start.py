@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from speechaid.campaign.people import id_of_keys, lines_of_keys, person_keys
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.compliance.next_chance import RuleDecision
+from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.dialer.context import dialling_defaults
 from speechaid.dialer.preflight import read_holds_only
 from speechaid.model.batch import Batch
@@ -23,6 +25,7 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import N_, joined, say, say_n
 from speechaid.rules import eligibility, phones
 from speechaid.rules.eligibility import Check, Reason
+from speechaid.rules.numbers import country_of_number
 from speechaid.rules.windows import Window
 from speechaid.settings import Settings
 from speechaid.store.do_not_call import person_forms
@@ -56,6 +59,9 @@ _REMEDIES: Final[Mapping[Reason, str]] = MappingProxyType(
     }
 )
 
+#: Country and area of a line show in so many of its characters.
+_SAMPLE_LENGTH: Final = 6
+
 Finish = Callable[[HandlerContext, Result], Result | Continue]
 
 
@@ -78,6 +84,29 @@ def require_hours(
         remedy=remedy,
     )
     raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def refuse_past_start(context: HandlerContext, document: Document) -> None:
+    """Refuse a start that is over: its people would be called at once, which nobody has asked for.
+
+    Args:
+        context: of the account's zone, and the time.
+        document: the batch as it would be.
+    """
+    batch = Batch.read({"_id": "", "batch_id": "", **document})
+    account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
+    zone = account.timezone if account else None
+    window = eligibility.window_for(batch, zone, dialling_defaults(context.settings))
+    now = context.store.now()
+    if not isinstance(window, Window) or window.starts_at is None or window.starts_at > now:
+        return
+    message = say(
+        "start-at: {start} is over: it is {now} in {zone}",
+        start=str(batch.call_settings.start_at),
+        now=f"{now.astimezone(window.zone):%Y-%m-%d %H:%M}",
+        zone=window.zone.key,
+    )
+    raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
 def refuse_to_start_paused(batch: Batch) -> None:
@@ -131,6 +160,8 @@ class Waiting:
     people: set[str] = field(default_factory=set)
     phones: int = 0
     opted_out: set[str] = field(default_factory=set)
+    #: A line for each beginning that tells its country and its zone.
+    samples: dict[str, str] = field(default_factory=dict)
 
     def add(self, context: HandlerContext, rows: Sequence[Document], country: str | None) -> None:
         """Count jobs, given by ``account_id``, ``person_keys`` and ``contact``.
@@ -151,6 +182,7 @@ class Waiting:
             else:
                 self.people.add(one.key)
                 self.phones += len(left) or 1
+                self.samples |= {line[:_SAMPLE_LENGTH]: line for line in left}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +248,9 @@ def _first_calls(context: HandlerContext, batch: Batch, waiting: Waiting) -> Res
         "timezone": None,
         "now": False,
     }
+    purpose, variant = batch.call_settings.purpose, batch.call_settings.pack_variant
+    if fault is None and purpose is not None:
+        fault = context.store.packs.fault_of(purpose, context.store.packs.in_force(), variant)
     if fault is not None or not isinstance(window, Window):
         return {**answer, "text": say("no calls: {fault}", fault=fault)}
     if not has_hours(batch, context.settings):
@@ -234,15 +269,55 @@ def _first_calls(context: HandlerContext, batch: Batch, waiting: Waiting) -> Res
         who += say_n(" ({count} more has opted out)", " ({count} more have opted out)", opted_out)
     if why := [_why(check, batch) for check in failed if check.next_eligible_at is None]:
         return {**answer, "text": say("no calls: {why}; {who} wait", why=joined("; ", why), who=who)}
-    when = moment_text(start.next_eligible_at, now, window.zone, is_open=start.may_dial)
+    at, is_now = start.next_eligible_at, start.may_dial
     until = joined("", (joined("", ("; ", _why(check, batch))) for check in failed))
+    if (law := _first_by_law(context, batch, window, waiting, at or now)) is not None:
+        if law.next_at is None:
+            why_not = law.hours.sentence
+            return {**answer, "text": say("no calls: {why}; {who} wait", why=why_not, who=who)}
+        if at is not None and law.next_at > at:
+            at, is_now = law.next_at, False
+            until = joined("", (until, "; ", f"{law.hours.rule}: {law.hours.sentence}"))
+    when = moment_text(at, now, window.zone, is_open=is_now)
     return {
         **answer,
-        "at": start.next_eligible_at,
+        "at": at,
         "timezone": window.zone.key,
-        "now": start.may_dial,
+        "now": is_now,
         "text": say("first calls {when}, {who}{until}", when=when, who=who, until=until),
     }
+
+
+def _first_by_law(
+    context: HandlerContext, batch: Batch, window: Window, waiting: Waiting, at: datetime
+) -> RuleDecision | None:
+    """The decision about the number that the calling rules allow first; None: one that no rule is known for.
+
+    Hours and holidays alone: what caps keep back is for ``forecast``, which reads each person's calls.
+
+    Args:
+        context: of the packs.
+        batch: that starts.
+        window: its own hours.
+        waiting: with numbers of each country and area.
+        at: from when on its own hours and its account allow calls.
+    """
+    settings, store = batch.call_settings, context.store
+    if settings.purpose is None or not waiting.samples:
+        return None
+    in_force = store.packs.in_force()
+    decisions: list[RuleDecision] = []
+    for line in waiting.samples.values():
+        country = country_of_number(line)
+        key = None if country is None else in_force.key_for(country, settings.purpose, settings.pack_variant)
+        pack = None if key is None else store.packs.find(key, in_force)
+        if country is None or pack is None:
+            return None
+        person = PersonUnderRules(
+            purpose=settings.purpose, packs={country: pack}, lines=frozenset({line}), account=batch.account_id
+        )
+        decisions.append(person.decide(line, batch=window, at=at, own_key=None))
+    return min(decisions, key=lambda one: one.next_at or datetime.max.replace(tzinfo=UTC))
 
 
 def _why(check: Check, batch: Batch) -> str:

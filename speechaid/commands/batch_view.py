@@ -66,7 +66,7 @@ def _answer(context: HandlerContext, batch: Batch) -> Result:
         "fault": batch_faults(context, [batch]).get(batch.batch_id),
         "settings": settings_rows(context, batch),
         "jobs": counts_by_status(context.store.jobs.counts(batch.batch_id)),
-        "live_calls": len(batch.open_dials),
+        "live_calls": context.store.jobs.open_dials(batch.batch_id).live_calls,
         "cost": _sum(document, "total_cost"),
         "minutes": _sum(document, "total_minutes"),
         "imports": [
@@ -133,6 +133,7 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         "timezone": _of_account(
             account and account.timezone, dialling.default_timezone, "SPEECHAID_DEFAULT_TIMEZONE"
         ),
+        "start_at": _Default(value=None, source="default"),
         "max_attempts": _setting(worker.max_attempts, "MAX_ATTEMPTS"),
         "retry_delay_hours": _setting(
             say(
@@ -153,6 +154,7 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         "voicemail_option": _Default(value="agent", source="default"),
         "dnc_detection": _Default(value="yes", source="default"),
         "purpose": _Default(value=None, source="default"),
+        "pack_variant": _Default(value=None, source="default"),
     }
 
 

@@ -24,6 +24,7 @@ from speechaid.commands.batch_start import (
     CREATED_PAUSED,
     has_hours,
     needs_own_hours,
+    refuse_past_start,
     require_hours,
     start_imported,
 )
@@ -49,6 +50,7 @@ def create_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     command = with_copied_settings(context, command)
     check_account(context, command)
     fields = batch_fields(command.args, name=command.args["name"])
+    refuse_past_start(context, fields)
     given = {option.name for option, _ in given_options(command.args)}
     return check_changed_choice(
         context,

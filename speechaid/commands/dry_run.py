@@ -14,6 +14,7 @@ from speechaid.commands.interfaces import HandlerContext
 from speechaid.dialer.context import WorkerContext
 from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import RetellClient
+from speechaid.rules.coverage import PollReason, Suspicion
 
 
 class _NoSupervisor:
@@ -49,6 +50,21 @@ class _NoSupervisor:
 
     def emit(self, name: str, /, **fields: Any) -> None:
         """Write no event."""
+
+    def covered_until(self, call_id: str) -> float:  # noqa: ARG002 - the protocol's
+        """No call is covered."""
+        return 0.0
+
+    def take_poll(self, call_id: str) -> PollReason | None:  # noqa: ARG002 - the protocol's
+        """No order comes."""
+        return None
+
+    def take_hang_up(self, job_id: str) -> bool:  # noqa: ARG002 - the protocol's
+        """No order comes."""
+        return False
+
+    def suspect_list(self, call_id: str, suspicion: Suspicion) -> None:
+        """Report nothing."""
 
     def call_finished(self) -> None:
         """Count no call."""

@@ -25,6 +25,7 @@ from speechaid.commands.forecast_schedule import (
 )
 from speechaid.commands.ids import resolve_batch_id
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.compliance.caps import LedgerEntry
 from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.dialer.calling_rules import person_of, with_entries
 from speechaid.dialer.context import WorkerContext
@@ -34,7 +35,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import number
-from speechaid.model.states import Priority
+from speechaid.model.states import Outcome, Priority
 from speechaid.protocol.money import PLACES
 from speechaid.protocol.translation import say
 from speechaid.rules import metering, phones
@@ -69,13 +70,18 @@ def forecast(context: HandlerContext, command: Invocation) -> Result:
     queues = inputs.queues_of(context.store.diagnostics.stream_waiting(wanted), skipped)
     workers, seconds, cost = _workers(worker_context, command.snapshot), *_recent(context)
     costs = _Costs(inputs, limit)
+
+    def place(queue: Queue, dial: WaitingDial, at: datetime) -> None:
+        costs.add(queue, dial, at)
+        inputs.note_placed(dial, at)
+
     schedule = Schedule(
         queues,
         now=inputs.now,
         workers=workers,
         call_seconds=seconds,
         evaluate=inputs.evaluate_again,
-        place=costs.add,
+        place=place,
         skipped=skipped,
     )
     schedule.run()
@@ -126,6 +132,9 @@ class _Inputs:
         self._in_force: PacksInForce | None = None
         #: Jobs that a rule keeps back, and the first time at which one of them may be called.
         self.kept_back: dict[str, tuple[int, datetime | None]] = {}
+        self._kept: set[tuple[str, str]] = set()
+        #: The dials that are scheduled already, by ids and lines of their people.
+        self._placed: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
         #: Of each queue one job, which stands for the others.
         self._samples: dict[tuple[str | None, str | None], Job] = {}
 
@@ -155,9 +164,41 @@ class _Inputs:
             self.preflight,
             batch=self._batches.get(queue.batch_id or ""),
             account=self.accounts.get(queue.account_id or ""),
-            person=dial.person,
+            person=self._with_placed(dial),
         )
-        return evaluate(self.worker_context, sample, dial.number, preflight, at=at)
+        evaluation = evaluate(self.worker_context, sample, dial.number, preflight, at=at)
+        self._note_rule(dial.job_id, evaluation)
+        return evaluation
+
+    def note_placed(self, dial: WaitingDial, at: datetime) -> None:
+        """Count a scheduled dial in the caps of its person: as one that is answered, since it may be."""
+        if dial.person is None or not dial.person.has_caps:
+            return
+        planned = dial.person.planned_dial(dial.number)
+        entry = LedgerEntry(
+            key=f"{dial.job_id} {at.isoformat()}",
+            ids=planned.ids,
+            numbers=planned.numbers,
+            account=planned.account,
+            debt=planned.debt,
+            purpose=dial.person.purpose,
+            at=at,
+            outcome=Outcome.ANSWERED,
+        )
+        for key in (*planned.ids, *planned.numbers):
+            self._placed[key].append(entry)
+
+    def _with_placed(self, dial: WaitingDial) -> PersonUnderRules | None:
+        """The person with the dials that are scheduled before this one."""
+        if dial.person is None or not self._placed:
+            return dial.person
+        planned = dial.person.planned_dial(dial.number)
+        found = {
+            entry.key: entry
+            for key in (*planned.ids, *planned.numbers)
+            for entry in self._placed.get(key, ())
+        }
+        return replace(dial.person, entries=(*dial.person.entries, *found.values()))
 
     def _queue(self, key: tuple[str | None, str | None], dials: list[WaitingDial]) -> Queue:
         batch, account = self._batches.get(key[0] or ""), self.accounts.get(key[1] or "")
@@ -212,7 +253,8 @@ class _Inputs:
             )
             is not None
         }
-        return dict(zip(found, with_entries(store, list(found.values())), strict=True)) if found else {}
+        people = map(_with_ended_calls, with_entries(store, list(found.values()))) if found else ()
+        return dict(zip(found, people, strict=True))
 
     def _read_named(self, jobs: Iterable[Job]) -> None:
         """Read the batches and accounts of these jobs that were not read before."""
@@ -263,7 +305,7 @@ class _Inputs:
         due = max(self.now, job.reserved_until or self.now)
         evaluation = self._evaluate(job, choice.number, preflight, due)
         earliest = due
-        self._note_rule(evaluation)
+        self._note_rule(job.job_id, evaluation)
         if not evaluation.may_dial and evaluation.reason not in CONCURRENCY:
             if evaluation.next_eligible_at is None:
                 skipped.add(job.job_id, str(evaluation.reason))
@@ -280,11 +322,12 @@ class _Inputs:
             person=preflight.person,
         )
 
-    def _note_rule(self, evaluation: Evaluation) -> None:
-        """Count a job that a rule of a pack keeps back."""
+    def _note_rule(self, job_id: str, evaluation: Evaluation) -> None:
+        """Count a job that a rule of a pack keeps back, once for each rule."""
         refusal = evaluation.refusal
-        if refusal is None or refusal.rule is None:
+        if refusal is None or refusal.rule is None or (job_id, refusal.rule) in self._kept:
             return
+        self._kept.add((job_id, refusal.rule))
         jobs, first = self.kept_back.get(refusal.rule, (0, None))
         at = refusal.next_eligible_at
         self.kept_back[refusal.rule] = (jobs + 1, min(filter(None, (first, at)), default=None))
@@ -300,6 +343,15 @@ class _Inputs:
             found = evaluate(self.worker_context, job, number, preflight, at=due)
             self._alike[key] = found
         return found
+
+
+def _with_ended_calls(person: PersonUnderRules) -> PersonUnderRules:
+    """The person as if calls under way were answered: nobody knows when they end otherwise."""
+    entries = [
+        replace(entry, open=False, outcome=Outcome.ANSWERED) if entry.open else entry
+        for entry in person.entries
+    ]
+    return replace(person, entries=entries)
 
 
 class _Costs:

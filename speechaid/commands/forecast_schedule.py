@@ -7,9 +7,10 @@ queue: the same window, balance and limits hold for them, so that a closed windo
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -175,6 +176,10 @@ class Schedule:
             self._place(queue, dial, free)
         elif reason in _POSTPONED and later is not None and later > free:
             queue.not_before = later
+        elif reason is Reason.PACK_CAP and later is not None and later > free:
+            # Of this person alone: the others of the queue go on.
+            queue.dials.pop()
+            insort(queue.dials, replace(dial, earliest=later), key=lambda one: -one.earliest.timestamp())
         else:
             queue.dials.pop()
             self._skipped.add(dial.job_id, say("{reason} by then", reason=reason))

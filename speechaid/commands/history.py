@@ -26,7 +26,7 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
     batch, agent = resolve_batch_id(context.store, command.args["batch"]), command.args["agent"]
     try:
         is_stored = after is not None and store_logs.has(
-            after, job_id=job_id, event=event, batch=batch, agent=agent
+            after, job_id=job_id, event=event, batch=batch, agent=agent, by=command.args["by"]
         )
         lines, place = store_logs.latest(
             limit,
@@ -34,6 +34,7 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
             event=event,
             batch=batch,
             agent=agent,
+            by=command.args["by"],
             days=date_range(context, command.args),
             after=after,
         )

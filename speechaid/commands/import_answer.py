@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from speechaid.campaign.columns import HIDDEN, Column
+from speechaid.campaign.column_doubts import HIDDEN
+from speechaid.campaign.columns import Column
 from speechaid.campaign.encodings import decode
 from speechaid.campaign.importer import Parsed, bad_row_counts, remark_counts
 from speechaid.campaign.kinds import LEFT_OUT

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from speechaid.campaign.columns import read_meaning
 from speechaid.campaign.importer import Choices
 from speechaid.campaign.kinds import KINDS, Kind
+from speechaid.campaign.recognition import read_meaning
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.errors import ImportFailed
 from speechaid.protocol.messages import ErrorCode

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import secrets
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Final
 
-from speechaid.campaign.importer import Parsed, job_documents
+from speechaid.campaign.importer import Parsed, complete_job
 from speechaid.campaign.kinds import Kind
 from speechaid.campaign.people import id_key_of, line_key
 from speechaid.commands.batch_agent import pin_version, require_level_of
@@ -30,6 +29,7 @@ from speechaid.commands.batch_start import (
     NOT_STARTED,
     Waiting,
     count_waiting,
+    refuse_past_start,
     refuse_to_start_paused,
     require_hours,
     say_first_calls,
@@ -40,6 +40,7 @@ from speechaid.commands.bulk_actions import in_portions
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
+from speechaid.commands.import_drafts import Drafts
 from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import OPTED_OUT, SHARED, KnownPeople, called_since
@@ -66,9 +67,9 @@ _READ_AHEAD: Final = 2
 #: Options of a batch that the import creates, with their defaults.
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
-    **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
+    **dict.fromkeys(("start_at", "max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
     **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
-    **dict.fromkeys(("voicemail_option", "dnc_detection", "purpose")),
+    **dict.fromkeys(("voicemail_option", "dnc_detection", "purpose", "pack_variant")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
 
@@ -81,6 +82,7 @@ class _Import:
     """The state of an import: the file is read in a child, then compared and written, in chunks."""
 
     reading: ContactsReading
+    drafts: Drafts
     country: str
     sha256: str
     #: None for a new batch, which is created once the file has been read.
@@ -123,6 +125,8 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     named = command.args["batch"]
     batch = None if named is None else resolve_open_batch(context.store, named, say("imported into"))
     check_account(context, command)
+    if batch is None and command.args["start_at"]:
+        refuse_past_start(context, batch_fields(command.args, name="-"))
     if command.args["start"]:
         remedy = say("add --hours 09:00-19:00") if batch is None else say("give them to resume-batch")
         require_hours(batch, context.settings, command.args, remedy=remedy)
@@ -134,6 +138,7 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     of_file = _country(context, command, batch)
 
     def read(context: HandlerContext, check: StartCheck | None = None) -> Result | Continue:
+        drafts = Drafts(account_id)
         reading = ContactsReading(
             context.readers,
             data,
@@ -141,9 +146,11 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
             country=of_file,
             today=context.store.now().date(),
             choices=choices,
+            on_rows=drafts.add,
         )
         work = _Import(
             reading=reading,
+            drafts=drafts,
             country=of_file,
             sha256=hashlib.sha256(data).hexdigest(),
             batch=batch,
@@ -210,26 +217,23 @@ def _check_options(command: Invocation) -> None:
 
 
 def _prepare(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Once the whole file has been read: refuse it, or make its jobs."""
+    """Once the whole file has been read: refuse it, or complete its jobs."""
     _check_rows(work.parsed, command)
     _check_file(context, command, work)
     if not command.args["dry_run"]:
         _begin(context, command, work)
     work.started_at = context.store.now()
-    return _make_documents(context, command, work)
+    return _complete_documents(context, command, work)
 
 
-def _make_documents(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Make the jobs of one chunk of rows; the next chunk is another task of the database thread."""
+def _complete_documents(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Complete the jobs of one chunk of rows; the next chunk is another task of the database thread."""
     rows = work.parsed.rows[len(work.documents) : len(work.documents) + _CHUNK]
-    documents = job_documents(
-        rows,
-        batch_id="" if work.batch is None else work.batch.batch_id,
-        account_id=work.account_id,
-        import_id=work.import_id,
-        now=work.started_at or context.store.now(),
-        new_id=lambda: f"job-{secrets.token_hex(8)}",
-    )
+    documents = list(map(work.drafts.take, rows))
+    now = work.started_at or context.store.now()
+    for document in documents:
+        batch_id = "" if work.batch is None else work.batch.batch_id
+        complete_job(document, batch_id=batch_id, import_id=work.import_id, now=now)
     if not command.args["dry_run"] and _waits_for_start(command, work):
         for document in documents:
             document["status"] = JobStatus.SUSPENDED.value
@@ -237,7 +241,7 @@ def _make_documents(context: HandlerContext, command: Invocation, work: _Import)
             document["suspended_at"] = document["created_at"]
     work.documents += documents
     if len(work.documents) < len(work.parsed.rows):
-        return Continue(after_seconds=0.0, step=lambda context: _make_documents(context, command, work))
+        return Continue(after_seconds=0.0, step=lambda context: _complete_documents(context, command, work))
     return _compare_with_old(context, command, work)
 
 

@@ -18,7 +18,7 @@ from speechaid.protocol.translation import say
 from speechaid.store.analyses import WAIT
 
 #: The fields of ``call_results`` in the answer.
-_CALL_FIELDS: Final[tuple[str, ...]] = (
+CALL_FIELDS: Final[tuple[str, ...]] = (
     "call_id",
     "created_at",
     "placed_at",
@@ -90,7 +90,7 @@ def job(context: HandlerContext, command: Invocation) -> Result:
         "crashes": found.crashes,
         "dial": None if found.dial is None else _dial(found.dial),
         "request": found.request,
-        "calls": [_call_row(result, shown) for result in context.store.results.of_job(found.job_id)],
+        "calls": [call_row(result, shown) for result in context.store.results.of_job(found.job_id)],
         "events": [event_row(line) for line in context.store.logs.of_job(found.job_id)],
     }
 
@@ -148,8 +148,9 @@ def _dial(dial: Dial) -> Result:
     }
 
 
-def _call_row(result: Document, shown: Mapping[str, str]) -> Result:
-    row: Result = {name: result[name] for name in _CALL_FIELDS if name in result}
+def call_row(result: Document, shown: Mapping[str, str]) -> Result:
+    """A call in an answer, but for what was said; ``shown`` has the phones as they are shown."""
+    row: Result = {name: result[name] for name in CALL_FIELDS if name in result}
     used = mapping(result.get("contact")).get("phone_used")
     analysis = mapping(mapping(result.get("call_data")).get("call_analysis"))
     if analysis:

@@ -35,7 +35,7 @@ class Option:
     to_stored: Callable[[Any], object]
     #: From the stored value to the argument's; None where an argument cannot say it.
     to_option: Callable[[Any], object]
-    #: Whether ``--copy-from`` copies it, and ``--unset`` removes it.
+    #: Whether ``--copy-from`` copies it; of accounts, whether ``--unset`` removes it.
     is_setting: bool = True
     #: What a daemon must be able to heed, to dial where this is set.
     level: Level = Level.FIRST

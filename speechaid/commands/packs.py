@@ -8,12 +8,13 @@ then the answers are about the shipped ones, which refuse no call (``enforced``)
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
+from speechaid.compliance.overlays import looser_parts
 from speechaid.compliance.pack_files import check_pack as checked_file
 from speechaid.compliance.pack_files import content_hash, pack_warnings, shipped_packs
 from speechaid.compliance.packs import (
@@ -30,11 +31,11 @@ from speechaid.model.levels import Level
 from speechaid.model.masking import mask_prose
 from speechaid.model.states import Purpose
 from speechaid.protocol.messages import ErrorCode
-from speechaid.protocol.translation import say
+from speechaid.protocol.translation import say, say_later
 from speechaid.store.connection import Store
-from speechaid.store.packs import pack_key
+from speechaid.store.packs import key_of_pack, pack_key
 
-ADVICE: Final = "no legal advice: have a local lawyer look at it before you rely on it"
+ADVICE: Final = say_later("no legal advice: have a local lawyer look at it before you rely on it")
 #: Jobs that are made due by one task of the database thread.
 _PORTION: Final = 500
 #: Calls of so many days before the first batch with a purpose are looked for.
@@ -60,12 +61,17 @@ def packs(context: HandlerContext, _command: Invocation) -> Result:
 def pack(context: HandlerContext, command: Invocation) -> Result:
     """One pack, with each statement, its sources and how sure it is."""
     country, purpose = command.args["country"].strip().upper(), Purpose(command.args["purpose"])
-    known = _known_packs(context.store)
-    found = known.get(pack_key(country, purpose))
+    known, variant = _known_packs(context.store), command.args["variant"]
+    found = known.get(pack_key(country, purpose, variant))
     if found is None:
         of_purpose = sorted({key.partition("-")[0] for key in known if key.endswith(f"-{purpose}")})
-        named = f"{purpose} in {mask_prose(country)}"
-        message = f"no rule is known for {named}; countries with a pack: {', '.join(of_purpose) or 'none'}"
+        message = say(
+            "no rule is known for {purpose} in {country}{named}; countries with a pack: {countries}",
+            purpose=purpose,
+            country=mask_prose(country),
+            named=say(" under the name {variant}", variant=mask_prose(variant)) if variant else "",
+            countries=", ".join(of_purpose) or say("none"),
+        )
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
     if isinstance(found, InvalidPack):
         raise CommandRefused(ErrorCode.REFUSED, "; ".join(found.faults))
@@ -99,10 +105,11 @@ def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
     if in_force.is_stored and in_force.fault is not None and not command.args["shipped"]:
         raise CommandRefused(ErrorCode.REFUSED, in_force.fault)
     before = _known_packs(context.store) if in_force.is_stored else {}
+    warnings = [warning for pack in wanted for warning in pack_warnings(pack, _today())]
+    warnings += _check_variants(wanted, _known_packs(context.store))
     introduce_packs(context.store, by=command.actor)
     context.store.packs.put_in_force(wanted, fill=secrets.token_hex(8), by=command.actor)
-    changes = [_change(before.get(pack_key(pack.country, pack.purpose)), pack) for pack in wanted]
-    warnings = [warning for pack in wanted for warning in pack_warnings(pack, _today())]
+    changes = [_change(before.get(key_of_pack(pack)), pack) for pack in wanted]
 
     def finish(context: HandlerContext, released: int) -> Result | Continue:
         return wait_for_dials(
@@ -119,13 +126,16 @@ def set_pack(context: HandlerContext, command: Invocation) -> Result | Continue:
 def introduce_packs(store: Store, *, by: str) -> None:
     """Put the shipped packs in force, where none are: the first batch with a purpose needs them.
 
-    A daemon that does not know packs must not dial any more.
+    A daemon that does not know packs must not dial any more. From then on each dial is in the ledger; what
+    was cleared before has an intent by now, and is looked for afterwards.
     """
     store.holds.require_level(Level.CALLING_RULES, by=by)
     if store.packs.in_force().is_stored:
         return
-    fill, is_ready = secrets.token_hex(8), not _has_earlier_calls(store)
-    store.packs.install(shipped_packs().values(), fill=fill, is_ready=is_ready, by=by)
+    fill = secrets.token_hex(8)
+    is_first = store.packs.install(shipped_packs().values(), fill=fill, is_ready=False, by=by)
+    if is_first and not _has_earlier_calls(store):
+        store.packs.note_filled(fill)
 
 
 def _has_earlier_calls(store: Store) -> bool:
@@ -164,10 +174,41 @@ def _wanted_packs(command: Invocation) -> list[Pack]:
     return [found.pack]
 
 
+def _check_variants(wanted: Sequence[Pack], known: Mapping[str, Pack | InvalidPack]) -> list[str]:
+    """Refuse a variant that is looser than the pack of all batches; warn of those in force that become so."""
+    warnings: list[str] = []
+    for one in wanted:
+        if one.variant is None:
+            variants = [
+                other
+                for other in known.values()
+                if isinstance(other, Pack)
+                and other.variant is not None
+                and (other.country, other.purpose) == (one.country, one.purpose)
+            ]
+            warnings += [
+                say("{name} allows more than this: set it anew", name=other.name)
+                for other in variants
+                if _looser_faults(one, other)
+            ]
+        elif isinstance(base := known.get(pack_key(one.country, one.purpose)), Pack) and (
+            faults := _looser_faults(base, one)
+        ):
+            raise CommandRefused(ErrorCode.REFUSED, "; ".join(faults))
+    return warnings
+
+
+def _looser_faults(base: Pack, variant: Pack) -> list[str]:
+    """In what a variant allows more than the pack of all batches, but for its exemptions."""
+    allowed = {part for exemption in variant.exemptions for part in exemption.loosens}
+    return [fault for part, fault in looser_parts(base, variant) if part not in allowed]
+
+
 def _change(old: Pack | InvalidPack | None, new: Pack) -> Result:
     return {
         "country": new.country,
         "purpose": new.purpose,
+        "variant": new.variant,
         "hash": content_hash(new),
         "before": content_hash(old) if isinstance(old, Pack) else None,
         "exemptions": [each.model_dump(mode="json") for each in new.exemptions],
@@ -190,9 +231,11 @@ def _row(one: Pack, today: date) -> Result:
     return {
         "country": one.country,
         "purpose": one.purpose,
+        "variant": one.variant,
         "windows": None if one.windows is None else str(one.windows),
         "holidays": None if one.holidays is None else one.holidays.rule,
         "caps": [str(cap) for cap in one.caps],
+        "spread_attempts": one.spread_attempts,
         "confidence": max((each.confidence for _, each in one.all_statements()), key=list(Confidence).index),
         "reviewed": one.reviewed.isoformat(),
         "hash": content_hash(one),
@@ -226,7 +269,7 @@ def _statements(one: Pack) -> Iterator[Result]:
     if one.caller_numbers is not None:
         for each in one.caller_numbers.exemptions:
             yield {
-                "about": f"caller_numbers exemption {each.name}",
+                "about": say("caller_numbers exemption {name}", name=each.name),
                 "rule": None,
                 "says": each.says,
                 "source": "; ".join(one.sources[name] for name in each.sources),
@@ -238,9 +281,15 @@ def _rule(statement: Statement) -> str | None:
     """What a statement says in short, where that is more than its words."""
     match statement:
         case Holidays():
-            extra = f", and {', '.join(map(str, statement.extra))}" if statement.extra else ""
-            places = f" with {', '.join(statement.subdivisions)}" if statement.subdivisions else ""
-            return f"{statement.rule}: holidays of {statement.calendar}{places}{extra}"
+            days = ", ".join(map(str, statement.extra))
+            names = ", ".join(statement.subdivisions)
+            return say(
+                "{rule}: holidays of {calendar}{places}{extra}",
+                rule=statement.rule,
+                calendar=statement.calendar,
+                places=say(" with {names}", names=names) if names else "",
+                extra=say(", and {days}", days=days) if days else "",
+            )
         case Option():
             parts = [*map(str, statement.hours), *map(str, statement.caps), *statement.subdivisions]
             return "; ".join(parts)

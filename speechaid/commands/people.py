@@ -20,6 +20,7 @@ from speechaid.campaign.person_search import (
 )
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
 from speechaid.dialer.preflight import forms_of_person
+from speechaid.errors import NotFound
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document, text
@@ -28,6 +29,8 @@ from speechaid.protocol.translation import joined, say
 from speechaid.rules import phones
 from speechaid.store.people import People
 
+#: Before the id of a job, which names its person.
+OF_JOB: Final = "job:"
 #: Jobs that are read of what was typed, and of one person.
 MAX_FOUND: Final = 500
 MAX_JOBS: Final = 2000
@@ -137,12 +140,14 @@ def find_people(context: HandlerContext, typed: str, account: str | None = None)
 
     Args:
         context: the handler's.
-        typed: a national id, a phone, or the beginning of a name.
+        typed: a national id, a phone, the beginning of a name, or ``job:`` and the id of a job.
         account: the full id of an account; None: all.
 
     Raises:
-        CommandRefused: the text can be none of these.
+        CommandRefused: the text can be none of these, or there is no such job.
     """
+    if typed.strip().startswith(OF_JOB):
+        return _person_of_job(context, typed.strip().removeprefix(OF_JOB), account)
     ways = readings_of(typed, countries_in_use(context))
     if not ways:
         message = say("{typed!r} is no national id, no phone and no name", typed=mask_phone(typed))
@@ -157,6 +162,22 @@ def find_people(context: HandlerContext, typed: str, account: str | None = None)
             _add(search, found, way, [Job.read(row) for row in rows])
         if found.people:
             break
+    return found
+
+
+def _person_of_job(context: HandlerContext, job_id: str, account: str | None) -> Found:
+    """The person of a job, who need not have an id: so a client that shows masked numbers names people."""
+    try:
+        job = context.store.jobs.get(job_id)
+    except NotFound:
+        job = None
+    if job is None or (account is not None and job.account_id != account):
+        message = say("there is no job {job_id}", job_id=repr(job_id))
+        raise CommandRefused(ErrorCode.NOT_FOUND, message)
+    search = _Search(context=context, countries=Countries(context), account=account)
+    way = Reading(meaning=Meaning.PHONE if job.contact.dni is None else Meaning.ID)
+    found = Found(readings=[way])
+    _add(search, found, way, [job])
     return found
 
 

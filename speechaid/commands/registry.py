@@ -15,6 +15,7 @@ from speechaid.commands import (
     batch_view,
     batches,
     bulk_actions,
+    calls,
     delete_batch,
     do_not_call,
     evidence,
@@ -162,6 +163,8 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         needs_snapshot=True,
         documents=lambda _args, result: int(len(result["people"]) + len(result["opt_outs"])),
     ),
+    "call": BackgroundCommand(run=calls.call, documents=_one),
+    "recording": BackgroundCommand(run=calls.recording, documents=_one),
     "evidence": BackgroundCommand(run=evidence.evidence, documents=_listed("calls")),
     "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True, documents=_one),
     "forecast": BackgroundCommand(

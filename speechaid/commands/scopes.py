@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from speechaid.commands.calls import find_call
 from speechaid.commands.identity import find_user
 from speechaid.commands.ids import resolve_account_id, resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Result
@@ -88,6 +89,11 @@ def _check_is_known(context: HandlerContext, args: Args, account_id: str) -> Non
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
 
 
+def _check_call(context: HandlerContext, args: Args, account_id: str) -> None:
+    """Of calls those of the account are there alone."""
+    find_call(context.store, args["call"], account_id)
+
+
 def _check_user(context: HandlerContext, args: Args, account_id: str) -> None:
     """Of users those of the account are there alone."""
     args["name"] = find_user(context, args["name"], account_id).name
@@ -146,6 +152,7 @@ SCOPES: Final[Mapping[str, Scope]] = {
     "person": Scope(account=OfAccount.FORCED, conceal=_without_foreign_opt_outs),
     "opt-out": Scope(account=OfAccount.FORCED, check=_check_is_known),
     **dict.fromkeys(("paid", "evidence"), _OWN_ACCOUNT),
+    **dict.fromkeys(("call", "recording"), Scope(check=_check_call)),
     # It also erases results whose jobs were deleted, by number: they may be another account's.
     "forget": _OPERATORS,
     "test-call": Scope(batches=("batch",), jobs=("job",)),

@@ -53,6 +53,7 @@ _STATUS: Final[Shape] = {
         # What operators typed as the beginning of an id.
         "paused_batches": WITHHELD,
         "zygote": _plain("pid", "state", "restarts"),
+        "follower": _plain("pid", "state", "calls", "covered", "gap", "unusable", "restarts"),
     },
     "workers": {
         **_plain("slot", "worker_id", "pid", "state", "step", "for_seconds", "call_for_seconds", "since"),

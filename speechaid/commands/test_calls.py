@@ -11,6 +11,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
+from speechaid.commands.calls import call_content
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import resolve_job, resolve_open_batch, resolve_test
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
@@ -19,7 +20,7 @@ from speechaid.commands.test_numbers import typed_number
 from speechaid.dialer.dial import NO_CAPACITY, new_dial
 from speechaid.dialer.preflight import evaluate, next_phone, read_preflight
 from speechaid.model.batch import Batch
-from speechaid.model.erasure import ERASED, of_person
+from speechaid.model.erasure import of_person
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping, text
@@ -27,7 +28,6 @@ from speechaid.model.states import JobStatus
 from speechaid.model.test_calls import TESTS, BatchTest
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import joined, say
-from speechaid.retell.requests_body import VARIABLES
 from speechaid.rules import phones
 from speechaid.rules.numbers import Number
 from speechaid.rules.phones import Choice
@@ -263,14 +263,6 @@ def _why_not(job: Job) -> str:
 
 def _call(context: HandlerContext, result: Document) -> Result:
     """What a call was: who spoke, how it ended, what was said."""
-    data, mark = mapping(result.get("call_data")), mapping(result.get("test"))
-    sent = mapping(mark.get("variables")) or mapping(data.get(VARIABLES))
-    collected = mapping(data.get("collected_dynamic_variables"))
-    account_id = text(result.get("account_id"))
-    account = None if account_id is None else context.store.accounts.find(account_id)
-    names = [*sent, *(name for name in collected if name not in sent)]
-    if ERASED in result:
-        names = []  # what is left of them says nothing
     return {
         "call_id": result.get("call_id"),
         "outcome": result.get("outcome"),
@@ -279,11 +271,6 @@ def _call(context: HandlerContext, result: Document) -> Result:
         "duration_ms": result.get("duration_ms"),
         "cost": result.get("cost"),
         "charged": result.get("charged"),
-        "currency": None if account is None else account.currency,
         **{name: result.get(name) for name in _SPEAKER_FIELDS},
-        "transcript": data.get("transcript"),
-        "variables": [
-            {"name": name, "sent": sent.get(name), "collected": collected.get(name)} for name in names
-        ],
-        **erased_fields(result),
+        **call_content(context.store, result),
     }

@@ -7,8 +7,8 @@ everything is counted here, so that a changed pack changes no entry.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -23,6 +23,10 @@ HORIZON_DAYS: Final = 400
 #: A dial that only open entries refuse is looked at again after this: they close when their calls end.
 OPEN_RETRY: Final = timedelta(seconds=60)
 _LEAST_STEP: Final = timedelta(seconds=1)
+#: The parts of a day begin at these hours; with ``spread_attempts`` an attempt that reached nobody keeps its
+#: part free of further ones for so long.
+DAY_PARTS: Final = (time(0), time(12), time(17))
+SPREAD: Final = timedelta(hours=24)
 
 
 class SharedLines(StrEnum):
@@ -146,6 +150,42 @@ class _CountedCap:
     entries: Sequence[LedgerEntry] = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _SpreadAttempts:
+    """A pack's ``spread_attempts`` with the entries that concern it."""
+
+    pack: Pack
+    zone: ZoneInfo
+    entries: Sequence[LedgerEntry] = field(repr=False)
+
+    def last_in_part(self, at: datetime) -> LedgerEntry | None:
+        """The latest attempt of the last 24 hours that reached nobody, in the part of day of an instant."""
+        found = [
+            entry
+            for entry in self.entries
+            if (entry.open or (entry.is_attempt and not entry.is_talk))
+            and entry.at + SPREAD > at
+            and self._part(entry.at) == self._part(at)
+        ]
+        return max(found, key=lambda entry: entry.at, default=None)
+
+    def release(self, at: datetime) -> datetime:
+        """When the part of the day ends, or the attempt is long enough ago."""
+        local, last = at.astimezone(self.zone), self.last_in_part(at)
+        following = self._part(at) + 1
+        is_last = following == len(DAY_PARTS)
+        day = local.date() + timedelta(days=1) if is_last else local.date()
+        start = datetime.combine(day, DAY_PARTS[0 if is_last else following], self.zone).astimezone(UTC)
+        return start if last is None else min(start, last.at.astimezone(UTC) + SPREAD)
+
+    def _part(self, at: datetime) -> int:
+        local = at.astimezone(self.zone).time()
+        return max(place for place, start in enumerate(DAY_PARTS) if start <= local)
+
+
+_Rule = _CountedCap | _SpreadAttempts
+
+
 def counts_against(entry: LedgerEntry, dial: PlannedDial) -> bool:
     """Whether an entry is of the person, and the account, that a dial is for. Never transitive."""
     if entry.key == dial.key or entry.account != dial.account:
@@ -174,25 +214,23 @@ def check_caps(
         at: aware.
     """
     known = [entry for entry in entries if counts_against(entry, dial)]
-    counted = [
+    counted: list[_Rule] = [
         _CountedCap(pack=pack, cap=cap, zone=zone, entries=_of_scope(known, cap, pack, dial))
         for pack in packs
         for cap in pack.caps
+        for zone in zones
+    ]
+    counted += [
+        _SpreadAttempts(pack=pack, zone=zone, entries=_of_purposes(known, pack))
+        for pack in packs
+        if pack.spread_attempts
         for zone in zones
     ]
     moment = at.astimezone(UTC)
     refusing = next((one for one in counted if not _allows(one, moment)), None)
     if refusing is None:
         return CapDecision(allowed=True, next_at=moment)
-    closed = [
-        _CountedCap(
-            pack=one.pack,
-            cap=one.cap,
-            zone=one.zone,
-            entries=[entry for entry in one.entries if not entry.open],
-        )
-        for one in counted
-    ]
+    closed = [replace(one, entries=[entry for entry in one.entries if not entry.open]) for one in counted]
     next_at = _next_chance(closed, moment)
     only_open = next_at == moment
     if only_open:
@@ -203,16 +241,20 @@ def check_caps(
 def _of_scope(
     entries: Sequence[LedgerEntry], cap: Cap, pack: Pack, dial: PlannedDial
 ) -> Sequence[LedgerEntry]:
-    of_purpose = [
-        entry for entry in entries if entry.purpose is None or entry.purpose in pack.counted_purposes
-    ]
+    of_purpose = _of_purposes(entries, pack)
     if cap.scope is Scope.PERSON or dial.debt is None:
         return of_purpose
     # One without a debt may have been about this one.
     return [entry for entry in of_purpose if entry.debt in {dial.debt, None}]
 
 
-def _allows(one: _CountedCap, at: datetime) -> bool:
+def _of_purposes(entries: Sequence[LedgerEntry], pack: Pack) -> Sequence[LedgerEntry]:
+    return [entry for entry in entries if entry.purpose is None or entry.purpose in pack.counted_purposes]
+
+
+def _allows(one: _Rule, at: datetime) -> bool:
+    if isinstance(one, _SpreadAttempts):
+        return one.last_in_part(at) is None
     cap = one.cap
     contacts = _counted_in_span(one, at)
     if cap.span is Span.DAYS_AFTER_TALK:
@@ -244,7 +286,7 @@ def _counted_in_span(one: _CountedCap, at: datetime) -> list[LedgerEntry]:
     return sorted(found, key=lambda entry: (entry.at, entry.key))
 
 
-def _next_chance(counted: Sequence[_CountedCap], at: datetime) -> datetime | None:
+def _next_chance(counted: Sequence[_Rule], at: datetime) -> datetime | None:
     """The first instant from one on at which all caps allow: each that refuses moves it on."""
     moment, last = at, at + timedelta(days=HORIZON_DAYS)
     while moment <= last:
@@ -255,8 +297,10 @@ def _next_chance(counted: Sequence[_CountedCap], at: datetime) -> datetime | Non
     return None
 
 
-def _release(one: _CountedCap, at: datetime) -> datetime:
-    """The earliest instant at which a cap that refuses now may allow."""
+def _release(one: _Rule, at: datetime) -> datetime:
+    """The earliest instant at which a rule that refuses now may allow."""
+    if isinstance(one, _SpreadAttempts):
+        return one.release(at)
     cap, zone = one.cap, one.zone
     today = at.astimezone(zone).date()
     match cap.span:
@@ -276,14 +320,24 @@ def _length(cap: Cap) -> timedelta:
     return (cap.length or 0) * unit
 
 
-def _refusal(one: _CountedCap, at: datetime, next_at: datetime | None, *, only_open: bool) -> CapDecision:
-    count = len(_counted_in_span(one, at))
+def _refusal(one: _Rule, at: datetime, next_at: datetime | None, *, only_open: bool) -> CapDecision:
     when = (
         "there is no next chance"
         if next_at is None
         else f"next chance {next_at.astimezone(one.zone):%Y-%m-%d %H:%M}"
     )
     under_way = ", calls under way included" if only_open else ""
+    if isinstance(one, _SpreadAttempts):
+        return CapDecision(
+            allowed=False,
+            rule=f"{one.pack.name}: spread_attempts",
+            source="the pack's own setting",
+            count=1,
+            sentence=f"tried in this part of the day{under_way}; {when} in {one.zone.key}",
+            next_at=next_at,
+            only_open=only_open,
+        )
+    count = len(_counted_in_span(one, at))
     return CapDecision(
         allowed=False,
         cap=one.cap,

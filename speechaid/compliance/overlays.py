@@ -65,7 +65,14 @@ def apply_overlay(pack: Pack, overlay: Overlay) -> tuple[Pack, list[str]]:
             result = result.model_copy(update={"records": records})
     if (overlay.holidays or overlay.subdivisions or overlay.extra_holidays) and pack.holidays is None:
         faults.append("holidays: the pack says nothing of holidays; allowed: none")
-    result = result.model_copy(update={"chosen": overlay.options, "exemptions": overlay.exemptions})
+    result = result.model_copy(
+        update={
+            "chosen": overlay.options,
+            "exemptions": overlay.exemptions,
+            "variant": overlay.variant,
+            "spread_attempts": pack.spread_attempts or overlay.spread_attempts,
+        }
+    )
     faults += [fault for part, fault in looser_parts(pack, result) if part not in allowed]
     faults += _exemption_faults(pack, overlay)
     return result, faults
@@ -84,11 +91,13 @@ def looser_parts(pack: Pack, other: Pack) -> Iterator[tuple[LooserPart, str]]:
     yield from _looser_holidays(pack, other)
     names = {cap.name: cap for cap in other.caps}
     for cap in pack.caps:
-        if not is_stricter(names[cap.name], cap):
+        if cap.name not in names or not is_stricter(names[cap.name], cap):
             yield (
                 LooserPart.CAPS,
                 f"caps {cap.name}: looser than in the pack; allowed: at most {cap}, or an exemption",
             )
+    if pack.spread_attempts and not other.spread_attempts:
+        yield LooserPart.CAPS, "spread_attempts: off; allowed: true, or an exemption"
     if pack.records is not None and (other.records is None or other.records.days < pack.records.days):
         yield (
             LooserPart.RECORDS,

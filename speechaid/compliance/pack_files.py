@@ -156,8 +156,15 @@ def content_hash(pack: Pack) -> str:
 
 
 def canonical_json(pack: Pack) -> str:
-    """The pack as JSON of one form: sorted keys, no blanks, every field."""
-    return json.dumps(pack.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """The pack as JSON of one form: sorted keys, no blanks, every field.
+
+    A variant's name and ``spread_attempts`` are left out where they are not set: packs keep their hashes.
+    """
+    content = pack.model_dump(mode="json")
+    for later in ("variant", "spread_attempts"):
+        if not content[later]:
+            del content[later]
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def longest_span_days(pack: Pack) -> int:

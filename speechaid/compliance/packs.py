@@ -289,6 +289,10 @@ class Pack(Part):
     reviewed: date = _field("the day of the last review: 2026-11-30")
     #: IANA names of the country's time zones, the one with most people first.
     zones: tuple[str, ...] = _field("a list of IANA names: America/Santiago", min_length=1, max_length=40)
+    #: The name under which single batches ask for it, beside the pack of all others; None: it is that one.
+    variant: str | None = _field(_NAME, None, pattern=_NAME_PATTERN)
+    #: After an attempt that reached nobody, the next 24 hours are for the other parts of the day.
+    spread_attempts: bool = _field("true or false", False)
     #: What is said of the whole pack.
     remark: str | None = _field(_TEXT, None, min_length=1, max_length=1000)
     sources: dict[str, str] = _field("a table of names and texts")
@@ -311,8 +315,13 @@ class Pack(Part):
 
     @property
     def name(self) -> str:
-        """Country and purpose: ``CL collection``."""
-        return f"{self.country} {self.purpose}"
+        """Country, purpose and variant: ``CL collection``, ``CL collection (retail)``."""
+        return f"{self.country} {self.purpose}" + (f" ({self.variant})" if self.variant else "")
+
+    @property
+    def counts_calls(self) -> bool:
+        """Whether earlier calls to a person decide about the next one."""
+        return bool(self.caps) or self.spread_attempts
 
     def all_statements(self) -> Iterator[tuple[str, Statement]]:
         """Each statement with its place in the file."""
@@ -358,6 +367,9 @@ class Overlay(Part):
     format: Literal[1] = _field("1")
     country: str = _field("the ISO 3166 code of a country: CL", pattern=r"^[A-Z]{2}$")
     purpose: Purpose = _field("collection, marketing, survey or reminder")
+    #: For the batches alone that name it (``pack_variant``); None: for all.
+    variant: str | None = _field(_NAME, None, pattern=_NAME_PATTERN)
+    spread_attempts: bool = _field("true or false", False)
     options: tuple[str, ...] = _field("a list of names of options of the pack", ())
     #: Instead of all hours of the days that they name.
     hours: tuple[DayHours, ...] = _field("a list of {days, start, end}", (), max_length=50)

@@ -41,8 +41,8 @@ class PersonUnderRules:
 
     @property
     def has_caps(self) -> bool:
-        """Whether a pack that holds for one of the numbers has a cap."""
-        return any(isinstance(pack, Pack) and pack.caps for pack in self.packs.values())
+        """Whether earlier calls decide, by a pack that holds for one of the numbers."""
+        return any(isinstance(pack, Pack) and pack.counts_calls for pack in self.packs.values())
 
     def pack_for(self, number: str) -> Pack | InvalidPack | None:
         """The pack that holds for a number in E.164; None: no rule is known."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from speechaid.campaign.people import id_key_of, line_key
-from speechaid.compliance.pack_files import content_hash, longest_span_days
+from speechaid.campaign.people import id_key_of, keys_of_lines, line_key
+from speechaid.compliance.pack_files import content_hash
 from speechaid.compliance.packs import Pack
 from speechaid.compliance.rule_case import PersonUnderRules
 from speechaid.model.batch import Batch
@@ -22,7 +22,7 @@ from speechaid.rules.retry_table import RetryCause
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.store.connection import Store
 from speechaid.store.ledger import KEPT_BEYOND_DAYS
-from speechaid.store.packs import PacksInForce, pack_key
+from speechaid.store.packs import PacksInForce
 
 #: Reasons after which a job waits for a time that a pack gives, or for the pack itself.
 WAITS: Final = frozenset({Reason.PACK_FAULT, Reason.PACK_HOURS, Reason.CAPS_NOT_READY, Reason.PACK_CAP})
@@ -57,15 +57,19 @@ def person_of(
 ) -> PersonUnderRules | None:
     """As ``read_person``, without the ledger's entries."""
     purpose = None if batch is None else batch.call_settings.purpose
-    if purpose is None or job.test is not None:
+    if batch is None or purpose is None or job.test is not None:
         return None
+    variant = batch.call_settings.pack_variant
     countries = {country for number in numbers if (country := country_of_number(number)) is not None}
-    found = {country: store.packs.find(pack_key(country, purpose), in_force) for country in countries}
+    found = {
+        country: store.packs.find(in_force.key_for(country, purpose, variant), in_force)
+        for country in countries
+    }
     key = id_key_of(job.contact.dni)
     return PersonUnderRules(
         purpose=purpose,
         packs={country: pack for country, pack in found.items() if pack is not None},
-        fault=in_force.fault,
+        fault=in_force.fault_for(purpose, variant),
         is_ready=in_force.is_ready,
         ids=frozenset(() if key is None else (key,)),
         lines=frozenset(map(line_identity, numbers)),
@@ -92,35 +96,66 @@ def debt_of(job: Job) -> str | None:
     return text(mapping(job.document.get("payload")).get("reference_number"))
 
 
-def dial_facts(person: PersonUnderRules | None, number: str, batch: Window | WindowFault) -> Document | None:
-    """What the ledger and the result have to know of a dial of this number; None: no pack holds for it.
+def dial_facts(
+    job: Job,
+    number: str,
+    *,
+    numbers: Collection[str],
+    in_force: PacksInForce,
+    person: PersonUnderRules | None,
+    batch: Window | WindowFault,
+) -> Document | None:
+    """What the ledger and the result have to know of a dial; None: no packs are in force, or it is a test.
+
+    A dial under no pack is entered, too: it counts in the caps of the person's other batches, and without a
+    purpose in those of every purpose.
 
     Args:
-        person: who is called.
-        number: E.164.
+        job: the dial's.
+        number: that is dialled, in E.164.
+        numbers: all of the job's.
+        in_force: the packs, as read with the holds.
+        person: who is called; None: the batch names no purpose.
         batch: the batch's own hours, whose zone may be the callee's.
     """
-    pack = None if person is None else person.pack_for(number)
-    if person is None or not isinstance(pack, Pack):
+    facts = facts_without_rule(job, number, numbers=numbers, in_force=in_force)
+    if facts is None or person is None:
+        return facts
+    facts["purpose"], pack = str(person.purpose), person.pack_for(number)
+    if not isinstance(pack, Pack):
+        return facts
+    zones = [zone.key for zone in person.zones_of(number, batch)]
+    return {**facts, "pack": content_hash(pack), "rule": pack.name, "zones": zones}
+
+
+def facts_without_rule(
+    job: Job, number: str, *, numbers: Collection[str], in_force: PacksInForce
+) -> Document | None:
+    """As ``dial_facts``, of a dial that no pack allowed: without a purpose, or another program's."""
+    if not in_force.is_stored or job.test is not None:
         return None
-    planned = person.planned_dial(number)
+    lines = {number} if id_key_of(job.contact.dni) else {number, *numbers}
     return {
-        "keys": [*sorted(planned.ids), *sorted(map(line_key, planned.numbers))],
-        "account": person.account,
-        "debt": person.debt,
-        "purpose": str(person.purpose),
-        "pack": content_hash(pack),
-        "rule": pack.name,
-        "zones": [zone.key for zone in person.zones_of(number, batch)],
-        "kept_days": longest_span_days(pack) + KEPT_BEYOND_DAYS,
+        "keys": keys_of_lines(job.contact.dni, sorted(map(line_identity, lines))),
+        "account": job.account_id,
+        "debt": debt_of(job),
+        "purpose": None,
+        "kept_days": in_force.span_days + KEPT_BEYOND_DAYS,
     }
 
 
-def lacks_entry(dial: Dial, person: PersonUnderRules | None) -> bool:
-    """Whether a pack holds now for a dial that was not announced under this purpose."""
-    if person is None or not isinstance(person.pack_for(dial.number), Pack):
-        return False
-    return (dial.calling_rule or {}).get("purpose") != str(person.purpose)
+def lacks_entry(
+    job: Job, dial: Dial, *, in_force: PacksInForce, person: PersonUnderRules | None, is_replay: bool
+) -> bool:
+    """Whether a dial has to be in the ledger, and was not announced, or not under this purpose and pack.
+
+    A replay under no pack is entered by ``maintenance.ledger_upkeep``: its first request was sent before
+    packs were in force.
+    """
+    facts = dial.calling_rule or {}
+    if person is not None and isinstance(pack := person.pack_for(dial.number), Pack):
+        return (facts.get("purpose"), facts.get("rule")) != (str(person.purpose), pack.name)
+    return in_force.is_stored and job.test is None and dial.calling_rule is None and not is_replay
 
 
 def entry_end(dial: Dial, stored: Verdict) -> Document:

@@ -9,7 +9,9 @@ by then; the preflight right before the dial is not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from logging import WARNING
 from zlib import crc32
 
@@ -34,6 +36,11 @@ from speechaid.store.queue import DueBatch
 READ_AGAIN_SECONDS = 1.0
 READ_COST_FACTOR = 20.0
 READ_AGAIN_MAX_SECONDS = 30.0
+#: A look that is to trust nothing read before reads again, unless that was this many times as long ago as it
+#: took: one worker looks so at a time.
+FRESH_COST_FACTOR = 4.0
+#: Jobs that are due later than this, in seconds, are not announced.
+DUE_SOON_SECONDS = 3600.0
 #: Candidates of one batch may be used for at least this long: a claim finds out what has changed.
 CANDIDATES_SECONDS = 3.0
 #: If there were none, or none could be claimed, candidates are fetched again after this many seconds.
@@ -100,6 +107,8 @@ class JobClaimer:
         self._due_batches = DueBatches(context)
         self._due: list[DueBatch] = []
         self._due_until = 0.0
+        #: When the due batches were read, and how long that took.
+        self._due_read_at = self._due_read_seconds = 0.0
         self._eligible: list[EligibleBatch] = []
         #: Whether test calls are due: they are claimed before other jobs.
         self._has_tests = False
@@ -114,14 +123,24 @@ class JobClaimer:
         self._claims = 0
         self._candidate_lists: dict[str | None, CandidateList] = {}
 
-    def claim(self) -> ClaimedJob | None:
+    def claim(
+        self, *, fresh: bool = False, served: Mapping[str | None, int] | None = None
+    ) -> ClaimedJob | None:
         """Claim the next job, by priority, fairness and due time, and read it; None if none is due.
 
         Somebody waits beside the telephone for a test call: it goes before all of them.
 
+        Args:
+            fresh: what was read before may be out of date.
+            served: batches that any worker of this host has claimed from lately, each with a number that
+                grows with every claim.
+
         Raises:
             StoreUnavailable: the database is away.
         """
+        self._note_served(served or {})
+        if fresh:
+            self._distrust()
         self._refresh()
         if self._has_tests and (test := self._claim_from(TESTS)) is not None:
             return test
@@ -133,6 +152,35 @@ class JobClaimer:
                 return claimed
         return None
 
+    def has_more(self) -> bool:
+        """Whether there may be more jobs to claim, as far as this worker has read."""
+        lists = [self._candidate_lists.get(batch.batch_id) for batch in self._eligible]
+        return any(read is None or read.candidates or not read.complete for read in lists)
+
+    def next_due_at(self) -> float | None:
+        """When a job becomes due of which this worker has read, in seconds of the boot-time clock."""
+        if not self._due and self._due_batches.next_opening is None:
+            return None
+        moments = [batch.first_due_at for batch in self._due] + [self._due_batches.next_opening]
+        now = self._context.store.now()
+        delays = [(moment - now) / timedelta(seconds=1) for moment in moments if moment is not None]
+        soon = [delay for delay in delays if 0 < delay <= DUE_SOON_SECONDS]
+        return self._context.clock.boottime() + min(soon) if soon else None
+
+    def _note_served(self, served: Mapping[str | None, int]) -> None:
+        if served:
+            self._served |= served
+            self._claims = max(self._claims, *served.values())
+
+    def _distrust(self) -> None:
+        """Have everything read again that costs little to read."""
+        worth = self._due_read_at + self._due_read_seconds * FRESH_COST_FACTOR
+        self._due_until = min(self._due_until, worth)
+        self._eligible_until = 0.0
+        self._candidate_lists = {
+            name: read for name, read in self._candidate_lists.items() if read.candidates or read.excluded
+        }
+
     # -- due and eligible batches ------------------------------------------------------------------------
 
     def _refresh(self) -> None:
@@ -140,6 +188,8 @@ class JobClaimer:
         if began >= self._due_until:
             self._due = self._read_due()
             self._due_until = self._next_read_at(began)
+            self._due_read_at = self._context.clock.boottime()
+            self._due_read_seconds = self._due_read_at - began
             self._eligible_until = 0.0
         began = self._context.clock.boottime()
         if began >= self._eligible_until:

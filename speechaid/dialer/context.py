@@ -23,6 +23,7 @@ from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.rules import retries
 from speechaid.rules.agent_choice import AgentChoice, choose_agent
+from speechaid.rules.coverage import PollReason, Suspicion
 from speechaid.rules.eligibility import DiallingDefaults
 from speechaid.rules.retries import RetryPolicy
 from speechaid.settings import Settings
@@ -87,6 +88,18 @@ class SupervisorLink(Protocol):
     def emit(self, name: str, /, **fields: Any) -> None:
         """Send an event to the supervisor."""
 
+    def covered_until(self, call_id: str) -> float:
+        """Until when this call need not be polled, in seconds of the boot-time clock; 0: it must be."""
+
+    def take_poll(self, call_id: str) -> PollReason | None:
+        """Why this call has to be polled now; once for each order."""
+
+    def take_hang_up(self, job_id: str) -> bool:
+        """Whether the hang-up of this job's call was asked for; once for each order."""
+
+    def suspect_list(self, call_id: str, suspicion: Suspicion) -> None:
+        """Report that get-call contradicts Retell's list about this call."""
+
     def call_finished(self) -> None:
         """Count one more call that is over and settled."""
 
@@ -144,12 +157,14 @@ class WorkerContext:
     settings: Settings
     link: SupervisorLink
     worker_id: str
-    #: Wait this many seconds, or less if a command arrives; commands are handled there.
-    wait: Callable[[float], None]
+    #: Wait this many seconds, or less if a command arrives; commands are handled there. True: it was less.
+    wait: Callable[[float], bool | None]
     clock: Clock = field(default_factory=SystemClock)
     random: random.Random = field(default_factory=random.Random)
     #: As the latest preflight read it.
     breaker_reading: BreakerReading | None = None
+    #: Whether this process knows that the database requires the level of what it writes.
+    level_is_required: bool = False
     left_out: LeftOut = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,8 +172,12 @@ class WorkerContext:
         self.left_out = LeftOut(self.clock)
 
     def new_token(self) -> str:
-        """A fresh claim token or dial key."""
+        """A fresh claim token."""
         return uuid4().hex
+
+    def new_dial_key(self) -> str:
+        """A fresh dial key: eight hexadecimal digits of the time in seconds, then random ones."""
+        return f"{int(self.store.now().timestamp()):08x}{uuid4().hex[8:]}"
 
     def report_step(
         self,

@@ -1,7 +1,7 @@
 """Take a claimed job through one call: preflight, intent, reservation, preflight again, POST, follow, settle.
 
-The order is the guarantee. The intent is durable before anything else happens; a dial under a pack is
-announced in the ledger before the last look at the other calls to its person; the second preflight, of
+The order is the guarantee. The intent is durable before anything else happens; where packs are in force, it
+is announced in the ledger before the last look at the other calls to its person; the second preflight, of
 everything that may forbid the call, comes right before the POST; the call's id is stored as soon as it is
 known. Whatever stops a worker between two of these steps leaves a job from which ``recovery`` can continue.
 
@@ -29,12 +29,19 @@ from speechaid.dialer import (
     settlement,
 )
 from speechaid.dialer.context import WorkerContext, agent_choice
-from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
+from speechaid.dialer.preflight import (
+    Preflight,
+    evaluate,
+    next_phone,
+    read_last_preflight,
+    read_preflight,
+)
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
+from speechaid.model.batch import Batch
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
-from speechaid.model.states import JobStatus, Outcome, WorkerState
+from speechaid.model.states import CREATE_CALL_STEP, JobStatus, Outcome, WorkerState
 from speechaid.retell.faults import (
     Ambiguous,
     BatchRefused,
@@ -63,6 +70,9 @@ from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
 PREFLIGHT_VALID_SECONDS = 3.0
+#: A lease must last so many seconds longer than the request to Retell may, to be left as it is before a POST:
+#: the preflight's reading may be that old when the POST is sent.
+LEASE_MARGIN_SECONDS = 2 * PREFLIGHT_VALID_SECONDS
 #: A dial that is not cleared within this many seconds is given up: the database is too slow to dial by. A
 #: step of the database that has begun is not interrupted.
 CLEARANCE_SECONDS = 30.0
@@ -243,6 +253,8 @@ def record_intent(context: WorkerContext, job: Job, intent: Dial) -> Job | None:
     """Write the intent; the job with its dial, or None if it was requeued instead."""
     try:
         context.report_step(WorkerState.DIALLING, "intent", job)
+        if intent.unlimited:
+            settlement.require_level(context)
         return context.store.jobs.record_intent(job, intent)
     except LeaseLost:
         raise
@@ -262,7 +274,7 @@ def record_intent(context: WorkerContext, job: Job, intent: Dial) -> Job | None:
 
 def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Preflight) -> Dial:
     """The intent: everything that is needed to place this very call, or to find it again."""
-    key = context.new_token()
+    key = context.new_dial_key()
     settings = context.settings
     body = create_body(
         **_settings_of(context, preflight),
@@ -295,9 +307,21 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         account_id=job.account_id,
         batch_id=job.batch_id,
         calling_rule=calling_rules.dial_facts(
-            preflight.person, choice.number, _window_of(context, preflight)
+            job,
+            choice.number,
+            numbers=preflight.numbers,
+            in_force=preflight.packs,
+            person=preflight.person,
+            batch=_window_of(context, preflight),
         ),
+        unlimited=_is_unlimited(job, preflight),
     )
+
+
+def _is_unlimited(job: Job, preflight: Preflight) -> bool | None:
+    """Whether the job's batch limits no calls at a time; None: it does, or there is none."""
+    batch = preflight.batch
+    return True if job.batch_id is not None and batch is not None and not batch.is_limited else None
 
 
 def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
@@ -411,22 +435,50 @@ def clear_to_dial(
     context.report_step(WorkerState.DIALLING, "reserve", job)
     if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
+    # The intent was acknowledged after that preflight.
+    written_since = None if is_replay else preflight.read_at
     while (obstacle := _interruption(context, job.dial, preflight, give_up_at)) is None:
         began = context.clock.boottime()
         context.report_step(WorkerState.DIALLING, "preflight", job)
-        # This proves that the lease is still ours, and extends it for the POST.
-        if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):
-            return Obstacle("operator_request")
-        preflight = read_preflight(context, job, country=preflight.country)
+        looked = _look_again(context, job, preflight, written_since=written_since)
+        if isinstance(looked, Obstacle):
+            return looked
+        preflight, written_since = looked, None
         if (obstacle := _last_evaluation(context, job, job.dial, preflight, is_replay=is_replay)) is not None:
             return obstacle
         context.report_step(
-            WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
+            WorkerState.DIALLING, CREATE_CALL_STEP, job, seconds=context.settings.retell.timeout_seconds
         )
         if context.clock.boottime() - began <= PREFLIGHT_VALID_SECONDS:
             return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
         context.emit("dial.look_stale", job, level=WARNING)
     return obstacle
+
+
+def _look_again(
+    context: WorkerContext, job: Job, preflight: Preflight, *, written_since: float | None
+) -> Preflight | Obstacle:
+    """Read the preflight anew, and make sure that the claim lasts as long as the request to Retell may.
+
+    Mostly the read finds that by itself. Otherwise the lease is renewed first, which is a durable write:
+    where too little of it is left, and where the latest durable write of this worker is so old that the
+    primary which answers may have been replaced meanwhile.
+
+    Args:
+        context: the worker's.
+        job: with its dial.
+        preflight: the earlier one.
+        written_since: a time of the boot-time clock after which this worker wrote durably; None: renew.
+    """
+    recent = written_since is not None and context.clock.boottime() - written_since <= PREFLIGHT_VALID_SECONDS
+    if recent:
+        leased_seconds = context.settings.retell.timeout_seconds + LEASE_MARGIN_SECONDS
+        looked = read_last_preflight(context, job, leased_seconds=leased_seconds, country=preflight.country)
+        if looked is not None:
+            return looked
+    if not context.store.jobs.renew_to_dial(job, context.settings.worker.lease_seconds):
+        return Obstacle("operator_request")
+    return read_preflight(context, job, country=preflight.country)
 
 
 def _last_evaluation(
@@ -436,14 +488,20 @@ def _last_evaluation(
     evaluation = evaluate(context, job, dial.number, preflight)
     if not evaluation.may_dial:
         return Obstacle(str(evaluation.reason))
-    changed = calling_rules.lacks_entry(dial, preflight.person) or (
-        not is_replay and is_outdated(context, dial, preflight)
-    )
+    lacks_entry = calling_rules.lacks_entry(
+        job, dial, in_force=preflight.packs, person=preflight.person, is_replay=is_replay
+    ) or _lacks_batch_entry(dial, preflight.batch)
+    changed = lacks_entry or (not is_replay and is_outdated(context, dial, preflight))
     return Obstacle(SETTINGS_CHANGED) if changed else None
 
 
+def _lacks_batch_entry(dial: Dial, batch: Batch | None) -> bool:
+    """Whether the batch got a limit after the intent was written: no dial counted this one."""
+    return bool(dial.unlimited) and batch is not None and batch.is_limited
+
+
 def announce(context: WorkerContext, job: Job) -> bool:
-    """Enter a dial under a pack in the ledger, before the last look; False where it was settled meanwhile.
+    """Enter a dial in the ledger, before the last look; False where it was settled meanwhile.
 
     Of two dials to one person at the same time, whichever is acknowledged second sees the other.
     """
@@ -494,15 +552,29 @@ def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: 
         return Obstacle("number_busy")
     if not announce(context, job):
         return Obstacle("ledger_closed")
-    if dial.batch_id is not None and not _register(context, job, dial.batch_id, preflight):
+    if (
+        dial.batch_id is not None
+        and dial.is_entered_in_batch
+        and not _register(context, job, dial.batch_id, preflight)
+    ):
         return Obstacle("batch_not_open")
     return None if dial.account_id is None else reserve_balance(context, job, dial, preflight, give_up_at)
 
 
 def _register(context: WorkerContext, job: Job, batch_id: str, preflight: Preflight) -> bool:
-    """Enter the dial in its batch; False where that is paused, or full."""
+    """Enter the dial in its batch; False where that is paused, or full.
+
+    Dials from before the limit have no entry and are counted beside, until there is none left. None is added
+    to them: their intents are durable before the last look, which finds the limit.
+    """
     assert job.dial is not None  # noqa: S101
-    at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
+    batch = preflight.batch
+    at_most = None if batch is None else batch.call_settings.max_concurrent_calls
+    if batch is not None and at_most is not None and not batch.has_all_entries:
+        others = context.store.jobs.count_without_entry(batch_id)
+        if not others:
+            context.store.batches.note_all_entries(batch_id)
+        at_most = max(0, at_most - others)
     return context.store.batches.register_dial(batch_id, job.dial.key, at_most=at_most, job_id=job.job_id)
 
 
@@ -529,7 +601,13 @@ def reserve_balance(
         headroom = (
             None if tries else metering.headroom(account, estimate, defaults.timezone, context.store.now())
         )
-        if context.store.accounts.reserve(account, reservation, job_id=job.job_id, headroom=headroom):
+        if context.store.accounts.reserve(
+            account,
+            reservation,
+            job_id=job.job_id,
+            batch_id=None if dial.is_entered_in_batch else dial.batch_id,
+            headroom=headroom,
+        ):
             return None
         if (obstacle := _interruption(context, dial, preflight, give_up_at)) is not None:
             return obstacle
@@ -578,7 +656,7 @@ def post(
             WorkerState.FOLLOWING,
             "record call",
             named,
-            lambda: context.store.jobs.record_call(job, call.call_id),
+            lambda: context.store.jobs.record_call(job, call.call_id, context.settings.worker.lease_seconds),
         )
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)

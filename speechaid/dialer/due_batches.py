@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from speechaid.dialer.context import WorkerContext
 from speechaid.model.batch import Batch
 from speechaid.rules import eligibility
-from speechaid.store.queue import DueBatch
+from speechaid.store.queue import SOON, DueBatch
 
 #: Batches on a page, and batches of a raised priority read at most.
 PAGE = 64
@@ -47,6 +48,8 @@ class DueBatches:
         #: Where the page begins that was read last, and the last one that had work.
         self._current = BEGIN
         self._last_with_work = BEGIN
+        #: When the window opens next of a batch that was read last, if that is soon.
+        self.next_opening: datetime | None = None
         self._zones: set[str | None] = {None}
         self._zones_until = 0.0
 
@@ -60,6 +63,7 @@ class DueBatches:
         """
         store = self._context.store
         self._read_zones()
+        self.next_opening = None
         due: list[DueBatch] = []
         checked: set[str] = set()
         for number, page in enumerate(self._pages()):
@@ -82,14 +86,22 @@ class DueBatches:
         return due + ([] if without_batch is None else [without_batch])
 
     def _with_work(self, batches: list[Batch]) -> list[DueBatch]:
-        names = [batch.batch_id for batch in batches if batch.is_active and self._in_window(batch)]
+        now = self._context.store.now()
+        active = [batch for batch in batches if batch.is_active]
+        names = [batch.batch_id for batch in active if self._in_window(batch, now)]
+        # Windows open with a minute.
+        minute = (now + SOON).replace(second=0, microsecond=0)
+        if minute > now and any(
+            batch.batch_id not in names and self._in_window(batch, minute) for batch in active
+        ):
+            self.next_opening = minute
         return self._context.store.queue.due_batches(names) if names else []
 
-    def _in_window(self, batch: Batch) -> bool:
+    def _in_window(self, batch: Batch, moment: datetime) -> bool:
         """A batch without a zone uses those of its jobs' accounts, which may be any."""
-        defaults, now = self._context.dialling_defaults(), self._context.store.now()
+        defaults = self._context.dialling_defaults()
         zones = self._zones if batch.call_settings.timezone is None else (None,)
-        return any(eligibility.batch_may_be_called(batch, zone, defaults, now) for zone in zones)
+        return any(eligibility.batch_may_be_called(batch, zone, defaults, moment) for zone in zones)
 
     def _read_zones(self) -> None:
         now = self._context.clock.boottime()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from logging import WARNING
 
 from speechaid.dialer import circuit_breaker, deleted_jobs, settlement
@@ -21,15 +22,22 @@ from speechaid.retell.faults import AnswerUnreadable, Blocked, CallUnknown, Rete
 from speechaid.retell.requests_body import DIAL_KEY, DURATION_LIMITS_MS
 from speechaid.rules import operator_requests
 from speechaid.rules.ambiguous_dials import LONGEST_RING_SECONDS, Lookup, SearchAction, next_lookup
-from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
+from speechaid.rules.call_limits import (
+    CallLimits,
+    CallProgress,
+    FollowAction,
+    next_action,
+    seconds_to_limit,
+)
+from speechaid.rules.coverage import PollReason, renewal_after, seconds_to_poll, suspicion_of
 
-#: A lease is renewed when this share of it has passed.
-RENEW_AT = 1 / 3
 #: That answers cannot be read is the call's own fault once it lasts for so many seconds of polls, and so many
 #: polls at least; then, and again after as many, the call list is asked. A Retell that answers everybody with
 #: a proxy's page for some minutes must cost no job its further attempts.
 UNREADABLE_SECONDS = 300.0
 UNREADABLE_TRIES = 5
+#: A lease is renewed as well if it is due in so few seconds: a wait may end a little early.
+EARLY_SECONDS = 1.0
 #: The longest call that Retell allows, in seconds.
 LONGEST_CALL_SECONDS = DURATION_LIMITS_MS[1] / 1000
 #: Statuses that refuse the key or the payment, not the request: it has to be sent again.
@@ -42,6 +50,15 @@ REPEATED_LOG_SECONDS = 300.0
 TEST_POLL_SECONDS = 2.0
 #: A parked call is polled again after this many seconds.
 PARKED_RETRY_SECONDS = 120.0
+
+
+class NextStep(Enum):
+    """What a worker does next with a covered call."""
+
+    POLL = auto()
+    RENEW = auto()
+    #: Its coverage ends, unless it was renewed.
+    READ_COVERAGE = auto()
 
 
 def run(
@@ -107,7 +124,11 @@ class CallFollower:
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
         self._last_answer_at = now
-        self._renewed_at = now
+        #: When the lease is renewed next.
+        self._renewal_due_at = now + self._renewal_after()
+        #: Why the follower has woken this worker; whether its call was covered until now.
+        self._woken: PollReason | None = None
+        self._covered = False
         self._stop_asked_at = now if self._dial.stop_asked_by is not None else None
         #: Whether Retell has received the stop; an earlier worker may have died before sending it.
         self._stop_accepted = False
@@ -173,7 +194,21 @@ class CallFollower:
             return
         self.call = call
         self._logged_at.pop(POLL_REFUSED, None)
+        self._compare_with_list(call)
         self._note_answer(call)
+
+    def _compare_with_list(self, call: Call) -> None:
+        """Report it where this answer shows that Retell's list was wrong about a covered call."""
+        woken, covered, self._woken, self._covered = self._woken, self._covered, None, False
+        if not covered and woken is None:
+            return
+        since_end = None if call.ended_at is None else (self._retell_now() - call.ended_at).total_seconds()
+        suspicion = suspicion_of(woken=woken is PollReason.ENDED, is_over=call.is_over, since_end=since_end)
+        if suspicion is not None:
+            self.context.emit(
+                "call.list_wrong", self.job, level=WARNING, kind=suspicion.value, since_end=since_end
+            )
+            self.context.link.suspect_list(call.call_id, suspicion)
 
     def note_connected(self) -> None:
         """Of a test call, write once since when it is connected: somebody looks on."""
@@ -247,7 +282,7 @@ class CallFollower:
 
     def _record_other_id(self, call_id: str) -> Job:
         jobs, dial = self.context.store.jobs, self._dial
-        job = jobs.record_call(self.job, call_id)
+        job = jobs.record_call(self.job, call_id, self.context.settings.worker.lease_seconds)
         # A stop because Retell did not know the other id was not meant for this call.
         stopper = None if dial.stop_asked_by is Stopper.LIMIT else dial.stop_asked_by
         return jobs.note_on_dial(
@@ -266,14 +301,15 @@ class CallFollower:
             self.context.emit(event, self.job, level=WARNING, status=fault.status, error=str(fault))
 
     def renew_lease(self) -> None:
-        """Renew the lease after a third of it, and reread the job for a hang-up request."""
+        """Renew the lease after half of it, and reread the job for a hang-up request."""
         context = self.context
         context.report_step(WorkerState.FOLLOWING, "renew", self.job)
+        now = context.clock.boottime()
         try:
-            lease = context.settings.worker.lease_seconds
-            if context.clock.boottime() - self._renewed_at >= lease * RENEW_AT:
-                context.store.jobs.renew(self.job, lease)
-                self._renewed_at = context.clock.boottime()
+            if now >= self._renewal_due_at - EARLY_SECONDS:
+                self._renewal_due_at = now + context.settings.call.polling_interval_seconds  # if it fails
+                context.store.jobs.renew(self.job, context.settings.worker.lease_seconds)
+                self._renewal_due_at = now + self._renewal_after()
             self.job = context.store.jobs.reread(self.job)
         except StoreUnavailable as exc:
             # The call goes on without the database, and so does following it.
@@ -281,6 +317,14 @@ class CallFollower:
             return
         if (self.job.request or {}).get("action") == "hang_up" and self._dial.stop_asked_by is None:
             self.stop_call(Stopper.OPERATOR)
+
+    def _renewal_after(self) -> float:
+        settings = self.context.settings
+        return renewal_after(
+            lease=settings.worker.lease_seconds,
+            interval=settings.call.polling_interval_seconds,
+            request=settings.retell.timeout_seconds,
+        )
 
     def progress(self) -> CallProgress:
         """What is known of the call now."""
@@ -379,19 +423,87 @@ class CallFollower:
         context.link.count("speechaid_call_parkings_total")
 
     def wait(self) -> None:
-        """Wait until the next poll.
+        """Wait until the next poll: an interval, or longer while the call is covered.
+
+        Orders end the wait only where they concern this call: a broadcast must not make every worker poll.
 
         Raises:
             HandOver: the supervisor asked for it.
         """
-        context = self.context
-        seconds = context.settings.call.polling_interval_seconds
-        if self.job.test is not None:
-            seconds = min(seconds, TEST_POLL_SECONDS)
-        context.report_step(WorkerState.FOLLOWING, "wait", self.job, seconds=seconds)
-        context.wait(seconds)
-        if context.link.hand_over_requested:
-            raise HandOver
+        context, link = self.context, self.context.link
+        poll_at = context.clock.boottime() + self._interval()
+        jitter = context.random.random()
+        self._covered = False
+        while True:
+            if link.take_hang_up(self.job.job_id):
+                self.renew_lease()  # which reads the request
+            self._woken = link.take_poll(self._call_id)
+            now = context.clock.boottime()
+            was_covered, until = self._covered, self._covered_until()
+            self._covered = until > now
+            if self._woken is not None:
+                self._note_covered_time(now)
+                return
+            if was_covered and not self._covered:
+                # Many calls lose their coverage at the same time.
+                poll_at = now + context.random.random() * self._interval()
+                self._note_covered_time(now)
+            next_step, seconds = (
+                self._next_when_covered(now, until, jitter)
+                if self._covered
+                else (NextStep.POLL, poll_at - now)
+            )
+            if seconds > 0:
+                context.report_step(WorkerState.FOLLOWING, "wait", self.job, seconds=seconds)
+                cut_short = context.wait(seconds)
+                if link.hand_over_requested:
+                    raise HandOver
+                if cut_short:
+                    continue
+            if next_step is NextStep.POLL:
+                self._note_covered_time(context.clock.boottime())
+                return
+            if next_step is NextStep.RENEW:
+                self.renew_lease()
+
+    def _next_when_covered(self, now: float, until: float, jitter: float) -> tuple[NextStep, float]:
+        """What comes first while a call is covered, and in how many seconds."""
+        to_poll = seconds_to_poll(
+            since_answer=now - self._last_answer_at,
+            to_limit=seconds_to_limit(self.progress(), self.limits()),
+            jitter=jitter,
+        )
+        steps = {
+            NextStep.POLL: to_poll,
+            NextStep.RENEW: self._renewal_due_at - now,
+            NextStep.READ_COVERAGE: until - now,
+        }
+        return min(steps.items(), key=lambda step: step[1])
+
+    def _note_covered_time(self, now: float) -> None:
+        """As if a poll had been answered an interval ago: none was due while the call was covered."""
+        if self._last_poll_answered:
+            self._last_answer_at = max(self._last_answer_at, now - self._interval())
+
+    def _covered_until(self) -> float:
+        return self.context.link.covered_until(self._call_id) if self._may_be_covered() else 0.0
+
+    def _interval(self) -> float:
+        """Seconds between two polls of a call that is not covered."""
+        seconds = self.context.settings.call.polling_interval_seconds
+        return seconds if self.job.test is None else min(seconds, TEST_POLL_SECONDS)
+
+    def _may_be_covered(self) -> bool:
+        """Whether nothing but the call's end is waited for; of a test call somebody sees each state."""
+        dial = self._dial
+        return (
+            self.job.test is None
+            and self._last_poll_answered
+            and not self.unknown
+            and dial.stop_asked_by is None
+            and dial.parked_at is None
+            and dial.api_key_fingerprint == self.context.retell.fingerprint
+        )
 
     # -- what is known of the call -----------------------------------------------------------------------
 
@@ -434,8 +546,11 @@ class CallFollower:
         """Seconds since the start that Retell reports, by Retell's clock if its answers show it."""
         if self.reported is None or self.reported.started_at is None:
             return 0.0
-        now = self.context.retell.server_now() or self.context.store.now()
-        return (now - self.reported.started_at) / timedelta(seconds=1)
+        return (self._retell_now() - self.reported.started_at) / timedelta(seconds=1)
+
+    def _retell_now(self) -> datetime:
+        """Retell's time, or the database's where Retell does not say."""
+        return self.context.retell.server_now() or self.context.store.now()
 
     def _longest_call(self) -> float | None:
         """The batch's limit in seconds; None (the environment's applies) if there is none or no database."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from speechaid.dialer import deleted_jobs, follow, legacy_reservations, settlement
+from speechaid.dialer import calling_rules, deleted_jobs, follow, legacy_reservations, settlement
 from speechaid.dialer.context import WorkerContext
 from speechaid.errors import JobDeleted, NumberBusy
 from speechaid.model.call import Call, ReportedCall
@@ -98,6 +98,10 @@ def follow_legacy_call(context: WorkerContext, job: Job, call_id: str, call: Rep
         until = context.store.now() + timedelta(seconds=NUMBER_BUSY_RETRY_SECONDS)
         context.store.jobs.release_lease(job, until=until)
         return
+    if adopted.calling_rule is not None:
+        context.store.ledger.enter_open(
+            adopted.key, adopted.calling_rule, job=job.id, at=adopted.placed_at or adopted.intent_at
+        )
     context.emit("call.adopted", job, foreign=True)
     context.link.count("speechaid_recoveries_total", how="adopted")
     follow.run(context, job, call)
@@ -112,7 +116,7 @@ def _adopted_dial(context: WorkerContext, job: Job, call_id: str, call: Reported
     line = line_identity(called)
     now = context.store.now()
     return Dial(
-        key=context.new_token(),
+        key=context.new_dial_key(),
         number=called,
         phone_index=lines.index(line) if line in lines else job.contact.next_phone_index,
         attempt=job.attempts,
@@ -123,6 +127,9 @@ def _adopted_dial(context: WorkerContext, job: Job, call_id: str, call: Reported
         batch_id=job.batch_id,
         call_id=call_id,
         placed_at=(call.started_at if call else None) or now,
+        calling_rule=calling_rules.facts_without_rule(
+            job, called, numbers=set(filter(None, numbers)), in_force=context.store.packs.in_force()
+        ),
     )
 
 

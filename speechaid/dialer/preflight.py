@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from speechaid.campaign.people import id_key_of
 from speechaid.compliance.rule_case import PersonUnderRules
@@ -25,6 +25,7 @@ from speechaid.rules.retries import NextStep
 from speechaid.store.do_not_call import person_forms
 from speechaid.store.holds import BATCHES, FLEET, LEVEL, HoldsReading
 from speechaid.store.jobs import Candidate
+from speechaid.store.packs import NOT_READ, PacksInForce
 from speechaid.store.preflight import PreflightDocuments
 
 
@@ -48,6 +49,10 @@ class Preflight:
     breaker_document: Document | None
     #: Whether the job's person is on the do-not-call list, for the job's account or for all.
     is_person_listed: bool = False
+    #: The job's numbers in E.164, with that of its open dial.
+    numbers: frozenset[str] = frozenset()
+    #: The packs in force.
+    packs: PacksInForce = NOT_READ
     #: The job's person under the calling rules of the batch's purpose; None: it names none.
     person: PersonUnderRules | None = None
 
@@ -120,6 +125,37 @@ def read_preflight(context: WorkerContext, job: Job, *, country: str | None = No
     return _complete(context, job, read_at, documents)
 
 
+def read_last_preflight(
+    context: WorkerContext, job: Job, *, leased_seconds: float, country: str | None = None
+) -> Preflight | None:
+    """As ``read_preflight``, of a job with an open dial, if this worker may dial it without another write.
+
+    Args:
+        context: the worker's.
+        job: as claimed.
+        leased_seconds: for how long from now the lease must last.
+        country: of phones in national form, from an earlier preflight.
+
+    Returns:
+        None where the claim is lost, the lease too short, or an operator's request recorded.
+
+    Raises:
+        StoreUnavailable: without these data nothing may be dialled.
+    """
+    read_at = context.clock.boottime()
+    documents = context.store.preflight.read_to_dial(
+        job,
+        context.retell.fingerprint,
+        leased_until=context.store.now() + timedelta(seconds=leased_seconds),
+        account_id=job.account_id,
+        batch_id=job.settings_batch_id,
+        numbers=_numbers(job, country or context.settings.dialling.default_country),
+        person=forms_of_person(job),
+        of_test=job.test is not None,
+    )
+    return None if documents is None else _complete(context, job, read_at, documents)
+
+
 def _complete(context: WorkerContext, job: Job, read_at: float, documents: PreflightDocuments) -> Preflight:
     """Look up on the do-not-call list what was not asked: numbers of the batch's country, the person."""
     country = phones.country_of(documents.batch, documents.account, context.settings.dialling.default_country)
@@ -138,6 +174,8 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
         registered=documents.registered,
         country=country,
         breaker_document=documents.holds.breaker,
+        numbers=frozenset(numbers),
+        packs=documents.holds.packs,
         # After the documents: an entry that was announced before a dial's own is seen.
         person=read_person(context.store, job, documents.batch, documents.holds.packs, numbers),
     )

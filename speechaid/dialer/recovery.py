@@ -115,7 +115,10 @@ def _continue(context: WorkerContext, job: Job) -> None:
         context.store.jobs.requeue(job)
     elif job.dial.verdict is not None:
         context.link.count("speechaid_recoveries_total", how="settled")
-        settlement.apply(context, job)
+        settlement.apply_stored(context, job)
+    elif (decided := settlement.stored_decision(context, job.dial)) is not None:
+        context.link.count("speechaid_recoveries_total", how="settled")
+        settlement.apply(context, job, decided)
     elif job.dial.call_id is not None:
         context.emit("call.adopted", job)
         context.link.count("speechaid_recoveries_total", how="adopted")
@@ -202,7 +205,7 @@ def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple
         WorkerState.RECOVERING,
         "record call",
         job,
-        lambda: context.store.jobs.record_call(job, call.call_id),
+        lambda: context.store.jobs.record_call(job, call.call_id, context.settings.worker.lease_seconds),
     )
     return job, call
 

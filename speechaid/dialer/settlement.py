@@ -1,9 +1,15 @@
 """Settle an ended dial exactly once: result, do-not-call list, account, batch, and last the job.
 
-The verdict is decided (``verdict``) and stored with the dial before any of it is applied. Each step is
-idempotent: it removes its own entry (reservation entries in account and batch, the job's token) or has a
-unique key (the result). So a worker that continues after a crash repeats no step and skips none, and a worker
-that was frozen meanwhile changes nothing.
+The verdict (``verdict``) is stored before any of it is applied: the result holds it, and its insert is the
+first step. Of two results of one dial the first stands, and whoever comes second goes on by its verdict; so
+does an adopter (``recovery``). Where there was no call there is no result, and the verdict is stored with the
+dial. Each step is idempotent: it removes its own entry (reservation entries in account and batch, the job's
+token) or has a unique key (the result). So a worker that continues after a crash repeats no step and skips
+none, and a worker that was frozen meanwhile changes nothing.
+
+The order is get-call's answer, then the job under its token, then the decision. The insert of the result
+names no token: a worker that has lost its job, and decided all the same, would decide without what an
+operator asked of the adopter. As it is, whoever decides had the job when the call was over already.
 
 After the last write the event ``call.settled`` reaches ``call_logs`` by another path, for information only:
 ``context.emit``, the supervisor link, ``Supervisor.on_worker_event``, ``DatabaseThread.note_event``.
@@ -19,7 +25,13 @@ from speechaid.campaign.people import id_key_of
 from speechaid.dialer import calling_rules, circuit_breaker, legacy_reservations, verdict
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight
-from speechaid.dialer.verdict import WITHDRAWN, BillingView, DecisionInputs, DialEnd
+from speechaid.dialer.verdict import (
+    STORED_ANSWER_BYTES,
+    WITHDRAWN,
+    BillingView,
+    DecisionInputs,
+    DialEnd,
+)
 from speechaid.errors import LeaseLost, StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
@@ -51,19 +63,20 @@ def settle_ended_call(
     Raises:
         TypeError: the call is not get-call's answer: an item of the list has no transcript.
     """
-    assert job.dial is not None  # noqa: S101
     require_whole_answer(call)
-    classified = outcomes.classify(call, stopped_by=job.dial.stop_asked_by)
+    job, billing = _read_to_decide(context, job, preflight)
+    dial = _dial_of(job)
+    classified = outcomes.classify(call, stopped_by=dial.stop_asked_by)
     if not classified.known:
         context.emit(
             "call.unknown_end", job, level=WARNING, reason=call.disconnection_reason, status=call.call_status
         )
         context.link.count("speechaid_unknown_ends_total")
-    in_a_row = circuit_breaker.after_call(context, classified, job.dial)
+    in_a_row = circuit_breaker.after_call(context, classified, dial)
     excused = outcomes.is_excused(classified, numbers_in_a_row=in_a_row, excused_before=job.excused_faults)
     outcome = outcomes.outcome_for_job(classified, excused=excused)
     end = DialEnd(outcome=outcome, call=call, connected=classified.connected, excused=excused)
-    settle(context, job, end, preflight)
+    _settle_call(context, job, end, billing)
 
 
 def require_whole_answer(call: object) -> None:
@@ -87,10 +100,11 @@ def settle_unreadable_call(context: WorkerContext, job: Job, listed: ListedCall 
         listed: the ended call as the list shows it; None where the list has no such call.
         error: what is wrong with get-call's answer.
     """
-    assert job.dial is not None  # noqa: S101
-    assert job.dial.call_id is not None  # noqa: S101
-    known = listed or ListedCall.read({"call_id": job.dial.call_id})
-    classified = outcomes.classify(known, stopped_by=job.dial.stop_asked_by)
+    job, billing = _read_to_decide(context, job, None)
+    dial = _dial_of(job)
+    assert dial.call_id is not None  # noqa: S101
+    known = listed or ListedCall.read({"call_id": dial.call_id})
+    classified = outcomes.classify(known, stopped_by=dial.stop_asked_by)
     context.emit("call.settled_unreadable", job, level=WARNING, error=error, listed=listed is not None)
     context.link.count("speechaid_unreadable_answers_total")
     end = DialEnd(
@@ -100,14 +114,22 @@ def settle_unreadable_call(context: WorkerContext, job: Job, listed: ListedCall 
         error=error,
         unreadable=True,
     )
-    settle(context, job, end)
+    _settle_call(context, job, end, billing)
 
 
 def settle_refusal(
     context: WorkerContext, job: Job, outcome: Outcome, error: str, *, excused: bool = False
 ) -> None:
     """Settle a dial whose create Retell refused: there was no call."""
-    settle(context, job, DialEnd(outcome=outcome, call=None, connected=False, error=error, excused=excused))
+    end = DialEnd(outcome=outcome, call=None, connected=False, error=error, excused=excused)
+
+    def decide_and_store() -> tuple[Job, BillingView]:
+        billing = _read_billing_view(context, _dial_of(job))
+        return context.store.jobs.record_verdict(job, _decide(context, job, end, billing).document()), billing
+
+    apply_stored(
+        context, *context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store)
+    )
 
 
 def settle_withdrawal(context: WorkerContext, job: Job, *, delay_seconds: float) -> None:
@@ -124,7 +146,8 @@ def settle_withdrawal(context: WorkerContext, job: Job, *, delay_seconds: float)
         decided = verdict.withdrawal(context.store.now(), delay_seconds=delay_seconds)
         return context.store.jobs.record_verdict(job, decided.document())
 
-    apply(context, context.retry_until_available(WorkerState.SETTLING, "withdraw", job, decide_and_store))
+    stored = context.retry_until_available(WorkerState.SETTLING, "withdraw", job, decide_and_store)
+    apply_stored(context, stored)
 
 
 def settle_unknown_call(context: WorkerContext, job: Job) -> None:
@@ -133,38 +156,111 @@ def settle_unknown_call(context: WorkerContext, job: Job) -> None:
     def decide_and_store() -> Job:
         return context.store.jobs.record_verdict(job, verdict.unknown_call(context.store.now()).document())
 
-    apply(context, context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store))
+    stored = context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store)
+    apply_stored(context, stored)
 
 
-def settle(context: WorkerContext, job: Job, end: DialEnd, preflight: Preflight | None = None) -> None:
-    """Decide, store the decision, apply it; retries until the database answers."""
+def _read_to_decide(context: WorkerContext, job: Job, preflight: Preflight | None) -> tuple[Job, BillingView]:
+    """The job as it is now under its token, with batch and account; once get-call has told the end.
 
-    def decide_and_store() -> tuple[Job, BillingView]:
-        assert job.dial is not None  # noqa: S101
-        billing = read_billing_view(context, job.dial, preflight)
-        inputs, now = decision_inputs(context, billing.batch), context.store.now()
-        decided = verdict.decide(job, job.dial, end, billing=billing, inputs=inputs, now=now)
+    Raises:
+        LeaseLost: another worker has the job, and decides.
+        JobDeleted: another program removed the job.
+    """
+
+    def read() -> tuple[Job, BillingView]:
+        known = None if preflight is None or not _is_recent(context, preflight) else preflight
+        if known is not None:
+            return context.store.jobs.reread(job), BillingView(batch=known.batch, account=known.account)
+        found = context.store.preflight.read_with_job(
+            job.id,
+            job.claim_token or "",
+            context.retell.fingerprint,
+            account_id=_dial_of(job).account_id,
+            batch_id=_dial_of(job).batch_id,
+            numbers=(),
+        )
+        if found is None:
+            current = context.store.jobs.reread(job)
+            return current, _read_billing_view(context, _dial_of(current))
+        return found[0], BillingView(batch=found[1].batch, account=found[1].account)
+
+    current, billing = context.retry_until_available(WorkerState.SETTLING, "read job", job, read)
+    if current.dial is None or current.dial.key != _dial_of(job).key:
+        raise LeaseLost(f"job {job.job_id} has another open dial")
+    return current, billing
+
+
+def _settle_call(context: WorkerContext, job: Job, end: DialEnd, billing: BillingView) -> None:
+    """Decide about a call, store the decision in its result, apply it; retries until the database answers."""
+
+    def decide_and_store() -> Verdict | None:
+        require_level(context)
+        decided = _decide(context, job, end, billing)
         try:
-            stored = context.store.jobs.record_verdict(job, decided.document())
+            return _record(context, decided)
         except (LeaseLost, StoreForbidden, StoreUnavailable):
             raise
         except StoreError as refused:
             # Whatever it is that the database does not take: the call's facts alone must be recorded.
             context.emit("call.answer_not_stored", job, level=WARNING, error=str(refused))
-            inputs = replace(inputs, answer_bytes=0)
-            decided = verdict.decide(job, job.dial, end, billing=billing, inputs=inputs, now=now)
-            stored = context.store.jobs.record_verdict(job, decided.document())
-        return stored, billing
+            return _record(context, _decide(context, job, end, billing, answer_bytes=0))
 
-    settled = context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store)
-    log_cuts(context, settled[0])
-    apply(context, *settled)
+    def store_with_dial() -> Job:
+        decided = _decide(context, job, end, billing, answer_bytes=0)
+        return context.store.jobs.record_verdict(job, decided.document())
+
+    if _dial_of(job).verdict is not None:
+        apply_stored(context, job, billing)
+        return
+    stands = context.retry_until_available(WorkerState.SETTLING, "result", job, decide_and_store)
+    if stands is None:
+        # There is a result that holds no decision: one of an earlier version, or without it (erased).
+        kept = context.retry_until_available(WorkerState.SETTLING, "verdict", job, store_with_dial)
+        apply_stored(context, kept, billing)
+        return
+    log_cuts(context, job, stands)
+    apply(context, job, stands, billing)
 
 
-def log_cuts(context: WorkerContext, job: Job) -> None:
+def _record(context: WorkerContext, decided: Verdict) -> Verdict | None:
+    """Insert the result with its decision; the verdict that stands, None where the result there has none."""
+    results = context.store.results
+    if results.record(verdict.result_with_decision(decided)):
+        return decided
+    assert decided.result is not None  # noqa: S101
+    found = results.with_decision(str(decided.result["dial_key"]))
+    return None if found is None else verdict.read_decision(found)
+
+
+def stored_decision(context: WorkerContext, dial: Dial) -> Verdict | None:
+    """What was decided about a dial's call, from its result; None where that is not recorded yet."""
+    found = context.store.results.with_decision(dial.key)
+    return None if found is None else verdict.read_decision(found)
+
+
+def _decide(
+    context: WorkerContext,
+    job: Job,
+    end: DialEnd,
+    billing: BillingView,
+    *,
+    answer_bytes: int = STORED_ANSWER_BYTES,
+) -> Verdict:
+    inputs = replace(decision_inputs(context, billing.batch), answer_bytes=answer_bytes)
+    return verdict.decide(job, _dial_of(job), end, billing=billing, inputs=inputs, now=context.store.now())
+
+
+def require_level(context: WorkerContext) -> None:
+    """An earlier version does not find a decision in a result, and would make another one."""
+    if not context.level_is_required:
+        context.store.holds.require_level(Level.DECISIONS_IN_RESULTS, by="the end of a call")
+        context.level_is_required = True
+
+
+def log_cuts(context: WorkerContext, job: Job, decided: Verdict) -> None:
     """Log which fields of Retell's answer were too long to be stored whole."""
-    assert job.dial is not None  # noqa: S101
-    cuts = ((job.dial.verdict or {}).get("result") or {}).get("cut_fields")
+    cuts = (decided.result or {}).get("cut_fields")
     if cuts:
         fields = ", ".join(
             f"{cut['field']} {cut['bytes']} B to {cut['kept_bytes']}" for cut in cuts if "field" in cut
@@ -172,14 +268,21 @@ def log_cuts(context: WorkerContext, job: Job) -> None:
         context.emit("call.answer_cut", job, level=WARNING, fields=fields[:1000])
 
 
-def read_billing_view(context: WorkerContext, dial: Dial, preflight: Preflight | None) -> BillingView:
-    """The dial's batch and account: from a preflight that is recent enough, else from the database."""
-    if preflight is not None and context.clock.boottime() - preflight.read_at <= PREFLIGHT_REUSE_SECONDS:
-        return BillingView(batch=preflight.batch, account=preflight.account)
+def _is_recent(context: WorkerContext, preflight: Preflight) -> bool:
+    return context.clock.boottime() - preflight.read_at <= PREFLIGHT_REUSE_SECONDS
+
+
+def _read_billing_view(context: WorkerContext, dial: Dial) -> BillingView:
+    """The dial's batch and account."""
     return BillingView(
         batch=None if dial.batch_id is None else context.store.batches.find(dial.batch_id),
         account=None if dial.account_id is None else context.store.accounts.find(dial.account_id),
     )
+
+
+def _dial_of(job: Job) -> Dial:
+    assert job.dial is not None  # noqa: S101
+    return job.dial
 
 
 def decision_inputs(context: WorkerContext, batch: Batch | None) -> DecisionInputs:
@@ -195,21 +298,26 @@ def decision_inputs(context: WorkerContext, batch: Batch | None) -> DecisionInpu
     )
 
 
-def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) -> None:
-    """Write what the stored verdict says, from wherever an earlier worker stopped.
+def apply_stored(context: WorkerContext, job: Job, billing: BillingView | None = None) -> None:
+    """Apply the verdict that is stored with the dial: there was no call, or an earlier version decided."""
+    stored = Verdict.read(_dial_of(job).verdict or {})
+    if (result := stored.result) is not None:
+        context.retry_until_available(
+            WorkerState.SETTLING, "result", job, lambda: context.store.results.record(result)
+        )
+    apply(context, job, stored, billing)
+
+
+def apply(context: WorkerContext, job: Job, stored: Verdict, billing: BillingView | None = None) -> None:
+    """Write what the stored verdict says, from wherever an earlier worker stopped; the result is recorded.
 
     ``billing`` saves reading batch and account again where they were read to decide.
     """
-    dial = job.dial
-    assert dial is not None and dial.verdict is not None  # noqa: S101, PT018
-    stored = Verdict.read(dial.verdict)
+    dial = _dial_of(job)
 
     def step(name: str, operation: Callable[[], object]) -> None:
         context.retry_until_available(WorkerState.SETTLING, name, job, operation)
 
-    if stored.result is not None:
-        result = stored.result
-        step("result", lambda: context.store.results.record(result))
     if stored.do_not_call is not None:
         number = stored.do_not_call
         step("do-not-call", lambda: _list_person(context, job, dial, number))
@@ -226,7 +334,7 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
     if stored.cause != WITHDRAWN and job.test is None:
         # Before the last write: the count has an id, so a repeat adds nothing.
         context.link.count_once(*call_metrics.settled(dial.key, stored))
-    step("job", lambda: finish(context, job, stored))
+    step("job", lambda: _finish_or_facts(context, job, stored))
     if stored.cause == WITHDRAWN:
         return  # there was no call to report
     context.link.call_finished()
@@ -248,7 +356,10 @@ def _list_person(context: WorkerContext, job: Job, dial: Dial, number: str) -> N
 def settle_reservation_entries(
     context: WorkerContext, dial: Dial, stored: Verdict, billing: BillingView | None
 ) -> None:
-    """Charge the account and add to the batch's sums; an entry that is gone was settled already."""
+    """Charge the account and add to the batch's sums; an entry that is gone was settled already.
+
+    Where the batch has no entry of the dial, the result holds what is to be added (``store.batch_sums``).
+    """
     charge = stored.charge
     if dial.account_id is not None:
         context.store.accounts.settle(
@@ -260,15 +371,16 @@ def settle_reservation_entries(
             day=charge.day,
             as_read=None if billing is None else billing.account,
         )
-    if dial.batch_id is not None:
-        batch = None if billing is None else billing.batch
+    if dial.batch_id is None:
+        return
+    batch = None if billing is None else billing.batch
+    ends_invalid_run = stored.outcome not in NO_CALL_OUTCOMES | {Outcome.INVALID_NUMBER}
+    if dial.is_entered_in_batch:
         context.store.batches.settle_dial(
-            dial.batch_id,
-            dial.key,
-            stored.figures,
-            ends_invalid_run=stored.outcome not in NO_CALL_OUTCOMES | {Outcome.INVALID_NUMBER},
-            as_read=batch,
+            dial.batch_id, dial.key, stored.figures, ends_invalid_run=ends_invalid_run, as_read=batch
         )
+    elif ends_invalid_run and (batch is None or "invalid_run" in batch.document):
+        context.store.batches.end_invalid_run(dial.batch_id)
 
 
 def pause_bad_list(context: WorkerContext, job: Job, batch_id: str, number: str) -> None:
@@ -279,6 +391,19 @@ def pause_bad_list(context: WorkerContext, job: Job, batch_id: str, number: str)
     )
     if paused:
         context.emit("batch.paused", job, level=WARNING, by=PAUSED_BY_SPEECHAID, reason=reason)
+
+
+def _finish_or_facts(context: WorkerContext, job: Job, stored: Verdict) -> None:
+    """The last write; without Retell's answer where the job's document does not take that."""
+    try:
+        finish(context, job, stored)
+    except (LeaseLost, StoreForbidden, StoreUnavailable):
+        raise
+    except StoreError as refused:
+        if not stored.job.get("call_result"):
+            raise
+        context.emit("call.answer_not_stored", job, level=WARNING, error=str(refused))
+        finish(context, job, replace(stored, job=verdict.without_summary(stored.job)))
 
 
 def finish(context: WorkerContext, job: Job, stored: Verdict) -> None:
@@ -315,7 +440,7 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
 
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Add the entries of a dial whose call exists, regardless of limits, so that it counts and is charged."""
-    if dial.batch_id is not None:
+    if dial.batch_id is not None and dial.is_entered_in_batch:
         context.store.batches.register_live_dial(dial.batch_id, dial.key, job_id=job.job_id)
     if dial.account_id is None:
         return
@@ -330,5 +455,5 @@ def release_reservation_entries(context: WorkerContext, dial: Dial) -> None:
     """Release what a dial that made no call holds of its account and batch."""
     if dial.account_id is not None:
         context.store.accounts.settle(dial.account_id, dial.key, minutes=0, credit=0, calls=0, day="")
-    if dial.batch_id is not None:
+    if dial.batch_id is not None and dial.is_entered_in_batch:
         context.store.batches.settle_dial(dial.batch_id, dial.key, {})

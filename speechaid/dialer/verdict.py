@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
@@ -37,7 +39,7 @@ SUMMARY_FIELDS = (
     "transcript",
     "collected_dynamic_variables",
 )
-#: At most so much of Retell's call object is stored: the verdict holds it twice, in the job's document.
+#: At most so much of Retell's call object is stored: in the result, and most of it in the job's document.
 STORED_ANSWER_BYTES = 5 * 1024 * 1024
 #: Left free in the job's document for everything else that a verdict and a claim write there.
 RESERVED_BYTES = 256 * 1024
@@ -45,6 +47,10 @@ RESERVED_BYTES = 256 * 1024
 KEPT_FIELDS = ("call_id", "call_status", "disconnection_reason", "duration_ms", "call_cost", "metadata")
 #: How a verdict names ``contact.next_phone_index``.
 NEXT_PHONE_INDEX = "next_phone_index"
+#: What a result holds for its batch's sums until it is added there (``store.batch_sums``).
+BATCH_DUE = "batch_due"
+#: Where a result holds the rest of its verdict.
+DECISION = "decision"
 #: The cause of the verdict on a dial that was withdrawn before a call could exist.
 WITHDRAWN = "withdrawn"
 
@@ -122,6 +128,8 @@ def decide(
         if promised:
             result["promised"] = _promise_of_call(job, promised)
         figures = _batch_figures(end.call, end)
+        if dial.batch_id is not None and not dial.is_entered_in_batch and any(figures.values()):
+            result[BATCH_DUE] = {"batch_id": dial.batch_id, **figures}
     return Verdict(
         outcome=end.outcome,
         cause=step.cause,
@@ -132,6 +140,37 @@ def decide(
         figures=figures,
         do_not_call=_number_called(dial, end.call) if end.outcome is Outcome.DO_NOT_CALL else None,
     )
+
+
+def result_with_decision(verdict: Verdict) -> Document:
+    """The result of a call with all of its verdict; the job's summary is made from the result again."""
+    assert verdict.result is not None  # noqa: S101
+    fields = {name: value for name, value in verdict.document().items() if name != "result"}
+    call_result = {name: value for name, value in verdict.job["call_result"].items() if name != "summary"}
+    decision = {**fields, "job": {**verdict.job, "call_result": call_result}}
+    return {**verdict.result, DECISION: decision}
+
+
+def read_decision(result: Document) -> Verdict | None:
+    """The verdict that a stored result holds; None where it holds none, or none that can be read."""
+    summary = _summary(mapping(result.get("call_data")))
+    try:
+        verdict = Verdict.read({**mapping(result.get(DECISION)), "result": None})
+        call_result = {**verdict.job["call_result"], "summary": summary}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    rest = {name: value for name, value in result.items() if name != DECISION}
+    return replace(verdict, job={**verdict.job, "call_result": call_result}, result=rest)
+
+
+def without_summary(changes: Document) -> Document:
+    """A job's fields about its latest call without what Retell sent."""
+    call_result = mapping(changes.get("call_result"))
+    return {**changes, "call_result": {**call_result, "summary": {}}} if call_result else changes
+
+
+def _summary(call: Mapping[str, Any]) -> Document:
+    return {name: call[name] for name in SUMMARY_FIELDS if name in call}
 
 
 def _number_called(dial: Dial, call: ReportedCall | None) -> str:
@@ -264,7 +303,7 @@ def _call_fields(
         "call_result": {
             "success": end.outcome in SUCCESSFUL_OUTCOMES,
             "status": str(end.outcome),
-            "summary": {name: stored[name] for name in SUMMARY_FIELDS if name in stored},
+            "summary": _summary(stored),
             "details": call.disconnection_reason,
             "timestamp": now,
             **({"cut_fields": cuts} if cuts else {}),
@@ -314,7 +353,7 @@ def _result_document(
         "disconnection_reason": call.disconnection_reason,
         "connected": end.connected,
         "placed_at": dial.placed_at,
-        **({} if dial.calling_rule is None else {"calling_rule": _recorded_rule(dial.calling_rule)}),
+        **_recorded_rule(dial),
         **_agent_fields(dial, call),
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
@@ -329,9 +368,12 @@ def _result_document(
     }
 
 
-def _recorded_rule(facts: Document) -> Document:
-    """Under which rule a call was placed, for those who ask for evidence."""
-    return {name: facts.get(name) for name in ("purpose", "pack", "rule", "zones", "debt")}
+def _recorded_rule(dial: Dial) -> Document:
+    """Under which rule a call was placed, for those who ask for evidence; nothing where no pack held."""
+    facts = dial.calling_rule
+    if facts is None or facts.get("rule") is None:
+        return {}
+    return {"calling_rule": {name: facts.get(name) for name in ("purpose", "pack", "rule", "zones", "debt")}}
 
 
 def _agent_fields(dial: Dial, call: ReportedCall) -> Document:

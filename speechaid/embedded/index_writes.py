@@ -26,7 +26,8 @@ METHODS: Final = (
 )
 STORAGE_FUNCTIONS: Final = ("_index_key_variants", "_pack_entry", "_IDX_ENTRIES_TABLE")
 ENCODING: Final = ("encode_value", "_escape", "COMPOUND_SEP")
-BINDING: Final = ("pack", "unpack")
+BINDING: Final = ("pack", "unpack", "Cursor")
+CURSOR: Final = ("_set_key", "_set_value")
 #: Names of databases, collections and indexes that stand before keys; paths of indexed fields.
 _REMEMBERED: Final = 4096
 
@@ -48,14 +49,22 @@ def speed_up_index_writes(storage: Any, module: Any, encoding: Any, binding: Any
         encoding: ``secantus.sortkey``.
         binding: ``wiredtiger.swig_wiredtiger``.
     """
-    parts = {storage: METHODS, module: STORAGE_FUNCTIONS, encoding: ENCODING, binding: BINDING}
+    cursor = getattr(binding, "Cursor", None)
+    parts = {
+        storage: METHODS,
+        module: STORAGE_FUNCTIONS,
+        encoding: ENCODING,
+        binding: BINDING,
+        cursor: CURSOR,
+    }
     if not all(hasattr(owner, name) for owner, names in parts.items() for name in names):
         return False
     binding.pack, binding.unpack = faster_pack(binding.pack), faster_unpack(binding.unpack)
     encode = faster_encode(encoding.encode_value, encoding._escape)  # noqa: SLF001 - see the module
     keys = faster_index_keys(module._index_key_variants, encode, encoding.COMPOUND_SEP)  # noqa: SLF001
     module._index_key_variants = keys  # noqa: SLF001
-    _Writer(storage, module, _Keys(make=keys, encode=encode, separator=encoding.COMPOUND_SEP)).install()
+    made = _Keys(make=keys, encode=encode, separator=encoding.COMPOUND_SEP, pack=binding.pack)
+    _Writer(storage, module, made).install()
     return True
 
 
@@ -68,7 +77,8 @@ class _Plan:
 
     #: The list that it was made of, which a statement hands from method to method.
     indexes: Sequence[Index]
-    plain: list[Index]
+    #: Each with the names of database, collection and index, packed: its entries begin with them.
+    plain: list[tuple[bytes, Index]]
     #: All others, each with the path without which no document is in it; None where there is none.
     others: list[tuple[Index, str | None]]
     unique: list[tuple[Index, str | None]]
@@ -84,6 +94,7 @@ class _Keys:
     make: IndexKeys
     encode: Encode
     separator: bytes
+    pack: Pack
 
 
 class _Statement(threading.local):
@@ -131,9 +142,9 @@ class _Writer:
         arrays = _paths_of_arrays(values)
         self._statement.written = document, arrays
         encoded: dict[str, bytes] = {}
-        for name, fields, sparse, _ in plan.plain:
+        for names, (_, fields, sparse, _) in plan.plain:
             for key in self._keys_of(document, fields, values, arrays, encoded, sparse=sparse):
-                cursor[database, collection, name, pack_entry(key, recordid)] = b""
+                _insert(cursor, names + pack_entry(key, recordid))
         rest = _that_may_hold(plan.others, document)
         if rest:
             self._write(database, collection, document, rest, partials, recordid=recordid)
@@ -228,14 +239,29 @@ class _Writer:
         if partials is None:
             partials = self._storage._partial_filters(database, collection)  # noqa: SLF001
         options = self._storage._index_options_map(database, collection)  # noqa: SLF001
-        plan = self._statement.plan = _make_plan(indexes, partials or {}, options)
+        plan = _make_plan(
+            indexes, partials or {}, options, lambda name: self._keys.pack("SSS", database, collection, name)
+        )
+        self._statement.plan = plan
         return plan
 
 
+def _insert(cursor: Any, key: bytes) -> None:
+    """As ``cursor[key] = b""``, of a key that is packed already."""
+    cursor._key = key  # noqa: SLF001 - keeps it alive as long as the cursor has it
+    cursor._set_key(key)  # noqa: SLF001
+    cursor._set_value(b"")  # noqa: SLF001
+    if cursor.insert() != 0:
+        raise KeyError
+
+
 def _make_plan(
-    indexes: Sequence[Index], partials: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]
+    indexes: Sequence[Index],
+    partials: Mapping[str, Any],
+    options: Mapping[str, Mapping[str, Any]],
+    names_of: Callable[[str], bytes],
 ) -> _Plan:
-    plain: list[Index] = []
+    plain: list[tuple[bytes, Index]] = []
     others: list[tuple[Index, str | None]] = []
     unique: list[tuple[Index, str | None]] = []
     geographic: list[Index] = []
@@ -251,7 +277,7 @@ def _make_plan(
             unique.append((index, needed))
         is_ascending = all(direction == 1 for direction in directions)
         if is_ascending and not is_enforced and name not in partials and of_index.get("collation") is None:
-            plain.append(index)
+            plain.append((names_of(name), index))
         else:
             others.append((index, needed))
     paths = [(path, _steps(path)) for path in {path: None for _, fields, _, _ in indexes for path in fields}]

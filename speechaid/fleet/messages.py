@@ -12,6 +12,17 @@ beat      {state, step, job, call, since, deadline, done, counts, database, fail
 tally     {once, counts}                 increments that are added once per ``once``
 event     {name, fields}                 an event for the supervisor's listeners
 bye       {reason, counts}               last message before the worker exits by itself
+suspect   {call, suspicion}              get-call contradicts Retell's list about this call
+want      {after_job}                    idle and willing: asks for a turn (``rules.turn``)
+done      {number, got, more, ...}       what came of a turn: the fields of ``rules.turn.TurnEnd``
+========  ===================================================================================
+
+From the follower, besides ready, beat and bye:
+
+========  ===================================================================================
+listed    {order, began, answer, late}   one pass through Retell's list: the last order that it had received,
+          when it began, what came of it, and calls that the list showed as ended too late
+ended     {calls, why}                   calls that have to be polled now
 ========  ===================================================================================
 
 From the supervisor, ``{kind: order, ...}``, the orders being those of ``Order``.
@@ -26,6 +37,8 @@ from typing import Any, Final
 
 from speechaid.errors import FleetError
 from speechaid.model.states import WorkerState
+from speechaid.rules.coverage import ListAnswer, PollReason, Suspicion
+from speechaid.rules.turn import Turn, TurnEnd, TurnKind
 
 #: A metric's name and its sorted label pairs: what an increment is added under.
 CountKey = tuple[str, tuple[tuple[str, str], ...]]
@@ -57,6 +70,21 @@ class Order(StrEnum):
     #: an empty text: of all batches. Before the database has the pause, or while it cannot have it.
     PAUSE_BATCH = "pause_batch"
     RESUME_BATCH = "resume_batch"
+    # Answers to ``want``.
+    #: The fields of a ``rules.turn.Turn``, its kind as ``look_for``: look for a job once.
+    TURN = "turn"
+    #: ``seconds``: ask again after this time, unless a turn comes.
+    WAIT = "wait"
+
+    # -- following by the list (``fleet.call_watch``) ------------------------------------------------------
+    #: To the follower: ``add`` and ``drop``, ids of calls to ask about; ``order``, their number in sequence.
+    FOLLOW = "follow"
+    #: ``call`` is covered until ``until``, in seconds of ``CLOCK_BOOTTIME``: its worker need not poll it.
+    COVERED = "covered"
+    #: No call of this worker is covered.
+    UNCOVERED = "uncovered"
+    #: ``call`` has to be polled now; ``why`` is a ``rules.coverage.PollReason``.
+    POLL = "poll"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +159,46 @@ class Bye:
     counts: Counts = field(default_factory=dict)
 
 
-Report = Ready | Beat | IdempotentCount | Event | Bye
+@dataclass(frozen=True, kw_only=True)
+class SuspectList:
+    """A worker's get-call contradicts Retell's list."""
+
+    call: str
+    suspicion: Suspicion
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPass:
+    """The follower has asked Retell's list about all its calls, or has tried to."""
+
+    #: Number of the last order to follow that it had received.
+    order: int
+    #: When the pass began, in seconds of ``CLOCK_BOOTTIME``.
+    began: float
+    answer: ListAnswer
+    #: Calls that the list showed as ended much later than they ended.
+    late: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedCalls:
+    """Calls that their workers have to poll now."""
+
+    calls: list[str]
+    why: PollReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnWanted:
+    """The worker is idle, and asks for a turn."""
+
+    #: It has had a job since it asked last.
+    after_job: bool = False
+
+
+Report = (
+    Ready | Beat | IdempotentCount | Event | Bye | TurnWanted | TurnEnd | SuspectList | ListPass | EndedCalls
+)
 
 REPORTS: Final[dict[str, type[Report]]] = {
     "ready": Ready,
@@ -139,6 +206,18 @@ REPORTS: Final[dict[str, type[Report]]] = {
     "tally": IdempotentCount,
     "event": Event,
     "bye": Bye,
+    "suspect": SuspectList,
+    "listed": ListPass,
+    "ended": EndedCalls,
+    "want": TurnWanted,
+    "done": TurnEnd,
+}
+#: Fields that are members of an enum, by their name.
+_ENUMS: Final[dict[str, type[StrEnum]]] = {
+    "state": WorkerState,
+    "answer": ListAnswer,
+    "why": PollReason,
+    "suspicion": Suspicion,
 }
 _KINDS: Final = {cls: kind for kind, cls in REPORTS.items()}
 
@@ -168,8 +247,8 @@ def decode_report(message: Mapping[str, Any]) -> Report:
         cls = REPORTS[fields.pop("kind")]
         if "counts" in fields:
             fields["counts"] = {count_key(str(n), labels): float(v) for n, labels, v in fields["counts"]}
-        if "state" in fields:
-            fields["state"] = WorkerState(fields["state"])
+        for name in _ENUMS.keys() & fields.keys():
+            fields[name] = _ENUMS[name](fields[name])
         return cls(**fields)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FleetError(f"a worker sent an invalid report: {exc!r} in {str(message)[:200]}") from exc
@@ -178,6 +257,36 @@ def decode_report(message: Mapping[str, Any]) -> Report:
 def encode_command(order: Order, data: Mapping[str, Any]) -> dict[str, Any]:
     """An order as JSON-ready data."""
     return {**data, "kind": order.value}
+
+
+def turn_data(turn: Turn) -> dict[str, Any]:
+    """A turn as the data of its order."""
+    served = [[batch, number] for batch, number in turn.served.items()]
+    return {
+        "number": turn.number,
+        "look_for": turn.kind.value,
+        "until": turn.until,
+        "is_fresh": turn.is_fresh,
+        "served": served,
+    }
+
+
+def turn_of(data: Mapping[str, Any]) -> Turn:
+    """The turn of an order.
+
+    Raises:
+        FleetError: it is none.
+    """
+    try:
+        return Turn(
+            number=int(data["number"]),
+            kind=TurnKind(data["look_for"]),
+            until=float(data["until"]),
+            is_fresh=bool(data["is_fresh"]),
+            served={batch: int(number) for batch, number in data["served"]},
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise FleetError(f"the supervisor sent an invalid turn: {str(data)[:200]}") from exc
 
 
 def decode_command(message: Mapping[str, Any]) -> Command:

@@ -14,6 +14,8 @@ from speechaid.fleet.slots import Slot
 
 #: Least time between two reads of the channels. A channel holds what its worker sends in many times that.
 READ_INTERVAL_SECONDS: Final = 0.02
+#: The same in a small fleet, whose workers wait for turns and send little: by the number of workers.
+INTERVAL_A_WORKER_SECONDS: Final = 0.0005
 
 
 class ProcessPoller:
@@ -22,10 +24,12 @@ class ProcessPoller:
     Attributes:
         next_read_at: when to poll at the latest (seconds of the boot-time clock): messages may be waiting
             without making the descriptor readable; infinite while none can.
+        read_interval: least time between two reads of the channels, in seconds.
     """
 
     def __init__(self) -> None:
         self.next_read_at = math.inf
+        self.read_interval = READ_INTERVAL_SECONDS
         self._epoll = select.epoll()
         self._channels = select.epoll()
         self._epoll.register(self._channels.fileno(), select.EPOLLIN)
@@ -93,7 +97,7 @@ class ProcessPoller:
     def _mute_channels(self, now: float) -> None:
         if self.next_read_at == math.inf:
             self._epoll.modify(self._channels.fileno(), 0)
-        self.next_read_at = now + READ_INTERVAL_SECONDS
+        self.next_read_at = now + self.read_interval
 
     def _unmute_channels(self) -> None:
         if self.next_read_at != math.inf:

@@ -58,9 +58,9 @@ class Slot:
         usage: what its process had used at its last report.
     """
 
-    def __init__(self, number: int, due: float) -> None:
+    def __init__(self, number: int, due: float, name: str | None = None) -> None:
         self.number = number
-        self.name = f"worker-{number}"
+        self.name = name or f"worker-{number}"
         self.state = SlotState.WAITING
         self.due: float | None = due
         self.history = ExitHistory()

@@ -44,6 +44,7 @@ def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) ->
                 "state": fleet.spawner.state.value,
                 "restarts": fleet.spawner.restarts,
             },
+            "follower": fleet.watch.row(fleet.follower, clock.boottime()),
         },
         "workers": workers,
     }

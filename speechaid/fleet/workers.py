@@ -17,33 +17,43 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from speechaid.errors import FleetError
+from speechaid.fleet.call_watch import FOLLOWER, CallWatch
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.interfaces import DatabaseProbe, OtherChildren
 from speechaid.fleet.messages import (
     Beat,
     Bye,
     Counts,
+    EndedCalls,
     Event,
     IdempotentCount,
+    ListPass,
     Order,
     Ready,
     Report,
+    SuspectList,
+    TurnWanted,
     WorkerIdentity,
     decode_report,
+    turn_data,
 )
-from speechaid.fleet.poller import ProcessPoller
+from speechaid.fleet.poller import INTERVAL_A_WORKER_SECONDS, READ_INTERVAL_SECONDS, ProcessPoller
 from speechaid.fleet.processes import Child, Exit, read_state, read_usage, reap_strays
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import ForkResult, Spawner
 from speechaid.fleet.supervisor_link import DUMP_SIGNAL
+from speechaid.model.reading import as_printable
 from speechaid.rules.overload import Diagnosis, LateWorker, OverloadMode, diagnose, kill_at, next_mode
 from speechaid.rules.respawn import ExitCause, ExitHistory, RespawnPolicy, decide
+from speechaid.rules.turn import TurnEnd, TurnScheduler
 from speechaid.telemetry.logs import get_logger
 
 #: Longest time between two reviews of the slots; a change causes one at once.
 REVIEW_SECONDS: Final = 1.0
 #: A worker that is slowed down is looked at again after this time.
 EXTENSION_SECONDS: Final = 5.0
+#: Workers on their way to their first report, at most: more at once would only slow each other down.
+MOST_BIRTHS: Final = 16
 
 log = get_logger(__name__)
 
@@ -90,6 +100,8 @@ class Fleet:
         no_space: why dials are held for lack of space on the database's disk; None where there is enough.
         other_children: tells the child processes that are reaped elsewhere, and that none is added meanwhile;
             None: one is just being started, so that nothing may be reaped.
+        follower: the slot of the process that asks Retell's list for ended calls; no worker.
+        watch: which calls it asks for, and which are covered.
         overload: whether machine or database are overloaded; then no worker is started, but for the first.
     """
 
@@ -103,6 +115,7 @@ class Fleet:
         timeouts: Timeouts,
         paused: set[str] | None = None,
         probe: DatabaseProbe | None = None,
+        list_interval: float = 0.0,
     ) -> None:
         self.wanted = 0
         self.paused: set[str] = set(paused or ())
@@ -112,10 +125,17 @@ class Fleet:
         self.no_space: str | None = None
         self.other_children: OtherChildren = lambda: contextlib.nullcontext(frozenset())
         self.slots: dict[int, Slot] = {}
+        self.follower = Slot(0, 0.0, FOLLOWER)
+        self.watch = CallWatch(list_interval)
         self.spawner = spawner
         self.timeouts = timeouts
         self.overload = OverloadMode()
+        #: Which idle workers look for jobs, and when.
+        self.scheduler = TurnScheduler()
         self._probe = probe
+        #: Workers that are being started and have not reported yet, and whether others wait for that.
+        self._births = 0
+        self._births_wait = False
         #: Workers found to be slowed down since the last review.
         self._slowed = 0
         self._log_level: str | None = None
@@ -137,7 +157,7 @@ class Fleet:
     def next_tick_at(self) -> float:
         """When the next tick is due at the latest, in seconds of the boot-time clock."""
         zygote = None if self._closing else self.spawner.next_tick_at()
-        due = min(self._review_at, self._poller.next_read_at)
+        due = min(self._review_at, self._poller.next_read_at, self.watch.next_at, self.scheduler.next_at)
         return due if zygote is None else min(due, zygote)
 
     def tick(self, now: float) -> None:
@@ -148,14 +168,18 @@ class Fleet:
         for result in self.spawner.tick(now, needed=not self._closing, spare=not self._births_stopped):
             self._handle_fork_result(result, now)
         self._follow_zygote()
+        self._guarded(self.follower, self._update_coverage, now)
         if now >= self._review_at:
             self._review(now)
+        if now >= self.scheduler.next_at:
+            self._give_turns(now)
 
     # Orders of the supervisor.
 
     def scale(self, wanted: int) -> None:
         """Set the number of workers: more start at once, surplus ones finish their calls first."""
         self.wanted = max(0, wanted)
+        self._poller.read_interval = min(READ_INTERVAL_SECONDS, self.wanted * INTERVAL_A_WORKER_SECONDS)
         self._review_at = 0.0
 
     def require(self, name: str) -> None:
@@ -171,6 +195,7 @@ class Fleet:
     def pause(self, name: str, on: bool) -> None:
         """Pause or resume a slot: its worker, and those that follow in it."""
         (self.paused.add if on else self.paused.discard)(name)
+        self.scheduler.wake()
         for slot in self.slots.values():
             if slot.name == name:
                 slot.send_order(Order.PAUSE if on else Order.RESUME)
@@ -178,29 +203,38 @@ class Fleet:
     def drain(self, on: bool) -> None:
         """Stop or resume claiming in all workers."""
         self.draining = on
+        self.scheduler.wake()
         self.broadcast(Order.DRAIN if on else Order.UNDRAIN)
 
     def hold(self, on: bool) -> None:
         """Hold or release new dials, by an operator's order."""
         self.held = on
+        self.scheduler.wake()
         self.broadcast(Order.HOLD, on=self.may_not_dial)
 
     def pause_batches(self, beginning: str, on: bool) -> None:
         """Hold or release new dials of the batches whose ids begin so, on this host."""
         (self.paused_batches.add if on else self.paused_batches.discard)(beginning)
+        self.scheduler.wake()
         self.broadcast(Order.PAUSE_BATCH if on else Order.RESUME_BATCH, batch=beginning)
+
+    def wake(self) -> None:
+        """Have an idle worker look for jobs at once."""
+        self.scheduler.wake()
 
     def hang_up(self, job_id: str) -> None:
         """Wake the worker that reported this job last, to read the job's request at once."""
+        name = as_printable(job_id)
         for slot in self.slots.values():
-            if slot.beat is not None and slot.beat.job == job_id:
-                slot.send_order(Order.HANG_UP, job=job_id)
+            if slot.beat is not None and slot.beat.job == name:
+                slot.send_order(Order.HANG_UP, job=name)
 
     def hold_for_space(self, reason: str | None) -> None:
         """Hold new dials for lack of disk space; None releases them."""
         changed = (reason is None) != (self.no_space is None)
         self.no_space = reason
         if changed:
+            self.scheduler.wake()
             self.broadcast(Order.HOLD, on=self.may_not_dial)
 
     def set_log_level(self, level: str) -> None:
@@ -208,14 +242,15 @@ class Fleet:
         self._log_level = level
         self.broadcast(Order.LOG_LEVEL, level=level)
 
-    def set_settings(self, wire: Mapping[str, Any], timeouts: Timeouts) -> None:
+    def set_settings(self, wire: Mapping[str, Any], timeouts: Timeouts, *, list_interval: float) -> None:
         """Set the settings of all workers, present and future."""
         self._wire, self.timeouts, self._log_level = wire, timeouts, None
+        self.watch.interval = list_interval
         self.broadcast(Order.SETTINGS, wire=dict(wire))
 
     def broadcast(self, order: Order, /, **data: Any) -> None:
-        """Send an order to every worker."""
-        for slot in self.slots.values():
+        """Send an order to every worker, and to the follower."""
+        for slot in self._all_slots:
             slot.send_order(order, **data)
 
     def stop(self) -> None:
@@ -227,8 +262,8 @@ class Fleet:
         self._close_with(Order.HAND_OVER)
 
     def kill(self) -> None:
-        """Kill all workers that are left."""
-        for slot in self.slots.values():
+        """Kill all processes that are left."""
+        for slot in self._all_slots:
             if slot.alive and slot.state is not SlotState.KILLED:
                 log.warning("worker.killed", worker=slot.name, **slot.fields(None))
                 self._kill(slot)
@@ -239,7 +274,8 @@ class Fleet:
         Beats sent meanwhile may be queued, out of date or lost: their deadlines are extended too.
         """
         self._lenient_until = now + self.timeouts.boot_seconds
-        for slot in self.slots.values():
+        self.scheduler.extend(seconds)
+        for slot in self._all_slots:
             if slot.due is not None and slot.state is not SlotState.WAITING:
                 slot.due += seconds
                 slot.usage = replace(slot.usage, at=slot.usage.at + seconds)
@@ -259,12 +295,21 @@ class Fleet:
     @property
     def _births_stopped(self) -> bool:
         """Whether no worker may be started: in overload mode, unless there is none at all."""
-        return self.overload.reason is not None and not self.empty
+        return self.overload.reason is not None and not self._has_no_worker
 
     @property
     def empty(self) -> bool:
         """No process is left or being started."""
+        return all(slot.state is SlotState.WAITING for slot in self._all_slots)
+
+    @property
+    def _has_no_worker(self) -> bool:
         return all(slot.state is SlotState.WAITING for slot in self.slots.values())
+
+    @property
+    def _all_slots(self) -> list[Slot]:
+        """Those of the workers, and the follower's."""
+        return [*self.slots.values(), self.follower]
 
     @property
     def present(self) -> int:
@@ -303,18 +348,20 @@ class Fleet:
         """Each slot as ``status`` shows it, by number."""
         slots = sorted(self.slots.values(), key=lambda slot: slot.number)
         rows = [slot.row(now) for slot in slots]
-        for row in rows:
+        turns = self.scheduler.holders()
+        for slot, row in zip(slots, rows, strict=True):
             row["paused"] = row["slot"] in self.paused
+            row["turn"] = turns[slot.number].value if slot.number in turns else None
         return rows
 
     def pids(self) -> set[int]:
         """All processes that are reaped here."""
-        return {slot.child.pid for slot in self.slots.values() if slot.child is not None} | self.spawner.pids
+        return {slot.child.pid for slot in self._all_slots if slot.child is not None} | self.spawner.pids
 
     def close(self) -> None:
         """End the zygote and close all descriptors; workers that still live see end-of-file."""
         self.spawner.close()
-        for slot in self.slots.values():
+        for slot in self._all_slots:
             if slot.channel is not None:
                 slot.channel.close()
         self._poller.close()
@@ -352,20 +399,58 @@ class Fleet:
         match report:
             case Ready():
                 slot.note_report(now + self.timeouts.boot_seconds, now)
+                if self._births_wait:
+                    self._review_at = 0.0
                 log.info("worker.ready", worker=slot.name, worker_id=slot.worker_id)
             case Beat():
-                if slot.state is SlotState.HUNG:
-                    log.warning("worker.late", worker=slot.name)
-                due = max(report.deadline + self.timeouts.grace_seconds, self._lenient_until)
-                slot.note_beat(report, due, now)
-                self._listener.on_counts(report.counts)
+                self._handle_beat(report, slot, now)
             case IdempotentCount():
                 self._listener.on_idempotent_count(report)
             case Event():
                 self._listener.on_worker_event(slot.name, report)
+            case TurnWanted() if not slot.asked:
+                self.scheduler.note_request(slot.number, now, after_job=report.after_job)
+            case TurnEnd():
+                self.scheduler.note_end(slot.number, report, now)
             case Bye():
                 self._listener.on_counts(report.counts)
                 log.debug("worker.leaving", worker=slot.name, reason=report.reason)
+            case _:
+                self._handle_list_report(report, now)
+
+    def _handle_list_report(self, report: Report, now: float) -> None:
+        """Take in what was reported about Retell's list."""
+        match report:
+            case SuspectList():
+                self.watch.handle_suspicion(report, now)
+            case ListPass():
+                self.watch.handle_pass(report, now)
+            case EndedCalls():
+                self.watch.handle_ended(report)
+
+    def _handle_beat(self, beat: Beat, slot: Slot, now: float) -> None:
+        if slot.state is SlotState.HUNG:
+            log.warning("worker.late", worker=slot.name)
+        due = max(beat.deadline + self.timeouts.grace_seconds, self._lenient_until)
+        slot.note_beat(beat, due, now)
+        if beat.job is not None:
+            self.scheduler.note_busy(slot.number, now)
+        self._listener.on_counts(beat.counts)
+
+    def _give_turns(self, now: float) -> None:
+        """Send turns to idle workers, and the others to wait."""
+        turns, waits = self.scheduler.give(
+            now,
+            may_claim=not (self.draining or self.may_not_dial or self._closing),
+            paused={slot.number for slot in self.slots.values() if slot.name in self.paused}
+            if self.paused
+            else (),
+            slow=self.overload.reason is not None,
+        )
+        for number, turn in turns.items():
+            self.slots[number].send_order(Order.TURN, **turn_data(turn))
+        for number, seconds in waits.items():
+            self.slots[number].send_order(Order.WAIT, seconds=seconds)
 
     def _reap(self, slot: Slot, now: float) -> None:
         if slot.child is None:
@@ -387,11 +472,15 @@ class Fleet:
             if source is not None:
                 self._poller.forget(source.fileno())
         slot.vacate()
+        self.scheduler.forget(slot.number, now)
         self._review_at = 0.0
-        wanted = slot.number <= self.wanted and not self._closing
+        wanted = not self._is_surplus(slot) and not self._closing
         # Before the listener is told: whatever happens there, the slot is filled again.
         self._schedule_respawn(slot, cause, now, ran_well=ran_well)
-        self._listener.on_worker_exit(worker_id, beat, cause)
+        if slot is self.follower:
+            self.watch.follower_ended()
+        else:
+            self._listener.on_worker_exit(worker_id, beat, cause)
         usual = {ExitCause.ASKED, ExitCause.RECYCLED} | ({ExitCause.UNAVAILABLE} if known_outage else set())
         level = logging.INFO if cause in usual else logging.WARNING
         log.event(
@@ -427,7 +516,7 @@ class Fleet:
             slot.restarts[cause] += 1
 
     def _handle_fork_result(self, result: ForkResult, now: float) -> None:
-        slot = next((s for s in self.slots.values() if s.request == result.request), None)
+        slot = next((s for s in self._all_slots if s.request == result.request), None)
         if slot is None or slot.channel is None:
             return  # given up meanwhile: the process finds its channel closed, and leaves
         self._review_at = 0.0
@@ -452,12 +541,16 @@ class Fleet:
         """Take at most one step in each slot, and find out when the next one is due."""
         self._review_at = now + REVIEW_SECONDS
         self._update_overload(now)
+        self._births_wait = False
+        self._births = sum(
+            slot.state in {SlotState.SPAWNING, SlotState.BOOTING} for slot in self.slots.values()
+        )
         if not self._closing:
             for number in range(1, self.wanted + 1):
                 self.slots.setdefault(number, Slot(number, now))
-        for slot in list(self.slots.values()):
+        for slot in self._all_slots:
             self._guarded(slot, self._review_slot, now)
-        due = [slot.due for slot in self.slots.values() if slot.due is not None and slot.due > now]
+        due = [slot.due for slot in self._all_slots if slot.due is not None and slot.due > now]
         self._review_at = min([self._review_at, *due])
         if not self.spawner.busy:
             with self.other_children() as others:
@@ -469,16 +562,36 @@ class Fleet:
         if slot.crash_loop and self._runs_well(slot, now):
             log.info("worker.well", worker=slot.name)
             slot.crash_loop, slot.history = False, ExitHistory()
-        if slot.number > self.wanted or self._closing:
+        if self._is_surplus(slot):
             self._retire(slot)
         elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:
-            if not self._births_stopped:
+            if self._births >= MOST_BIRTHS:
+                self._births_wait = True
+            elif self._may_start(slot):
+                self._births += 1
                 self._spawn(slot, now)
             return
         if slot.state is SlotState.KILLED:
             self._reap(slot, now)
         if slot.due is not None and now >= slot.due:
             self._check_deadline(slot, now)
+
+    def _is_surplus(self, slot: Slot) -> bool:
+        """Whether a slot's process has to leave; the follower stays for as long as there are workers."""
+        if slot is self.follower:
+            return self.watch.interval <= 0 or (self._closing and self._has_no_worker)
+        return slot.number > self.wanted or self._closing
+
+    def _may_start(self, slot: Slot) -> bool:
+        if slot is self.follower and (self._closing or not self.watch.needs_follower):
+            return False
+        return not self._births_stopped
+
+    def _update_coverage(self, follower: Slot, now: float) -> None:
+        needed = self.watch.needs_follower
+        self._listener.on_counts(self.watch.update(self.slots.values(), follower, now))
+        if self.watch.needs_follower and not needed:
+            self._review_at = 0.0
 
     def _update_overload(self, now: float) -> None:
         """Begin or end overload mode."""
@@ -488,7 +601,7 @@ class Fleet:
             now,
             probe_seconds=self.probe_seconds,
             slowed=self._slowed,
-            extended=any(slot.overloaded for slot in self.slots.values()),
+            extended=any(slot.overloaded for slot in self._all_slots),
         )
         self._slowed = 0
         if before is None and self.overload.reason is not None:
@@ -498,7 +611,11 @@ class Fleet:
 
     def _retire(self, slot: Slot) -> None:
         """Remove a surplus slot once its process has left."""
-        if slot.state is SlotState.WAITING:
+        if slot is self.follower:
+            if slot.alive and slot.state is not SlotState.KILLED:  # it has nothing to finish
+                slot.asked = True
+                self._kill(slot)
+        elif slot.state is SlotState.WAITING:
             if not self._closing:
                 del self.slots[slot.number]
                 self._calls_of_removed += slot.calls_done
@@ -507,6 +624,7 @@ class Fleet:
         elif not slot.asked:
             slot.asked = True
             slot.send_order(Order.STOP)
+            self.scheduler.forget(slot.number, 0.0)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         if not self.spawner.can_ask:

@@ -98,7 +98,7 @@ def read_messages(reader: ContactsReader) -> Iterator[tuple[bytes, int]]:
     parsed = reader.parsed
     head = _Head(
         columns=_with_sentences(parsed.columns, wire_text),
-        source=parsed.source,
+        source=_with_hidden_sheets(parsed.source, wire_text),
         titles_key=parsed.titles_key,
         kept_mapping=dict(parsed.kept_mapping),
     )
@@ -138,6 +138,10 @@ def _with_sentences(columns: Columns, change: Callable[[str], str]) -> Columns:
     )
 
 
+def _with_hidden_sheets(source: Source, change: Callable[[str], str]) -> Source:
+    return replace(source, other_sheets=tuple(map(change, source.other_sheets)))
+
+
 def _portions(items: Sequence[Any]) -> Iterator[list[Any]]:
     portion: list[Any] = []
     characters = 0
@@ -165,7 +169,9 @@ def _characters(item: object) -> int:
 class ContactsReceiver:
     """Puts the contents of a file together again."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_rows: Callable[[Sequence[Row]], None] | None = None) -> None:
+        """``on_rows`` gets the rows as they come, before the whole file has corrected them."""
+        self._on_rows = on_rows
         self._parsed: Parsed | None = None
         self._corrected: list[Row] = []
         self._removed: set[int] = set()
@@ -182,7 +188,9 @@ class ContactsReceiver:
             if len(head.columns.columns) > MAX_COLUMNS:
                 raise ValueError("too many columns")
             columns = _with_sentences(head.columns, read_wire_text)
-            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **{**dict(head), "columns": columns})
+            source = _with_hidden_sheets(head.source, read_wire_text)
+            parts = {**dict(head), "columns": columns, "source": source}
+            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **parts)
             return
         piece = _SLICE.validate_json(message)
         for row in (*piece.rows, *piece.corrected):
@@ -192,6 +200,8 @@ class ContactsReceiver:
         self._corrected += piece.corrected
         self._removed.update(piece.removed)
         self._due_dates.update(piece.due_dates)
+        if self._on_rows is not None:
+            self._on_rows(piece.rows)
 
     def complete_contents(self) -> Parsed:
         """The contents of the file, after the last message.
@@ -214,14 +224,22 @@ class ContactsReading:
     """A contacts file that a child reads; ``poll`` until it is finished."""
 
     def __init__(
-        self, pool: ReaderPool, data: bytes, filename: str, *, country: str, today: date, choices: Choices
+        self,
+        pool: ReaderPool,
+        data: bytes,
+        filename: str,
+        *,
+        country: str,
+        today: date,
+        choices: Choices,
+        on_rows: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
-        """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
+        """Begin as soon as there is a place; the arguments are those of the reader, and of the receiver."""
         arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
         self.reader: Reader = pool.begin(
             file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
         )
-        self._receiver = ContactsReceiver()
+        self._receiver = ContactsReceiver(on_rows)
         self._parsed: Parsed | None = None
 
     @property

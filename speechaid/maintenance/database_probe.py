@@ -1,6 +1,7 @@
 """How soon the database answers: a short query each second, in a thread and on a connection of its own.
 
-It waits behind no other work of this process, so that its time tells how the database is.
+It waits behind no other work of this process, so that its time tells how the database is. Short reads that
+must not wait either come after it (``on_answer``).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class DatabaseProbe:
             open_store: opens this thread's own store.
             clock: for tests.
         """
+        #: Called in this thread after each query that was answered; ``StoreError`` is logged.
+        self.on_answer: Callable[[Store], None] = lambda _store: None
         self._open_store = open_store
         self._clock = clock or SystemClock()
         #: When the present try began; None: there is none.
@@ -78,3 +81,13 @@ class DatabaseProbe:
         except Exception:
             log.exception("database.probe_failed")
         self._took, self._began = self._clock.boottime() - began, None
+        if self._unanswered_since is None:
+            self._read_more(store)
+
+    def _read_more(self, store: Store) -> None:
+        try:
+            self.on_answer(store)
+        except StoreError as fault:
+            log.debug("database.read_failed", error=str(fault))
+        except Exception:
+            log.exception("database.read_failed")

@@ -247,6 +247,7 @@ def _faults_of_batch(batch: Batch) -> tuple[FieldFault, ...]:
         settings.allowed_hours,
         settings.days_of_week,
         settings.timezone,
+        settings.start_at,
         default_hours=None,
         default_days=None,
         default_timezone="UTC",

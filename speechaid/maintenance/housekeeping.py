@@ -20,7 +20,7 @@ from speechaid.maintenance.erasing import count_erased
 from speechaid.maintenance.ledger_upkeep import LedgerUpkeep
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.maintenance.retention import Retention
-from speechaid.model.batch import Batch
+from speechaid.model.batch import LIVE_CALLS, Batch
 from speechaid.model.erasure import BY_RETENTION
 from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
@@ -150,6 +150,7 @@ class Housekeeper:
         began = self._clock.boottime()
         try:
             self._attempt("holds", lambda: self._read_holds(settings))
+            self._attempt("batch_sums", self._fold_batch_sums)
             if now >= self._count_due_at:
                 before = self._clock.boottime()
                 self._attempt("counts", lambda: self._timed_count(settings, now))
@@ -166,6 +167,9 @@ class Housekeeper:
         away = self._stats["database"]["state"] == "away"
         # A long wait does not help an unavailable database: commands are refused until it is seen to answer.
         self.due_at = self._clock.boottime() + (TICK_SECONDS if away else self._delay_after(took))
+
+    def _fold_batch_sums(self) -> None:
+        self._store.batch_sums.fold_all()
 
     def _attempt(self, task: str, work: Callable[[], None]) -> None:
         """Do one kind of work; the database refuses it to no other kind.
@@ -277,6 +281,7 @@ class Housekeeper:
             name: sum(jobs for status, jobs in by_status.items() if status in statuses)
             for name, statuses in COUNTERS.items()
         }
+        wanted[LIVE_CALLS] = by_status.get(JobStatus.IN_PROGRESS, 0)
         if any(batch.document.get(name) != jobs for name, jobs in wanted.items()):
             self._store.batches.write_counts(batch.batch_id, wanted)
 
@@ -434,7 +439,7 @@ class Housekeeper:
             entry = account or batch
             assert entry is not None  # noqa: S101 - it has the key of one of them
             account_id = None if account is None else account.owner
-            batch_id = None if batch is None else batch.owner
+            batch_id = entry.batch_id if batch is None else batch.owner
             if entry.job_id is not None and not store.jobs.has_job(entry.job_id):
                 dial = Dial(
                     key=key,
@@ -446,14 +451,15 @@ class Housekeeper:
                     api_key_fingerprint=fingerprint(settings.retell.api_key.get_secret_value()),
                     account_id=account_id,
                     batch_id=batch_id,
+                    unlimited=True if batch is None else None,
                 )
                 store.jobs.keep_lost_dial(dial, entry.job_id)
                 log.warning("job.deleted", job=entry.job_id, dial=key)
                 continue
             if account_id is not None:
                 store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
-            if batch_id is not None:
-                store.batches.settle_dial(batch_id, key, {})
+            if batch is not None:
+                store.batches.settle_dial(batch.owner, key, {})
             log.warning("reservation.leak_released", dial=key, account=account_id, batch=batch_id)
 
 

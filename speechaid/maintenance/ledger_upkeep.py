@@ -1,7 +1,8 @@
 """Keep the ledger whole: enter calls that were placed under no pack, and close entries whose dial is gone.
 
-Earlier calls are entered once on request: when the first batch gets a purpose, when a batch that has called
-gets one, and when a pack changes. Until then capped batches wait.
+Earlier calls are entered once on request: when the first batch gets a purpose, when another one gets one
+(other programs may have called), and when a pack changes. Until then capped batches wait. From the first
+purpose on every dial of ours is entered, whatever its batch is for.
 """
 
 from __future__ import annotations
@@ -44,9 +45,8 @@ class LedgerUpkeep:
         if in_force.fault is not None or in_force.is_ready:
             return 0
         if self._from is None or self._fill != in_force.fill:
-            days = self._store.packs.longest_span_days() + 1
             self._fill, self._seen = in_force.fill, set()
-            self._from = self._store.now() - timedelta(days=days)
+            self._from = self._store.now() - timedelta(days=in_force.span_days + 1)
             # First, since their results may be recorded meanwhile.
             self._enter_open_dials()
         rows = self._store.results.recorded_since(self._from, PORTION + len(self._seen))

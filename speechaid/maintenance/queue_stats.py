@@ -45,7 +45,7 @@ class _Readings:
     held: bool
     now: datetime
     #: Purposes whose calling rules cannot be read.
-    without_rules: frozenset[Purpose] = frozenset()
+    without_rules: frozenset[tuple[Purpose, str | None]] = frozenset()
 
 
 class QueueStatsCollector:
@@ -86,13 +86,13 @@ class QueueStatsCollector:
             "accounts": _accounts(readings, counts),
         }
 
-    def _without_rules(self, batches: Iterable[Batch]) -> frozenset[Purpose]:
-        purposes = {purpose for batch in batches if (purpose := batch.call_settings.purpose) is not None}
-        if not purposes:
+    def _without_rules(self, batches: Iterable[Batch]) -> frozenset[tuple[Purpose, str | None]]:
+        wanted = {(purpose, variant) for purpose, variant in map(_rules_of, batches) if purpose is not None}
+        if not wanted:
             return frozenset()
         packs = self._store.packs
         in_force = packs.in_force()
-        return frozenset(one for one in purposes if packs.fault_of(one, in_force) is not None)
+        return frozenset(one for one in wanted if packs.fault_of(one[0], in_force, one[1]) is not None)
 
     def _waiting(self, readings: _Readings, due: list[DueJobs]) -> dict[str, Any]:
         ready = [entry for entry in due if _may_be_called(readings, entry)]
@@ -191,7 +191,7 @@ def _state(readings: _Readings, name: str, stopped: Container[str | None]) -> st
     if not batch.is_active:
         return "paused"
     window = eligibility.window_for(batch, None if account is None else account.timezone, readings.defaults)
-    if isinstance(window, WindowFault) or batch.call_settings.purpose in readings.without_rules:
+    if isinstance(window, WindowFault) or _rules_of(batch) in readings.without_rules:
         return "not_understood"
     assert isinstance(window, Window)  # noqa: S101
     return "dialling" if windows.is_open(window, readings.now) else "outside_window"
@@ -241,3 +241,8 @@ def _row(account: Account, calls: float) -> dict[str, Any]:
 
 def _seconds(span: timedelta) -> float:
     return round(max(0.0, span / timedelta(seconds=1)), 3)
+
+
+def _rules_of(batch: Batch) -> tuple[Purpose | None, str | None]:
+    """Which packs a batch asks for."""
+    return batch.call_settings.purpose, batch.call_settings.pack_variant

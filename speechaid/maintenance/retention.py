@@ -54,8 +54,8 @@ class _Walk:
     #: Nothing is behind the found ones.
     is_last: bool = False
 
-    def look(self, find: Callable[[Position, int], list[tuple[datetime, Any]]]) -> None:
-        """Look for more where all found ones are done."""
+    def find_more(self, find: Callable[[Position, int], list[tuple[datetime, Any]]]) -> None:
+        """Find more where all found ones are done."""
         if not self.found and not self.is_last:
             self.found.extend(find(self.position, LOOK))
             self.is_last = len(self.found) < LOOK
@@ -137,7 +137,7 @@ class Retention:
 
     def _erase_jobs(self, what: What, before: datetime, walk: _Walk) -> bool:
         erase = erase_person if what is What.PERSON else erase_calls
-        walk.look(partial(self._store.erasures.jobs_ended_before, before, what))
+        walk.find_more(partial(self._store.erasures.jobs_ended_before, before, what))
         while walk.found and self._has_time():
             _, job_id = walk.found[0]
             with self._refusable():
@@ -147,7 +147,7 @@ class Retention:
 
     def _erase_results(self, what: What, before: datetime, walk: _Walk) -> bool:
         """Results whose jobs were deleted: no job leads to them."""
-        walk.look(partial(self._store.erasures.results_before, before, what))
+        walk.find_more(partial(self._store.erasures.results_before, before, what))
         ids = [result_id for _, result_id in islice(walk.found, PORTION)]
         for result in self._store.erasures.without_job(self._store.erasures.results(ids)):
             with self._refusable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,10 @@ _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
 #: Spans that must be readable where they are set, and the most of each: a call of a day, in seconds, and a
 #: delay of a year, in hours. Longer ones are mistakes.
 _SPANS: Final = {"retry_delay_hours": 8784, "ring_timeout": 86_400, "max_call_duration": 86_400}
+#: The counter of jobs in progress, which housekeeping writes beside SpeechAI's.
+LIVE_CALLS: Final = "live_calls"
+#: The name of a variant, as files of packs have it (``compliance.packs``).
+_PACK_VARIANT: Final = re.compile(r"^[a-z][a-z0-9_]{0,59}$")
 #: No limit of attempts or calls at a time is larger.
 _MOST: Final = 1_000_000
 
@@ -39,6 +44,8 @@ class CallSettings:
     #: As stored; ``rules.windows`` evaluates it.
     days_of_week: Any = None
     timezone: Any = None
+    #: As stored: from when on it is called; ``rules.windows`` evaluates it.
+    start_at: Any = None
     #: Seconds that a phone may ring.
     ring_timeout: float | None = None
     #: Seconds that a connected call may last.
@@ -60,6 +67,8 @@ class CallSettings:
     dnc_detection: bool | None = None
     #: What its calls are for: the calling rules of each number's country for it hold. None: no rules do.
     purpose: Purpose | None = None
+    #: The variant of packs that holds for it, where a number's country has one of this name.
+    pack_variant: str | None = None
     #: A sentence for each limit or switch that cannot be read: no call is placed under such settings.
     faults: tuple[str, ...] = ()
 
@@ -80,6 +89,7 @@ class CallSettings:
             allowed_hours=fields.get("allowed_hours"),
             days_of_week=fields.get("days_of_week"),
             timezone=fields.get("timezone"),
+            start_at=fields.get("start_at"),
             ring_timeout=_span(fields, "ring_timeout"),
             max_call_duration=_span(fields, "max_call_duration"),
             max_concurrent_calls=(
@@ -93,6 +103,7 @@ class CallSettings:
             voicemail_option=agent_settings.read_voicemail(fields.get("voicemail_option")),
             dnc_detection=reading.yes_or_no(fields.get("dnc_detection")),
             purpose=read_purpose(fields.get("purpose")),
+            pack_variant=read_pack_variant(fields.get("pack_variant")),
             faults=_faults(document),
         )
 
@@ -124,6 +135,21 @@ class Batch:
     #: What cannot be read, beside the call settings' own faults.
     field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its calls at a time are limited, or have been: then it has an entry of each open dial."""
+        return self.call_settings.max_concurrent_calls is not None or self.has_all_entries
+
+    @property
+    def has_all_entries(self) -> bool:
+        """Whether ``open_dials`` has an entry of each open dial, and will have."""
+        return self.document.get("has_all_entries") is True
+
+    @property
+    def live_calls(self) -> int:
+        """Its calls in progress: by its entries, or by what housekeeping counted last, whichever is more."""
+        return max(len(self.open_dials), reading.whole(self.document.get(LIVE_CALLS)))
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -242,6 +268,10 @@ def _faults(document: object) -> tuple[str, ...]:
     }
     if "purpose" in set_ and read_purpose(set_["purpose"]) is None:
         allowed["purpose"] = say("collection, marketing, survey or reminder")
+    if "pack_variant" in set_ and read_pack_variant(set_["pack_variant"]) is None:
+        allowed["pack_variant"] = say("the name of a pack: small letters, digits and _")
+    elif "pack_variant" in set_ and "purpose" not in set_:
+        allowed["pack_variant"] = say("none without a purpose")
     if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
         allowed["voicemail_counts"] = say("true or false")
     sentences = (reading.not_understood(name, set_[name], words) for name, words in allowed.items())
@@ -252,6 +282,12 @@ def read_purpose(value: object) -> Purpose | None:
     """What calls are for, whatever its case; None: it cannot be understood."""
     word = (reading.text(value) or "").lower()
     return Purpose(word) if word in set(Purpose) else None
+
+
+def read_pack_variant(value: object) -> str | None:
+    """The name of a pack's variant; None: it cannot be one."""
+    name = reading.text(value) or ""
+    return name if _PACK_VARIANT.fullmatch(name) else None
 
 
 def _at_least(value: object, least: int) -> bool:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from speechaid.model.reading import Document, flag, instant, text
+from speechaid.protocol.translation import say
 
 #: Characters of a password, at least; and at most, since a hash of more costs time.
 SHORTEST_PASSWORD: Final = 12
@@ -163,11 +164,11 @@ def read_name(typed: str) -> str | None:
 def password_fault(name: str, password: str) -> str | None:
     """Why this password cannot be the user's; None where it can. The text does not quote it."""
     if len(password) < SHORTEST_PASSWORD:
-        return f"a password has at least {SHORTEST_PASSWORD} characters"
+        return say("a password has at least {count} characters", count=SHORTEST_PASSWORD)
     if len(password) > LONGEST_PASSWORD:
-        return f"a password has at most {LONGEST_PASSWORD} characters"
+        return say("a password has at most {count} characters", count=LONGEST_PASSWORD)
     if password.strip().casefold() == name.casefold():
-        return "the password is the user's name: take another one"
+        return say("the password is the user's name: take another one")
     return None
 
 

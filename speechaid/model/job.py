@@ -80,8 +80,21 @@ class Dial:
     #: Of a dial under a pack: ``{keys, account, debt, purpose, pack, rule, zone, kept_days}``, whose person,
     #: purpose, pack (content hash) and local time it was; for the ledger and the result. None: no pack.
     calling_rule: Document | None = None
-    #: The verdict (``model.verdict.Verdict`` as a document), once decided.
+    #: Whether its batch limited no calls when the intent was written; None: it did, or an earlier version
+    #: wrote the intent.
+    unlimited: bool | None = None
+    #: The verdict (``model.verdict.Verdict`` as a document) of a dial that made no call, once decided; of an
+    #: earlier version, of any dial.
     verdict: Document | None = None
+
+    @property
+    def is_entered_in_batch(self) -> bool:
+        """Whether its batch has an entry of it.
+
+        A dial without an account has one in any case: should another program delete its job, and its worker
+        die, nothing else would tell of it.
+        """
+        return self.batch_id is not None and not (self.unlimited and self.account_id is not None)
 
     @property
     def is_ambiguous(self) -> bool:
@@ -136,6 +149,7 @@ class Dial:
             unknown_at=reading.instant(fields.get("unknown_at")),
             crashes=reading.whole(fields.get("crashes")),
             calling_rule=dict(calling_rule) if isinstance(calling_rule, dict) else None,
+            unlimited=True if fields.get("unlimited") is True else None,
             verdict=dict(verdict) if isinstance(verdict, dict) else None,
         )
 

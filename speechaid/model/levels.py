@@ -23,6 +23,10 @@ class Level(IntEnum):
     PEOPLE_AND_AGENTS = 2
     #: A batch's purpose, and by it the calling rules of packs with the ledger of their caps.
     CALLING_RULES = 3
+    #: What was decided about a call stands in its result, and no longer in the job.
+    DECISIONS_IN_RESULTS = 4
+    #: The moment from which a batch is called.
+    START_TIMES = 5
 
 
 #: The level of this version.
@@ -33,6 +37,8 @@ ADDED: Final[Mapping[Level, str]] = MappingProxyType(
         Level.FIRST: say_later("dialling as versions up to 0.2.0 do it"),
         Level.PEOPLE_AND_AGENTS: say_later("opt-outs of a person, and agents and numbers of a batch"),
         Level.CALLING_RULES: say_later("hours, holidays and caps by the law of a country"),
+        Level.DECISIONS_IN_RESULTS: say_later("decisions about calls that stand in their results"),
+        Level.START_TIMES: say_later("batches that start at a given time"),
     }
 )
 

@@ -245,6 +245,10 @@ class WorkerState(StrEnum):
     STOPPING = "stopping"
 
 
+#: The step of a dial whose request leaves this machine.
+CREATE_CALL_STEP: Final = "create call"
+
+
 class NoNewCalls(StrEnum):
     """Why a worker places no new call: what its supervisor ordered, in the order in which it is named."""
 

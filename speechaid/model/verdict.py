@@ -1,5 +1,6 @@
-"""The verdict on an ended dial: decided once, stored with the dial, then applied step by step.
+"""The verdict on an ended dial: decided once, stored, then applied step by step.
 
+It is stored with the call's result; where there was no call, with the dial, as versions up to 0.2 always did.
 Every process that applies it writes the same, whenever and under whatever settings. A step that was applied
 already finds its mark removed and does nothing.
 """

@@ -203,6 +203,7 @@ class AlertMonitor:
             workers_idle=idle_workers(list(snapshot.workers)),
             crash_loops=tuple(supervisor["crash_loops"]),
             overloaded=supervisor["overloaded"],
+            call_list_gap=_call_list_gap(supervisor["follower"]),
             hung_workers=self._hung.note(now, hung),
             polls_refused=self._polls_refused.note(now, polls_refused),
             calls_ended=self._ended.note(now, ended),
@@ -271,3 +272,8 @@ def _sum(counts: Sums, name: str, wanted: Callable[[Mapping[str, str]], bool] | 
 
 def _labels(key: CountKey) -> Mapping[str, str]:
     return dict(key[1])
+
+
+def _call_list_gap(follower: Mapping[str, Any]) -> str | None:
+    """Why the call list is not used, where that matters."""
+    return str(follower["gap"]) if follower["unusable"] else None

@@ -104,6 +104,17 @@ class Translatable(str):
         except (KeyError, IndexError, ValueError, TypeError, AttributeError):
             return str.__str__(self)
 
+    def with_sentences(self, sentences: Mapping[str, str]) -> Translatable:
+        """The same with other sentences for those that are named, among its values, too."""
+        values = {
+            name: value.with_sentences(sentences) if isinstance(value, Translatable) else value
+            for name, value in self._values.items()
+        }
+        used = self._msgid if self._many is None or self._number == 1 else self._many
+        if used in sentences:
+            return Translatable.of(sentences[used], values)
+        return Translatable.of(self._msgid, values, many=self._many, number=self._number)
+
     def packed_parts(
         self, pack: Callable[[object], object]
     ) -> tuple[str, dict[str, object], str | None, int]:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -21,6 +21,7 @@ from speechaid.model import reading
 from speechaid.model.call import Call, ListedCall, ReportedCall
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import Document
+from speechaid.model.states import TERMINAL_CALL_STATUSES
 from speechaid.protocol.translation import say
 from speechaid.retell import answers, transport
 from speechaid.retell.faults import (
@@ -42,6 +43,10 @@ from speechaid.settings import Settings
 FRESH_SECONDS: Final = 1.0
 #: Calls asked for in one page of the list.
 PAGE_SIZE: Final = 100
+#: The largest page that Retell's list gives.
+LARGEST_PAGE: Final = 1000
+#: The statuses of ended calls, as the list's filter names them.
+ENDED_STATUSES: Final = tuple(sorted(TERMINAL_CALL_STATUSES))
 
 Reported = TypeVar("Reported", bound=ReportedCall)
 
@@ -199,6 +204,28 @@ class RetellClient:
                 break
         return found
 
+    def list_calls(
+        self, call_ids: Sequence[str], *, ended_only: bool, seconds: float | None = None
+    ) -> list[ListedCall]:
+        """Those of these calls that Retell's list shows; with ``ended_only`` those that it shows as ended.
+
+        What the list tells is a hint: it may be older than the call, and may lack calls that ring.
+
+        Args:
+            call_ids: of calls, each once; Retell may refuse too many.
+            ended_only: have Retell leave out calls that it takes for live.
+            seconds: the longest that it may take altogether; the client's time-out unless given.
+
+        Raises:
+            RetellUnavailable: ask again later; also when the list cannot be read whole.
+            Blocked: the key or the request is refused.
+        """
+        asked = frozenset(call_ids)
+        filters = ids_filter(call_ids, ended_only=ended_only)
+        pages = self._pages(filters, page_size=LARGEST_PAGE, seconds=seconds)
+        # A filter that Retell did not apply must make no stranger's call ours, and no live one ended.
+        return [call for call in pages if call.call_id in asked and (call.is_over or not ended_only)]
+
     def stop_call(self, call_id: str) -> None:
         """Ask Retell to end a call; whether and how it ended is for ``get_call`` to tell.
 
@@ -281,10 +308,13 @@ class RetellClient:
     ) -> None:
         self.close()
 
-    def _pages(self, filters: Document) -> Iterator[ListedCall]:
+    def _pages(
+        self, filters: Document, *, page_size: int | None = None, seconds: float | None = None
+    ) -> Iterator[ListedCall]:
         """Page through the list, within one time-out altogether."""
-        deadline = time.monotonic() + self.timeout_seconds
-        body: Document = {"filter_criteria": filters, "limit": PAGE_SIZE, "sort_order": "descending"}
+        deadline = time.monotonic() + (self.timeout_seconds if seconds is None else seconds)
+        limit = PAGE_SIZE if page_size is None else page_size
+        body: Document = {"filter_criteria": filters, "limit": limit, "sort_order": "descending"}
         seen: set[str] = set()
         while True:
             remaining = deadline - time.monotonic()
@@ -415,6 +445,14 @@ def _call_path(prefix: str, call_id: str) -> str:
     if call_id in {"", ".", ".."}:  # would climb to another path
         raise CallUnknown(say("this cannot be the id of a call"))
     return f"{prefix}/{quote(call_id, safe='')}"
+
+
+def ids_filter(call_ids: Sequence[str], *, ended_only: bool) -> Document:
+    """``filter_criteria`` of a question for calls by their ids."""
+    filters: Document = {"call_id": {"type": "enum", "op": "in", "value": list(call_ids)}}
+    if ended_only:
+        filters["call_status"] = {"type": "enum", "op": "in", "value": list(ENDED_STATUSES)}
+    return filters
 
 
 def _filters(

@@ -71,6 +71,8 @@ class AlertFacts:
     crash_loops: tuple[str, ...] = ()
     #: Why machine or database count as overloaded; None where they do not.
     overloaded: str | None = None
+    #: Why no call is covered, while calls are in progress; None where they are, or need not be.
+    call_list_gap: str | None = None
     #: Within ``HUNG_WINDOW_SECONDS``.
     hung_workers: float = 0
     #: Requests for a call's state that Retell refused, within ``REFUSED_WINDOW_SECONDS``.

@@ -147,6 +147,12 @@ def _overloaded(facts: AlertFacts, _limits: Thresholds) -> str | None:
     return facts.overloaded if facts.database_up else None
 
 
+def _list_unusable(facts: AlertFacts, _limits: Thresholds) -> str | None:
+    if facts.call_list_gap is None:
+        return None
+    return say("Retell's call list is not used ({gap}): every worker polls its call", gap=facts.call_list_gap)
+
+
 def _held(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.holds or not facts.jobs_ready:
         return None
@@ -380,6 +386,22 @@ _TABLE: Final = (
         meaning=say_later("Machine or database are too slow: calls go on, slower, and no worker is started."),
         remedy=say_later(
             "Look at the load of this host and of the database; speechctl scale N sets fewer workers."
+        ),
+    ),
+    Alert(
+        name="CallListUnusable",
+        severity=Severity.WARNING,
+        condition=_list_unusable,
+        promql=lambda _: "speechaid_call_list_unusable > 0",
+        for_seconds=900,
+        keep_seconds=60,
+        meaning=say_later(
+            "Retell's call list fails, lags or contradicts its calls, or the follower does not run: every"
+            " worker polls its call, which costs more requests and processor time, and no call."
+        ),
+        remedy=say_later(
+            "The log has list.failed, list.suspected and coverage.lost with the cause; CALL_LIST_INTERVAL=0"
+            " does without the list."
         ),
     ),
     Alert(

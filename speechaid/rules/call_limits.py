@@ -52,23 +52,23 @@ class CallProgress:
 
 def next_action(progress: CallProgress, limits: CallLimits) -> FollowAction:
     """Decide whether to wait, stop the call, or park its job."""
+    late = seconds_to_limit(progress, limits) < 0
     if progress.since_stop_seconds is not None:
-        return (
-            FollowAction.PARK
-            if progress.since_stop_seconds > limits.poll_timeout_seconds
-            else FollowAction.WAIT
-        )
-    if progress.unknown_to_retell:
-        return FollowAction.STOP
+        return FollowAction.PARK if late else FollowAction.WAIT
+    return FollowAction.STOP if late or progress.unknown_to_retell else FollowAction.WAIT
+
+
+def seconds_to_limit(progress: CallProgress, limits: CallLimits) -> float:
+    """Seconds until ``next_action`` is another one, if nothing more becomes known; below 0: it is already."""
+    if progress.since_stop_seconds is not None:
+        return limits.poll_timeout_seconds - progress.since_stop_seconds
     if progress.since_connected_seconds is not None:
         # Failing polls are no reason to stop a conversation that may be going well: only its own limit
         # counts.
         margin = 2 * limits.polling_interval_seconds
-        late = progress.since_connected_seconds > limits.longest_call_seconds + margin
-    elif progress.last_poll_answered:
-        late = progress.since_placed_seconds > limits.poll_timeout_seconds
-    else:
-        # The call may have connected by now: an adopted call whose first poll fails is not ringing for too
-        # long.
-        late = progress.since_answer_seconds > limits.poll_timeout_seconds
-    return FollowAction.STOP if late else FollowAction.WAIT
+        return limits.longest_call_seconds + margin - progress.since_connected_seconds
+    if progress.last_poll_answered:
+        return limits.poll_timeout_seconds - progress.since_placed_seconds
+    # The call may have connected by now: an adopted call whose first poll fails is not ringing for too
+    # long.
+    return limits.poll_timeout_seconds - progress.since_answer_seconds

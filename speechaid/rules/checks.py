@@ -304,10 +304,10 @@ def _calling_hours(case: Case) -> Check:
         return _passed(
             name, say("no rule is known for {purpose} in {country}", purpose=purpose, country=country)
         )
-    return _hours_of_pack(case.rules)
+    return _hours_of_pack(case.rules, pack)
 
 
-def _hours_of_pack(rules: RuleDecision) -> Check:
+def _hours_of_pack(rules: RuleDecision, pack: Pack) -> Check:
     name, hours = N_("hours by law"), rules.hours
     value = say(
         "{rule}: {sentence} (source: {source})",
@@ -315,6 +315,10 @@ def _hours_of_pack(rules: RuleDecision) -> Check:
         sentence=hours.sentence,
         source=hours.source,
     )
+    for one in pack.exemptions:
+        value += say(
+            "; exemption {name}: {said_by}, {at}", name=one.name, said_by=one.said_by, at=one.at.isoformat()
+        )
     # The batch's own hours have a check of their own.
     if hours.allowed or hours.rule == BATCH_RULE:
         return _passed(name, value)
@@ -326,7 +330,7 @@ def _caps(case: Case) -> Check:
     """How often the person may be called, by the pack of the number's country."""
     name = N_("caps by law")
     pack = None if case.person is None or case.number is None else case.person.pack_for(case.number)
-    if case.person is None or case.rules is None or not isinstance(pack, Pack) or not pack.caps:
+    if case.person is None or case.rules is None or not isinstance(pack, Pack) or not pack.counts_calls:
         return _passed(name, say("no cap"))
     if not case.person.is_ready:
         value = say("the calls that were placed before are still being entered in the ledger")

@@ -263,6 +263,7 @@ def window_for(
         settings.allowed_hours if settings else None,
         settings.days_of_week if settings else None,
         settings.timezone if settings else None,
+        settings.start_at if settings else None,
         default_hours=defaults.hours,
         default_days=defaults.days,
         default_timezone=account_timezone or defaults.timezone,

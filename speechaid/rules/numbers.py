@@ -165,6 +165,8 @@ _DATE: Final = re.compile(
 _RUT_WITH_DOTS: Final = re.compile(r"\d{1,2}\.\d{3}\.\d{3}-?[\dkK]")
 #: The number's own characters: digits, and what people put between them.
 _RUN: Final = re.compile(r"\(?\+?[\d\s().\-\u2010-\u2015/\u2212]*\d")
+#: Digits with single blanks between them, enough of them for a number and no more than its text may have.
+_PLAIN_RUN: Final = re.compile(rf"\+?[0-9](?: ?[0-9]){{{_MIN_DIGITS - 1},30}}")
 #: The same anywhere in a text; what it takes begins with a digit, so that it is found in one pass.
 _RUN_INSIDE: Final = re.compile(r"[+(]{0,2}\d[\d\s().\-\u2010-\u2015/\u2212]*")
 _LABEL: Final = re.compile(r"[^\d+(]{0,30}")
@@ -229,6 +231,9 @@ def read(text: str, country: str | None) -> Number | Fault:
     Returns:
         The number, valid or only possible, or why it is none. A valid reading is preferred to a possible one.
     """
+    region = country.strip().upper() if country else None
+    if _PLAIN_RUN.fullmatch(text):  # most numbers of a file: nothing to take off, and no note
+        return _read_run(text, region, None)
     plain = _undecorated(text)
     if (fault := _fault(plain)) is not None:
         return fault
@@ -243,7 +248,7 @@ def read(text: str, country: str | None) -> Number | Fault:
         return fault
     if hours is not None:
         note = " ".join(filter(None, (note, hours["hours"].strip())))
-    found = _read_run(run, country.strip().upper() if country else None, note)
+    found = _read_run(run, region, note)
     if isinstance(found, Number) and _exact_digits(text.strip()) is not None:
         found = replace(found, assumed=_SCIENTIFIC_ASSUMED)
     return found

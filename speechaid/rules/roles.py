@@ -34,8 +34,9 @@ GRANTS: Final[Mapping[Role, frozenset[str]]] = {
     Role.OPERATOR: frozenset(
         {
             # people and calls
-            *("batch", "jobs", "job", "person", "evidence", "explain", "forecast", "promises"),
+            *("batch", "jobs", "job", "person", "evidence", "call", "explain", "forecast", "promises"),
             "imports",
+            "recording",
             *("events", "logs", "doctor", "dnc", "packs", "pack"),
             *(WebAction.VIEW_PEOPLE, WebAction.VIEW_TRANSCRIPT, WebAction.PLAY_RECORDING),
             # stop and resume

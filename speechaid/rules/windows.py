@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
@@ -51,11 +51,14 @@ class Window:
     #: 1 (Monday) to 7 (Sunday); for a window over midnight the day on which it opens.
     days: frozenset[int]
     zone: ZoneInfo
+    #: Closed before this moment (aware); None: there is no such moment.
+    starts_at: datetime | None = None
 
     @property
     def is_always(self) -> bool:
         """Whether it never closes."""
-        return self.start_seconds == 0 and self.end_seconds == _DAY and self.days == ALL_DAYS
+        is_whole = self.start_seconds == 0 and self.end_seconds == _DAY and self.days == ALL_DAYS
+        return is_whole and self.starts_at is None
 
     def __str__(self) -> str:
         days = (
@@ -63,13 +66,17 @@ class Window:
             if self.days == ALL_DAYS
             else say("days {days}", days=",".join(map(str, sorted(self.days))))
         )
-        return say(
+        hours = say(
             "{start}-{end} {days} {key}",
             start=_clock(self.start_seconds),
             end=_clock(self.end_seconds),
             days=days,
             key=self.zone.key,
         )
+        if self.starts_at is None:
+            return hours
+        local = self.starts_at.astimezone(self.zone)
+        return say("{hours}, not before {moment}", hours=hours, moment=f"{local:%Y-%m-%d %H:%M}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +91,7 @@ def read_window(
     allowed_hours: object,
     days_of_week: object,
     timezone: object,
+    start_at: object = None,
     *,
     default_hours: DailyHours | Mapping[str, Any] | None,
     default_days: Sequence[int] | None,
@@ -95,24 +103,45 @@ def read_window(
         allowed_hours: ``{start, end}``, each ``HH:MM``; None: the default.
         days_of_week: a list of 1 (Monday) to 7 (Sunday), 0 read as Sunday; None: the default.
         timezone: an IANA name; None: the default.
+        start_at: ``read_start``; None: at once.
         default_hours: None: the whole day.
         default_days: None: every day.
         default_timezone: the account's, else the settings'.
     """
     try:
         start, end = _hours(default_hours if allowed_hours is None else allowed_hours)
+        zone = _zone(default_timezone if timezone is None else timezone)
         return Window(
             start_seconds=start,
             end_seconds=end,
             days=_days(default_days if days_of_week is None else days_of_week),
-            zone=_zone(default_timezone if timezone is None else timezone),
+            zone=zone,
+            starts_at=None if start_at is None else _start(start_at, zone),
         )
     except _InvalidSettingError as fault:
         return WindowFault(sentence=str(fault))
 
 
+def read_start(value: object, zone: tzinfo) -> datetime | None:
+    """The moment of ``2026-12-01T09:00``, by the clock of the zone unless it names its own; None: it is none.
+
+    A time of a database is one, too: in UTC where it has no zone.
+    """
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        read = datetime.fromisoformat(value.strip()) if isinstance(value, str) else None
+        # What lies outside the years of a calendar when it is put into UTC is no moment either.
+        found = None if read is None else (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found
+
+
 def is_open(window: Window, now: datetime) -> bool:
     """Whether a call may be placed at this instant (aware)."""
+    if window.starts_at is not None and now < window.starts_at:
+        return False
     local = now.astimezone(window.zone)
     seconds = local.hour * 3600 + local.minute * 60 + local.second
     today = local.isoweekday()
@@ -127,11 +156,12 @@ def is_open(window: Window, now: datetime) -> bool:
 def next_opening(window: Window, now: datetime) -> datetime | None:
     """The first instant from now on at which the window is open, aware UTC; now itself if it is open.
 
-    None if there is no opening within three weeks.
+    None if there is no opening within three weeks of that, or of the window's start.
     """
-    if is_open(window, now):
-        return now.astimezone(UTC)
-    return next((moment for moment in _changes(window, now) if is_open(window, moment)), None)
+    first = now if window.starts_at is None else max(now, window.starts_at)
+    if is_open(window, first):
+        return first.astimezone(UTC)
+    return next((moment for moment in _changes(window, first) if is_open(window, moment)), None)
 
 
 class _InvalidSettingError(Exception):
@@ -189,6 +219,15 @@ def _day(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(8):
         return None
     return int(value) or 7
+
+
+def _start(value: object, zone: ZoneInfo) -> datetime:
+    found = read_start(value, zone)
+    if found is None:
+        raise _InvalidSettingError(
+            say("start_at {value} is not a time such as 2026-12-01T09:00", value=shown(value))
+        )
+    return found
 
 
 def _zone(value: object) -> ZoneInfo:

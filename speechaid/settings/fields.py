@@ -58,9 +58,9 @@ def setting(
     return Field(default, description=meaning, json_schema_extra=declared, **limits)
 
 
-def seconds(variable: str, default: float, meaning: str, *, up_to: float) -> Any:
-    """Declare a span in seconds; fractions are welcome."""
-    return _span(variable, default, meaning, "seconds", up_to)
+def seconds(variable: str, default: float, meaning: str, *, up_to: float, zero: bool = False) -> Any:
+    """Declare a span in seconds; fractions are welcome, and 0 where ``zero`` allows it."""
+    return _span(variable, default, meaning, "seconds", up_to, zero=zero)
 
 
 def minutes(variable: str, default: float, meaning: str, *, up_to: float) -> Any:
@@ -81,9 +81,10 @@ def collection(variable: str, default: str, meaning: str) -> Any:
     return setting(variable, default, meaning, allowed=allowed, live=False, pattern=pattern)
 
 
-def _span(variable: str, default: float, meaning: str, unit: str, up_to: float) -> Any:
-    allowed = f"a number of {unit}, more than 0 and at most {up_to}"
-    return setting(variable, default, meaning, allowed=allowed, gt=0, le=up_to, allow_inf_nan=False)
+def _span(variable: str, default: float, meaning: str, unit: str, up_to: float, *, zero: bool = False) -> Any:
+    allowed = f"a number of {unit}, {'from 0 to' if zero else 'more than 0 and at most'} {up_to}"
+    limits: dict[str, Any] = {"ge" if zero else "gt": 0, "le": up_to, "allow_inf_nan": False}
+    return setting(variable, default, meaning, allowed=allowed, **limits)
 
 
 def hide_credentials(address: str) -> str:

@@ -165,6 +165,14 @@ class CallSettings(Group):
     polling_interval_seconds: float = seconds(
         "CALL_POLLING_INTERVAL", 10, "between two looks at one call", up_to=600
     )
+    list_interval_seconds: float = seconds(
+        "CALL_LIST_INTERVAL",
+        2,
+        "between two questions to Retell's call list for ended calls of this host, which spare the workers"
+        " most polls; 0, or not less than CALL_POLLING_INTERVAL: every worker polls",
+        up_to=5,
+        zero=True,
+    )
     poll_timeout_seconds: float = seconds(
         "POLL_TIMEOUT_SECONDS",
         300,
@@ -547,6 +555,12 @@ class Settings(Group):
     retention: RetentionSettings
     alerts: AlertSettings
     web: WebSettings
+
+    @property
+    def list_interval(self) -> float:
+        """Seconds between two questions to Retell's list; 0: none is asked, as polls are no slower."""
+        interval = self.call.list_interval_seconds
+        return interval if interval < self.call.polling_interval_seconds else 0.0
 
     def to_wire(self) -> dict[str, dict[str, Any]]:
         """As JSON types, secrets in clear: for a private pipe, never for a file or a log."""

@@ -136,7 +136,13 @@ class Accounts:
         return self.table.update(query, {"$set": change})
 
     def reserve(
-        self, account: Account, reservation: Reservation, *, job_id: str, headroom: Headroom | None = None
+        self,
+        account: Account,
+        reservation: Reservation,
+        *,
+        job_id: str,
+        batch_id: str | None = None,
+        headroom: Headroom | None = None,
     ) -> bool:
         """Add a reservation entry; False where the account changed too much: read and evaluate it again.
 
@@ -146,6 +152,7 @@ class Accounts:
             account: as it was read and evaluated.
             reservation: what the dial holds, under its key.
             job_id: the dial's job.
+            batch_id: its batch, where that has no entry of the dial.
             headroom: how far the account may have changed since; None: not at all.
         """
         entry = {
@@ -154,6 +161,7 @@ class Accounts:
             "minutes": reservation.minutes,
             "credit": reservation.credit,
             "at": self._now(),
+            **({} if batch_id is None else {"batch_id": batch_id}),
         }
         self._make_countable(account)
         query = {

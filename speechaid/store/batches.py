@@ -1,8 +1,10 @@
 """Batches: settings, pause and resume, and the reservation entries of open dials.
 
-``open_dials`` holds one entry ``{key, at}`` per dial. Registering a dial filters on an active batch and on
-capacity for one more call, so that the database checks pause and limit in the write that admits the dial.
-Settling removes the entry and adds the call's sums in one update, so that they count exactly once.
+``open_dials`` holds one entry ``{key, at}`` per dial of a batch whose calls at a time are limited.
+Registering a dial filters on an active batch and on capacity for one more call, so that the database checks
+the limit in the write that admits the dial. Settling removes the entry and adds the call's sums in one
+update, so that they count exactly once. A batch without a limit has no entries of dials that an account
+pays for; its sums come by ``store.batch_sums``.
 """
 
 from __future__ import annotations
@@ -357,6 +359,15 @@ class Batches:
         """Add the entry of a dial that has a call already, whatever the batch's pause and limit."""
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
         self._push_dial(query, self._entry(key, job_id))
+
+    def note_all_entries(self, batch_id: str) -> None:
+        """Record that the batch has an entry of each open dial: from now on every dial makes one."""
+        self.table.update({"batch_id": batch_id}, {"$set": {"has_all_entries": True}})
+
+    def end_invalid_run(self, batch_id: str) -> None:
+        """A dial reached a valid number; see ``note_invalid_number``."""
+        run = {"batch_id": batch_id, "invalid_run": {"$exists": True}}
+        self.table.update(run, {"$unset": {"invalid_run": ""}})
 
     def _entry(self, key: str, job_id: str | None) -> Document:
         return {"key": key, "at": self._now(), **({} if job_id is None else {"job_id": job_id})}

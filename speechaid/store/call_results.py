@@ -1,9 +1,16 @@
-"""The results of calls: one document per dial, in SpeechAI's form."""
+"""The results of calls: one document per dial, in SpeechAI's form.
+
+The result of a dial also holds what was decided about it (``dialer.verdict.decision_of``), so its ``_id`` is
+made from the dial key: of two workers that decide at once, the database takes one result.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
+
+from bson import ObjectId
 
 from speechaid.model.reading import Document
 from speechaid.store.indexes import RESULT_DIAL_KEYS
@@ -15,6 +22,20 @@ LEDGER_FIELDS: Final = (
     *("placed_at", "created_at", "outcome", "connected", "is_successful"),
 )
 
+#: Digits of an ``ObjectId``.
+_ID_DIGITS: Final = 24
+
+
+def result_id(key: str) -> ObjectId:
+    """The ``_id`` of the result of a dial: the beginning of its key, where that is an id.
+
+    Keys begin with their time (``WorkerContext.new_dial_key``), so new results lie together in the index.
+    """
+    beginning = key[:_ID_DIGITS]
+    if ObjectId.is_valid(beginning):
+        return ObjectId(beginning)
+    return ObjectId(sha256(key.encode()).digest()[: _ID_DIGITS // 2])
+
 
 class CallResults:
     """The call_results collection."""
@@ -25,20 +46,30 @@ class CallResults:
         self._unique = False
 
     def record(self, document: Document) -> bool:
-        """Insert the result of a dial; False where one with its ``dial_key`` exists.
+        """Insert the result of a dial; False where there is one.
 
-        Where the collection holds duplicates, and so has no unique index, the result is looked for first.
+        Versions up to 0.2 gave their results any ``_id``: such a one is found by the unique index of dial
+        keys, or, where the collection holds duplicates and so has none, looked for first.
         """
+        key = document.get("dial_key")
+        own_id = {"_id": result_id(key)} if isinstance(key, str) else {}
         self._unique = self._unique or self.table.has_unique_index(RESULT_DIAL_KEYS)
         if not self._unique:
             same = {"job_id": document.get("job_id"), "dial_key": document.get("dial_key")}
             if self.table.find_one(same, fields=("_id",)) is not None:
                 return False
         try:
-            self.table.insert(dict(document))
+            self.table.insert({**own_id, **document})
         except Duplicate:
             return False
         return True
+
+    def with_decision(self, key: str) -> Document | None:
+        """The result of a dial with what was decided about it; None where there is none.
+
+        One that a version up to 0.2 wrote is not found.
+        """
+        return self.table.find_one({"_id": result_id(key), "dial_key": key})
 
     def of_job(self, job_id: str) -> list[Document]:
         """Find a job's results, in order."""

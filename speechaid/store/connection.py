@@ -32,6 +32,7 @@ from speechaid.settings import DatabaseSettings
 from speechaid.store import indexes
 from speechaid.store.accounts import Accounts
 from speechaid.store.analyses import Analyses
+from speechaid.store.batch_sums import BatchSums
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
@@ -210,6 +211,7 @@ class Store:
         self.batches = Batches(table(settings.batches_collection), self.now)
         self.accounts = Accounts(table(settings.accounts_collection), self.now)
         self.results = CallResults(table(settings.results_collection))
+        self.batch_sums = BatchSums(self.batches.table, self.results.table, self.now)
         self.transactions = Transactions(table("transactions"), self.results.table, self.accounts)
         self.analyses = Analyses(self.results.table, self.jobs, self.now)
         self.diagnostics = Diagnostics(self.jobs.table, self.results.table, self.now)

@@ -214,14 +214,18 @@ class Erasures:
         return self._logs.find({"job_id": job.job_id})
 
     def write_result(self, result: Document, left: Document) -> bool:
-        """Replace a result by what is left of it; False where it was erased or deleted meanwhile."""
-        query = {"_id": result["_id"], "erased.what": _mark(result)}
+        """Replace a result by what is left of it; False where it was erased or deleted meanwhile.
+
+        False, too, where it was added to its batch's sums meanwhile: it would be added once more.
+        """
+        due = {"batch_due": as_stored(result.get("batch_due"))}
+        query = {"_id": result["_id"], "erased.what": _mark(result), **due}
         return self._results.replace_one(query, left)
 
     def write_result_without_call(self, result: Document, call: Document, erasure: Erasure) -> bool:
         """Leave of a result's call this, and its person as it is; False where it was erased meanwhile."""
         query = {"_id": result["_id"], "erased.what": _mark(result), "analysis_wait": None}
-        without = {"cut_fields": "", "test.variables": ""}
+        without = {"cut_fields": "", "decision": "", "test.variables": ""}
         change = {"$set": {"call_data": call, ERASED: erasure.document()}, "$unset": without}
         return self._results.update(query, change)
 

@@ -33,6 +33,7 @@ DAY_SECONDS = 86_400
 #: Names of indexes, for hints.
 ACCOUNT_JOBS = "speechaid_account"
 PERSON_KEYS = "speechaid_person_keys"
+REQUESTS = "speechaid_requests"
 JOBS = (
     Index(
         "speechaid_turn",
@@ -97,6 +98,12 @@ JOBS = (
         {"sparse": True},
     ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
+    Index(
+        REQUESTS,
+        _keys("request.action"),
+        "jobs in a call about which an operator has asked for something",
+        {"sparse": True},
+    ),
     Index(
         "speechaid_job_retention",
         _keys("status", "erased.what", "finished_at", "_id"),
@@ -174,12 +181,20 @@ RESULTS = (
         {"unique": True, "partialFilterExpression": {"dial_key": {"$exists": True}}},
     ),
     Index(
+        "speechaid_batch_due",
+        _keys("batch_due.batch_id"),
+        "calls that are still to be added to their batch's sums",
+        {"partialFilterExpression": {"batch_due.batch_id": {"$exists": True}}},
+    ),
+    Index(
         "speechaid_analysis_due",
         _keys("analysis_wait.due_at"),
         "calls whose analysis is still to be fetched",
         {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
     ),
 )
+#: Names of results that are still to be added to their batches' sums.
+BATCH_DUE = "speechaid_batch_due"
 IMPORTS = (
     Index("speechaid_same_file", _keys("account_id", "sha256"), "imports of the same file"),
     Index("speechaid_import_batch", _keys("batch_id"), "imports into a batch"),
@@ -213,19 +228,21 @@ LOG_BATCH_COMMANDS = Index(
     "operators' commands about a batch in order",
     {"partialFilterExpression": {"event": "command"}},
 )
+LOG_COMMANDS = Index(
+    "speechaid_log_commands",
+    _keys("at"),
+    "operators' commands in order",
+    {"partialFilterExpression": {"event": "command"}},
+)
+LOG_READS = Index(
+    "speechaid_log_reads",
+    _keys("event", "at"),
+    "who read people's data, in order",
+    {"partialFilterExpression": {"event": "read"}},
+)
 LOGS = (
-    Index(
-        "speechaid_log_commands",
-        _keys("at"),
-        "operators' commands in order",
-        {"partialFilterExpression": {"event": "command"}},
-    ),
-    Index(
-        "speechaid_log_reads",
-        _keys("event", "at"),
-        "who read people's data, in order",
-        {"partialFilterExpression": {"event": "read"}},
-    ),
+    LOG_COMMANDS,
+    LOG_READS,
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
     Index("speechaid_log_batch", _keys("batch", "at"), "a batch's lines in order"),
     Index("speechaid_log_agent", _keys("agent", "at"), "an agent's calls in order", {"sparse": True}),

@@ -287,14 +287,22 @@ class Jobs:
             names.setdefault(number, []).append(text(row.get("job_id")) or str(row["_id"]))
         return {number: sorted(jobs) for number, jobs in names.items() if len(jobs) > 1}
 
-    def record_call(self, job: Job, call_id: str) -> Job:
-        """Write the ``call_id`` of the open dial, and reset the job's crashes.
+    def record_call(self, job: Job, call_id: str, lease_seconds: float) -> Job:
+        """Write the ``call_id`` of the open dial, reset the job's crashes, and extend the lease.
+
+        The lease lasts this many seconds from now, as after ``renew``: following begins.
 
         Raises:
             LeaseLost: another process owns the job, or its open dial is another.
         """
         now = self._now()
-        changes = {"dial.call_id": call_id, "dial.placed_at": now, "call_id": call_id, "call_started_at": now}
+        changes = {
+            "dial.call_id": call_id,
+            "dial.placed_at": now,
+            "call_id": call_id,
+            "call_started_at": now,
+            "reserved_until": now + timedelta(seconds=lease_seconds),
+        }
         self._write(job, {"$set": {**changes, "crashes": 0, "updated_at": now}}, _same_dial(job))
         return replace(job, dial=replace(_dial(job), call_id=call_id, placed_at=now), call_id=call_id)
 
@@ -595,6 +603,16 @@ class Jobs:
         """``open_dials(…).on_their_way`` alone; reads only dials without a call, however many have one."""
         query = _open_dials(batch_id, of_batches=of_batches) | {"dial.call_id": None}
         return self._count_dials(query, PLACING).on_their_way
+
+    def count_without_entry(self, batch_id: str) -> int:
+        """How many open dials of a batch have no entry in it, being placed while it limited no calls."""
+        query = {
+            "dial.number": {"$exists": True},
+            "dial.batch_id": batch_id,
+            "dial.unlimited": True,
+            "dial.account_id": {"$exists": True},
+        }
+        return len(self.table.find(query, fields=("_id",), hint=LIVE_NUMBER))
 
     def _count_dials(self, query: Document, index: str) -> OpenDials:
         now = self._now()

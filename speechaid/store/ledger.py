@@ -1,4 +1,6 @@
-"""The ledger of people: an entry for each dial under a pack, by which caps count over batches and hosts.
+"""The ledger of people: an entry for each dial, by which caps count over batches and hosts.
+
+There are none until packs are in force: whoever names no purpose pays nothing for it.
 
 An entry is announced before the last look at those of others, so that of two dials at the same time the one
 that is acknowledged second sees the first. It is open until the decision about its dial stands; then it is

@@ -12,9 +12,10 @@ from enum import StrEnum
 
 from speechaid.model.erasure import FORGETTING, of_person
 from speechaid.model.job import Job
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, text
 from speechaid.model.states import ALLOWED_TRANSITIONS, JobStatus
 from speechaid.rules import operator_requests
+from speechaid.store.indexes import REQUESTS
 from speechaid.store.jobs import Jobs, clear_claim
 from speechaid.store.table import as_stored
 
@@ -72,6 +73,18 @@ class OperatorRequests:
             }
             if self._jobs.table.update(query, change):
                 return answer
+
+    def hang_ups(self, limit: int) -> list[str]:
+        """Names of jobs whose call an operator wants ended, and no worker has asked Retell to yet."""
+        query = {
+            # ``$exists``: so that every server sees that the sparse index covers the query.
+            "request.action": {"$exists": True, "$in": ["hang_up"]},
+            "status": JobStatus.IN_PROGRESS,
+            "dial.call_id": {"$ne": None},
+            "dial.stop_asked_by": None,
+        }
+        rows = self._jobs.table.find(query, limit=limit, fields=("job_id",), hint=REQUESTS)
+        return [text(row.get("job_id")) or str(row["_id"]) for row in rows]
 
 
 def _same_dial(job: Job) -> Document:

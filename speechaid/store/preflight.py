@@ -3,19 +3,22 @@
 Of a test call these are the batch that it tests and its account, and the numbers registered for tests.
 
 It is read twice for each dial: with the job after the claim, and right before the call is placed, where a
-pause can still come too late by as long as the read takes.
+pause can still come too late by as long as the read takes. That second read also finds out whether the claim
+still holds, so that no write is needed for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
 from speechaid.store import holds
 from speechaid.store.do_not_call import numbers_of, searched_forms
 from speechaid.store.holds import HoldsReading
@@ -112,6 +115,39 @@ class PreflightQueries:
             return None
         documents = _documents_of(found, fingerprint, account_id, frozenset(numbers), frozenset(person))
         return read_job(found["job"]), documents
+
+    def read_to_dial(
+        self,
+        job: Job,
+        fingerprint: str,
+        *,
+        leased_until: datetime,
+        account_id: str | None,
+        batch_id: str | None,
+        numbers: Collection[str],
+        person: Collection[str] = (),
+        of_test: bool = False,
+    ) -> PreflightDocuments | None:
+        """As ``read``, if the job may still be dialled by its claim; None where it may not, or not so long.
+
+        Expected: in progress, the job's token and dial, no operator's request, and a lease until
+        ``leased_until`` at least.
+        """
+        held = {
+            "_id": job.id,
+            "claim_token": job.claim_token,
+            "status": JobStatus.IN_PROGRESS,
+            "dial.key": None if job.dial is None else job.dial.key,
+            "request": None,
+            "reserved_until": {"$gte": leased_until},
+        }
+        if held["claim_token"] is None or held["dial.key"] is None:
+            return None
+        wanted = {"held": {"$literal": True}, **_listed(numbers, person, of_test=of_test)}
+        found = self._joined(held, fingerprint, account_id, batch_id, wanted)
+        if not found:
+            return None
+        return _documents_of(found, fingerprint, account_id, frozenset(numbers), frozenset(person))
 
     def _joined(
         self,

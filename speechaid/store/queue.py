@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bson.timestamp import Timestamp
@@ -24,6 +24,8 @@ from speechaid.store.test_calls import of_campaigns
 CHUNK_SIZE: Final = 500
 #: Matches texts alone, as a range of an index; not every server reads an index for ``$type``.
 ANY_TEXT: Final[Document] = {"$gte": ""}
+#: Batches count as due if their first job is due within this time: whoever asks knows when to ask again.
+SOON: Final = timedelta(seconds=1.5)
 #: The index of SpeechAI's retries; the embedded server reads a sparse index only with a hint.
 RETRIES: Final = "speechaid_old_retries"
 #: The index of jobs that wait for a rule; as sparse.
@@ -73,8 +75,8 @@ class Queue:
 
         MongoDB reads one index key per batch, whatever the number of jobs: the sort begins with the grouped
         field, and only the first of each group is used. Compatible servers read every pending job for that,
-        so up to ``MAX_SINGLE_QUERIES`` batches are queried one by one; then batches without a job due now are
-        left out.
+        so up to ``MAX_SINGLE_QUERIES`` batches are queried one by one; then batches without a job due now, or
+        ``SOON``, are left out.
         """
         if batch_ids is not None and len(batch_ids) <= MAX_SINGLE_QUERIES:
             return [due for name in sorted(batch_ids) if (due := self._due_now(name)) is not None]
@@ -93,8 +95,8 @@ class Queue:
         ready: Document = {"status": JobStatus.PENDING, "batch_id": batch_id}
         if self.table.find({**ready, "reserved_until": None}, limit=1, fields=("_id",)):
             return DueBatch(batch_id=batch_id, first_due_at=None)
-        past = {**ready, "reserved_until": {"$lte": self._now()}}
-        rows = self.table.find(past, sort=[("reserved_until", 1)], limit=1, fields=("reserved_until",))
+        soon = {**ready, "reserved_until": {"$lte": self._now() + SOON}}
+        rows = self.table.find(soon, sort=[("reserved_until", 1)], limit=1, fields=("reserved_until",))
         return _due_batch(batch_id, rows[0].get("reserved_until")) if rows else None
 
     def due_without_batch(self) -> DueBatch | None:

@@ -28,6 +28,8 @@ class StaleEntry:
     at: datetime
     #: None in entries of earlier versions.
     job_id: str | None
+    #: In an account's entry: the dial's batch, where that has no entry of its own.
+    batch_id: str | None = None
 
 
 def stale_entries(document: Document, owner: str, before: datetime) -> list[StaleEntry]:
@@ -36,7 +38,8 @@ def stale_entries(document: Document, owner: str, before: datetime) -> list[Stal
     for entry in map(mapping, sequence(document.get("open_dials"))):
         key, at = text(entry.get("key")), instant(entry.get("at"))
         if key is not None and at is not None and at < before:
-            found.append(StaleEntry(owner=owner, key=key, at=at, job_id=text(entry.get("job_id"))))
+            job_id, batch_id = text(entry.get("job_id")), text(entry.get("batch_id"))
+            found.append(StaleEntry(owner=owner, key=key, at=at, job_id=job_id, batch_id=batch_id))
     return found
 
 

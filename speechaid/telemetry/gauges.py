@@ -69,6 +69,10 @@ def _fleet(snapshot: Snapshot) -> Iterator[Increment]:
     yield "speechaid_workers_idle", {}, idle_workers(list(workers))
     yield "speechaid_workers_crash_looping", {}, len(supervisor["crash_loops"])
     yield "speechaid_calls_in_progress", {}, sum(bool(row["call"]) for row in workers)
+    follower = supervisor["follower"]
+    yield "speechaid_calls_covered", {}, follower["covered"]
+    yield "speechaid_call_list_unusable", {}, follower["unusable"]
+    yield "speechaid_follower_restarts_total", {}, follower["restarts"]
     yield "speechaid_zygote_restarts_total", {}, supervisor["zygote"]["restarts"]
     yield "speechaid_draining", {}, supervisor["draining"]
     yield "speechaid_overloaded", {}, supervisor["overloaded"] is not None

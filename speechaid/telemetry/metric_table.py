@@ -19,6 +19,7 @@ from typing import Final
 from speechaid.model.states import JobStatus, Outcome
 from speechaid.rules.checks import Reason
 from speechaid.rules.circuit_breaker import BreakerState, FaultKind
+from speechaid.rules.coverage import Gap
 from speechaid.rules.respawn import ExitCause as EndCause
 from speechaid.rules.retry_table import RetryCause as StepCause
 
@@ -82,6 +83,8 @@ def _histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -
 _QUICK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: One HTTP request, up to the longest time-out.
 _REQUEST: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+#: From a list that is never behind to one that is no help.
+_LAG: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 _RINGING: Final = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
 _TALKING: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 3600.0)
 
@@ -89,6 +92,8 @@ _TALKING: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 36
 RECOVERIES: Final = ("adopted", "returned", "settled", "resolved")
 #: Causes of a worker's end that count as a restart.
 RESTARTS: Final = tuple(cause.value for cause in EndCause if cause is not EndCause.ASKED)
+#: Why covered calls had to be polled again.
+COVERAGE_LOSSES: Final = tuple(cause.value for cause in Gap if cause is not Gap.NOT_YET)
 #: States of a worker in ``fleet.slots`` and ``model.states``.
 WORKER_STATES: Final = (
     "waiting",
@@ -292,11 +297,27 @@ _OF_WORKERS: Final = (
         values=RESTARTS,
     ),
     _counter("speechaid_worker_faults_total", "Faults that a worker survived, by kind.", "kind"),
+    _gauge(
+        "speechaid_calls_covered",
+        "Calls that their workers need not poll, since the follower asks Retell's list for their ends.",
+    ),
+    _gauge(
+        "speechaid_call_list_unusable",
+        "1 while calls are in progress and Retell's list cannot be relied on, so that every worker polls.",
+    ),
+    _counter(
+        "speechaid_coverage_losses_total",
+        "Times that covered calls had to be polled again, by cause.",
+        "cause",
+        values=COVERAGE_LOSSES,
+    ),
+    _counter("speechaid_follower_restarts_total", "Times that the follower ended without a request."),
     _counter("speechaid_zygote_restarts_total", "Times that the process which forks workers was replaced."),
     _gauge("speechaid_draining", "1 while this host drains: its workers claim no job."),
     _gauge(
         "speechaid_overloaded",
-        "1 while machine or database are overloaded: no worker is started, and late ones get more time.",
+        "1 while machine or database are overloaded: no worker is started, one at a time looks for jobs, and "
+        "late ones get more time.",
     ),
 )
 
@@ -312,6 +333,11 @@ _OF_OTHERS: Final = (
         "Duration of requests to Retell.",
         "endpoint",
         buckets=_REQUEST,
+    ),
+    _histogram(
+        "speechaid_call_list_lag_seconds",
+        "How long after a call's end, at least, Retell's list did not show it.",
+        buckets=_LAG,
     ),
     _gauge("speechaid_retell_concurrency_used", "Concurrent calls of the Retell workspace."),
     _gauge("speechaid_retell_concurrency_limit", "Limit of concurrent calls of the Retell workspace."),

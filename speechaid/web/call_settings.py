@@ -12,6 +12,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "allowed_hours": "hours",
     "days_of_week": "days",
     "timezone": "timezone",
+    "start_at": "start_at",
     "max_attempts": "max_attempts",
     "retry_delay_hours": "retry_delay_hours",
     "ring_timeout": "ring_timeout",
@@ -25,6 +26,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "voicemail_option": "voicemail_option",
     "dnc_detection": "dnc_detection",
     "purpose": "purpose",
+    "pack_variant": "pack_variant",
 }
 _TIME: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
 
@@ -46,6 +48,12 @@ class CallSettingsBody(BaseModel):
     allowed_hours: AllowedHours | None = None
     days_of_week: list[StrictInt] | None = Field(None, min_length=1, max_length=7, description="Monday is 1")
     timezone: str | None = Field(None, examples=["America/Santiago"])
+    start_at: str | None = Field(
+        None,
+        pattern=r"^\d{4}-\d\d-\d\d[T ]\d?\d:\d\d$",
+        examples=["2026-12-01T09:00"],
+        description="nobody is called before this time, by the clock of the batch's zone",
+    )
     max_attempts: StrictInt | None = Field(None, ge=1, le=100)
     retry_delay_hours: StrictFloat | None = Field(None, ge=0, le=8760)
     ring_timeout: StrictFloat | None = Field(None, ge=5, le=300, description="seconds")
@@ -60,6 +68,9 @@ class CallSettingsBody(BaseModel):
     dnc_detection: StrictBool | None = None
     purpose: Literal["collection", "marketing", "survey", "reminder"] | None = Field(
         None, description="by the law of each number's country for it people are called"
+    )
+    pack_variant: str | None = Field(
+        None, description="the pack of this name, as set-pack put it in force, in the place of a country's"
     )
 
     def to_options(self) -> tuple[dict[str, Any], list[str]]:

@@ -38,6 +38,7 @@ class CommandRoute:
 _BATCH: Final = {"batch_id": ("batch", "batch")}
 _ACCOUNT: Final = {"account_id": ("account", "account")}
 _JOB: Final = {"job_id": ("job", "job")}
+_CALL: Final = {"call_id": ("call", None)}
 _NAME: Final = {"name": ("name", None)}
 _WRITES: Final = ("POST", "PUT")
 
@@ -155,6 +156,19 @@ ROUTES: Final = (
         command="cancel-job",
         summary="Cancel a job; its record stays",
         in_path=_JOB,
+    ),
+    # -- calls
+    _get(
+        "/calls/{call_id}",
+        "call",
+        "A call that has ended: what was said, what the agent was told, what it collected",
+        in_path=_CALL,
+    ),
+    _get(
+        "/calls/{call_id}/recording",
+        "recording",
+        "The address of a call's recording, as Retell gives it now",
+        in_path=_CALL,
     ),
     # -- people
     _post(

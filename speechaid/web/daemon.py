@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from speechaid.model.identity import Principal, PrincipalKind
-from speechaid.protocol.client import Client, Refused, Unanswered, Unreachable
+from speechaid.protocol.client import Client, Progress, Refused, Unanswered, Unreachable
 from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.on_behalf import OnBehalf
@@ -81,10 +81,12 @@ class DaemonConnection:
         args: Mapping[str, Any],
         *,
         attachment: bytes | None = None,
+        on_progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Have the daemon carry out a command; its result.
 
-        What was sent goes on when the HTTP client leaves: only its answer is lost.
+        What was sent goes on when the HTTP client leaves: only its answer is lost. ``on_progress`` is called
+        in another thread.
 
         Raises:
             Problem: the daemon refused, is away, or did not answer in time.
@@ -99,7 +101,17 @@ class DaemonConnection:
         except TimeoutError as exc:
             text = say("other requests to the daemon are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY) from exc
-        work = self._asking(spec, args, principal, attachment, language)
+
+        def work() -> dict[str, Any]:
+            with Client(self._path, on_behalf=on_behalf(principal), language=language) as client:
+                return client.ask(
+                    spec.name,
+                    args,
+                    attachment=attachment,
+                    timeout_seconds=spec.timeout_seconds,
+                    on_progress=on_progress,
+                )
+
         loop, began = asyncio.get_running_loop(), time.monotonic()
         task = loop.run_in_executor(self._threads[kind], work)
         task.add_done_callback(
@@ -135,22 +147,6 @@ class DaemonConnection:
     def _was_away(self) -> bool:
         at, is_up = self._presence
         return at > float("-inf") and not is_up
-
-    def _asking(
-        self,
-        spec: CommandSpec,
-        args: Mapping[str, Any],
-        principal: Principal,
-        attachment: bytes | None,
-        language: str,
-    ) -> Callable[[], dict[str, Any]]:
-        def work() -> dict[str, Any]:
-            with Client(self._path, on_behalf=on_behalf(principal), language=language) as client:
-                return client.ask(
-                    spec.name, args, attachment=attachment, timeout_seconds=spec.timeout_seconds
-                )
-
-        return work
 
     @contextlib.asynccontextmanager
     async def place_for(self, file: Attachable | None) -> AsyncIterator[bytes | None]:

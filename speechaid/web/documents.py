@@ -200,7 +200,7 @@ def batch_document(batch: Batch) -> dict[str, Any]:
     """A batch as ``BatchDocument``."""
     document = batch.document
     counters = {name: max(0, reading.whole(document.get(name))) for name in COUNTERS}
-    waiting = counters["pending_jobs"] + len(batch.open_dials)
+    waiting = counters["pending_jobs"] + batch.live_calls
     return {
         "_id": reading.as_printable(document.get("_id")),
         "batch_id": batch.batch_id,
@@ -218,7 +218,7 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "country": batch.country,
         "call_settings": plain_json(reading.mapping(document.get("call_settings"))),
         **counters,
-        "live_calls": len(batch.open_dials),
+        "live_calls": batch.live_calls,
         "total_cost": _sum(document.get("total_cost")),
         "total_minutes": _sum(document.get("total_minutes")),
         "created_at": reading.instant(document.get("created_at")),

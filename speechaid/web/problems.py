@@ -162,6 +162,8 @@ _NO_SUCH: Final = {
     "batch": N_("there is no such batch"),
     "account": N_("there is no such account"),
     "job": N_("there is no such job"),
+    "user": N_("there is no such user"),
+    "token": N_("there is no such token"),
 }
 #: What the framework answers with the bare phrase.
 _SENTENCES: Final = {

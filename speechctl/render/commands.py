@@ -548,6 +548,8 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "keys": lists.keys,
     "ids": lists.ids,
     "logs": logs,
+    "call": test_calls.call,
+    "recording": test_calls.recording,
     "test-call": test_calls.test_call,
     "test-result": test_calls.test_result,
     "test-numbers": test_calls.test_numbers,

@@ -67,6 +67,40 @@ def test_result(result: Result) -> list[Block]:
             else state_line(result)
         )
         return [Heading(text=title), why, *gone]
+    return [Heading(text=title), *_call_blocks(call, gone)]
+
+
+def call(result: Result) -> list[Block]:
+    """One call of a person."""
+    to = say(" to {number}", number=result["phone"]) if result.get("phone") else ""
+    who = str(result.get("name") or result.get("job_id") or "")
+    title = say("call {call_id}{to}: {who}", call_id=result["call_id"], to=to, who=who)
+    summary = (result.get("analysis") or {}).get("call_summary")
+    promised = result.get("promised") or {}
+    return [
+        Heading(text=title),
+        *([summary] if summary else []),
+        *(
+            [say("promised: {what}", what=" ".join(str(part) for part in promised.values()))]
+            if promised
+            else []
+        ),
+        *_call_blocks(result, []),
+        *(
+            [say("speechctl recording {call_id} has the address of the recording", call_id=result["call_id"])]
+            if result.get("recording")
+            else []
+        ),
+    ]
+
+
+def recording(result: Result) -> list[Block]:
+    """The address of a recording."""
+    return [str(result["url"])]
+
+
+def _call_blocks(call: Result, gone: list[Block]) -> list[Block]:
+    """How a call ended, who spoke, what was said; ``gone``: what is not stored of its job."""
     talked, cost = duration(float(call.get("duration_ms") or 0) / 1000), call.get("cost")
     at_retell = "" if cost is None else say(", cost {price} at Retell", price=price(cost, RETELL_CURRENCY))
     reason = f" ({call['disconnection_reason']})" if call.get("disconnection_reason") else ""
@@ -74,7 +108,6 @@ def test_result(result: Result) -> list[Block]:
         say(", placed {placed_at}", placed_at=local_time(call["placed_at"])) if call.get("placed_at") else ""
     )
     blocks: list[Block] = [
-        Heading(text=title),
         say(
             "{outcome}{reason}, {talked} talked{at_retell}{charged}",
             outcome=as_words(call["outcome"]),

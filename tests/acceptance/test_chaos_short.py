@@ -23,6 +23,8 @@ WRONG = (
     "illegal",
     "over_limit",
     "while_paused",
+    "over_cap",
+    "left_out",
 )
 
 
@@ -76,4 +78,23 @@ def test_with_a_worker_killed_each_second_each_call_has_the_agent_and_number_of_
     assert {name: report[name] for name in WRONG} == dict.fromkeys(WRONG, 0), report["found"]
     assert report["done"]["worker killed"] == 50
     assert report["calls_placed"] >= report["jobs"] == 60
+    assert status == 0, report
+
+
+@pytest.mark.timeout(400)
+def test_with_a_worker_or_supervisor_killed_each_second_the_caps_of_people_hold_to_the_call(
+    tmp_path: Path,
+) -> None:
+    # Given two hosts, and people in four batches of two purposes, their numbers written in six ways
+    others = ("kill-database", "freezes", "hand-overs", "pauses", "faults")
+    sizes = {"jobs": 8, "people": 2, "hosts": 2, "workers": 4, "pace": 1, **dict.fromkeys(others, 0)}
+    kills = {"kill-workers": 24, "kill-supervisors": 9}
+    # When they are called while a process is killed each second
+    report, status = run_chaos(tmp_path, 4, sizes | kills)
+    # Then each day of each person had as many calls as the caps allow, no more and no fewer
+    assert {name: report[name] for name in WRONG} == dict.fromkeys(WRONG, 0), report["found"]
+    done = report["done"]
+    assert done["worker killed"] == 24
+    assert done["supervisor killed"] + done["host killed"] == 9
+    assert report["notes"]["days passed for people"] >= 2
     assert status == 0, report

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -183,6 +185,49 @@ def test_a_form_that_is_sent_twice_makes_one_campaign_which_can_be_taken_back(si
     assert not has_placed(site, batch_id)
 
 
+def test_the_page_asks_what_a_campaign_is_for_and_shows_the_law(site: Site) -> None:
+    page = site.visit()
+    to_settings(site, page, people_file(site))
+    fill_hours(page, "Con ley")
+    page.select_option("#purpose", "reminder")
+    assert serious_findings(page) == []
+    go_on(page)
+    (batch_id,) = campaigns_called(site, "Con ley")
+    assert site.store.batches.get(batch_id).call_settings.purpose == "reminder"
+    # It is changed, and taken back, with the hours.
+    page.goto(f"/campaigns/{batch_id}/hours")
+    expect(page.locator("#purpose")).to_have_value("reminder")
+    page.select_option("#purpose", "")
+    go_on(page)
+    expect(page.get_by_role("status")).to_contain_text("in force")
+    assert site.store.batches.get(batch_id).call_settings.purpose is None
+    page.goto(f"/campaigns/{batch_id}/hours")
+    page.select_option("#purpose", "collection")
+    go_on(page)
+    expect(page.locator("main")).to_contain_text("collection of a debt")
+    # The evidence of a person, whose call was placed under a rule.
+    job = site.store.jobs.table.find({"batch_id": batch_id}, limit=1)[0]
+    site.store.jobs.table.update({"_id": job["_id"]}, {"$set": {"contact.dni": "12.345.678-5"}})
+    site.store.results.table.insert(
+        {
+            "call_id": "call_evidence",
+            "job_id": job["job_id"],
+            "batch_id": batch_id,
+            "account_id": job["account_id"],
+            "contact": {"phone_used": "+12125550178"},
+            "outcome": "no_answer",
+            "connected": False,
+            "created_at": site.store.now(),
+            "placed_at": site.store.now(),
+            "calling_rule": {"rule": "CL collection", "pack": "0" * 64, "zones": ["America/Santiago"]},
+        }
+    )
+    page.goto(f"/people/{job['job_id']}/evidence")
+    expect(page.locator("main")).to_contain_text("CL collection")
+    expect(page.locator("main")).to_contain_text("an attempt")
+    assert serious_findings(page) == []
+
+
 def test_what_was_typed_survives_the_end_of_the_session(site: Site) -> None:
     page = site.visit()
     to_settings(site, page, people_file(site))
@@ -334,3 +379,37 @@ def test_a_balance_is_topped_up_once_and_an_account_suspended(site: Site) -> Non
     answer = site.visit("stranger").goto("/accounts/acc_123")
     assert answer is not None
     assert answer.status == 404
+
+
+# -- what is typed, and what takes long ----------------------------------------------------------------------
+
+
+def test_what_was_typed_is_there_after_the_browsers_back_button(site: Site) -> None:
+    page = site.visit()
+    to_settings(site, page, people_file(site))
+    fill_hours(page, "Atrás")
+    with page.expect_response(lambda answer: answer.url.endswith("/keep")):
+        page.fill("#description", "no se ha enviado")
+    page.goto("/start")
+    page.go_back()
+    expect(page.locator("#description")).to_have_value("no se ha enviado")
+    expect(page.locator("#name")).to_have_value("Atrás")
+    page.go_back()
+    page.go_forward()
+    expect(page.locator("#description")).to_have_value("no se ha enviado")
+
+
+def test_an_import_that_takes_long_is_watched_left_and_come_back_to(site: Site) -> None:
+    page = site.visit()
+    to_settings(site, page, people_file(site))
+    fill_hours(page, "Larga")
+    daemon = int(site.terminal.ask("status")["supervisor"]["pid"])
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        go_on(page)
+        expect(page.locator("h1")).to_have_text("The people are being imported")
+        expect(page.get_by_role("progressbar")).to_be_visible()
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    expect(page.locator("h1")).to_have_text("Start the campaign?")
+    assert len(campaigns_called(site, "Larga")) == 1

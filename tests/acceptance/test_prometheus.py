@@ -173,6 +173,7 @@ def variables(place: Path, uri: str, simulator: SimulatorProcess, webhook: Webho
         "RETRY_DELAY_MINUTES": "0.02",
         "NO_ANSWER_RETRY_MINUTES": "0.03",
         "CALL_POLLING_INTERVAL": "0.2",
+        "CALL_LIST_INTERVAL": "0.1",
         "POLL_TIMEOUT_SECONDS": "30",
         "SPEECHAID_TEMPORARY_RETRY_MIN_SECONDS": "1",
         "SPEECHAID_TEMPORARY_RETRY_MAX_SECONDS": "2",
@@ -491,6 +492,20 @@ def counters_allowed_again(scene: Scene) -> None:
     scene.store.batches.table.delete({"batch_id": "twin"})
 
 
+def a_call_while_the_list_fails(scene: Scene) -> None:
+    scene.simulator.fault("outage", endpoints=["list"])
+    scene.simulator.script({"*": [{"reason": "user_hangup", "endless": True}]})
+    scene.insert("job-endless", reserved_until=None)
+
+
+def the_list_answers_again(scene: Scene) -> None:
+    scene.simulator.clear_faults()
+    scene.simulator.clear_script()
+    scene.daemon.ask("hang-up", job="job-endless", reason="a test")
+    until(lambda: scene.store.jobs.get("job-endless").status != "in_progress", "the call's settlement")
+    scene.remove("job-endless")
+
+
 def a_parked_call(scene: Scene) -> None:
     later = scene.store.now() + timedelta(hours=1)
     now = scene.store.now()
@@ -572,6 +587,7 @@ FAULTS = [
         undo=lambda scene: scene.remove("job-parked"),
         finding="parked_calls",
     ),
+    Fault(alerts=("CallListUnusable",), cause=a_call_while_the_list_fails, undo=the_list_answers_again),
     Fault(
         alerts=("Overloaded",),
         cause=lambda scene: setattr(scene.wire, "delay_seconds", 1.2),

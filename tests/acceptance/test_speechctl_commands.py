@@ -540,6 +540,18 @@ def test_a_test_call_is_followed_to_its_end_and_stands_in_no_campaign(terminal: 
     terminal.type("cancel-batch", batch, "--yes")
 
 
+def test_a_call_shows_what_was_said_and_its_recording_is_asked_of_retell(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "said")
+    (job,) = terminal.until(lambda: terminal.jobs(batch, "done"))
+    (call,) = terminal.ask("job", job["job_id"])["calls"]
+    assert "variables" in terminal.type("call", call["call_id"])
+    assert terminal.ask("call", call["call_id"])["job_id"] == job["job_id"]
+    assert terminal.type("recording", call["call_id"]).startswith("https://")
+    terminal.simulator.fault("outage", endpoints=["get"])
+    assert "Retell cannot be asked" in terminal.refused("recording", call["call_id"])
+    terminal.simulator.clear_faults()
+
+
 def test_a_worker_killed_in_a_test_call_leaves_one_call_and_one_result(terminal: Terminal) -> None:
     number = "+12125550189"
     batch = terminal.import_contacts(1, "killed", "--paused")

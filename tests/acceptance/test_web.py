@@ -164,7 +164,17 @@ def ids(site: Site) -> dict[str, str]:
         }
     )
 
-    return UNKNOWN | {"batch_id": batch, "account_id": "acc_123", "job_id": "job-of-acc-123"}
+    site.store.results.record(
+        {
+            "call_id": "call-of-acc-123",
+            "job_id": "job-of-acc-123",
+            "account_id": "acc_123",
+            "created_at": site.store.now(),
+            "call_data": {"transcript": "Agent: Hola"},
+        }
+    )
+    known = {"batch_id": batch, "job_id": "job-of-acc-123", "call_id": "call-of-acc-123"}
+    return UNKNOWN | {"account_id": "acc_123", **known}
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=NAMES)
@@ -220,7 +230,7 @@ def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, i
     bound = make_token(site.store, "bound", Role.ADMIN, "acc_other")
     with site.web.client(bound) as client:
         for method, path, operation in OPERATIONS:
-            if not any("{" + name + "}" in path for name in ("batch_id", "account_id", "job_id")):
+            if not any("{" + name + "}" in path for name in ("batch_id", "account_id", "job_id", "call_id")):
                 continue
             foreign = client.request(**example_of(method, path, operation, ids))
             unknown = client.request(**example_of(method, path, operation, UNKNOWN))
@@ -228,7 +238,7 @@ def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, i
             assert foreign.status_code == unknown.status_code, f"{method} {path}: {foreign.text}"
             assert foreign.status_code in {403, 404}, f"{method} {path}: {foreign.text}"
             text = foreign.text
-            for name in ("batch_id", "account_id", "job_id"):
+            for name in ("batch_id", "account_id", "job_id", "call_id"):
                 text = text.replace(ids[name], UNKNOWN[name])
             assert text == unknown.text
         for path in ("/api/v1/batches", "/api/v1/accounts", "/api/v1/jobs", "/api/v1/dashboard/overview"):

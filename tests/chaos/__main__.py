@@ -23,6 +23,7 @@ def main() -> int:
     options = Options(
         jobs=arguments.jobs,
         seed=seed,
+        people=arguments.people,
         hosts=arguments.hosts,
         workers=arguments.workers,
         kill_workers=arguments.kill_workers,
@@ -32,6 +33,7 @@ def main() -> int:
         hand_overs=arguments.hand_overs,
         pauses=arguments.pauses,
         faults=arguments.faults,
+        pace_seconds=arguments.pace,
         timeout_seconds=arguments.patience,
     )
     report = run(options, keep=arguments.keep, announce=progress_printer(silent=arguments.quiet))
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     for name, default, text in (
         ("jobs", 120, "jobs of the campaign"),
+        ("people", 3, "people under caps, with four of the jobs each"),
         ("hosts", 3, "supervisors on one database"),
         ("workers", 5, "workers per host"),
         ("kill-workers", 15, "SIGKILLs of a worker"),
@@ -56,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         ("faults", 8, "periods in which Retell fails, hangs or misreports"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
+    parser.add_argument(
+        "--pace", type=float, metavar="SECONDS", help="between two actions (default: by the campaign's pace)"
+    )
     parser.add_argument("--seed", type=int, help="for all random choices (default: a random seed)")
     parser.add_argument(
         "--patience", type=float, default=7200.0, help="seconds after which unfinished jobs count as lost"

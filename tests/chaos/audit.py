@@ -17,6 +17,7 @@ from speechaid.demo.audit import FREE, AuditPolicy, WantedAgent, audit, excused_
 from speechaid.model.job import Job
 from speechaid.store.jobs import CLAIM_FIELDS
 from tests.chaos.monkey import Pause
+from tests.chaos.people import ACCOUNT, Day, People, check_people, with_numbers
 from tests.chaos.plan import FALSE_REASON
 
 Document = dict[str, Any]
@@ -42,6 +43,10 @@ class Records:
     placed_calls: Sequence[Document]
     overlaps: Sequence[Document]
     pauses: Sequence[Pause]
+    #: Those under caps, their days, and the ledger.
+    people: People
+    days: Sequence[Day]
+    entries: Sequence[Document]
     #: As in the daemons' environment; a batch's ``max_attempts`` takes precedence.
     policy: AuditPolicy
 
@@ -58,6 +63,8 @@ class Findings:
     illegal: list[str] = field(default_factory=list)
     over_limit: list[str] = field(default_factory=list)
     while_paused: list[str] = field(default_factory=list)
+    over_cap: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -81,7 +88,25 @@ def check(records: Records) -> Findings:
         _batch(findings, batch, calls, excused)
     findings.illegal += wrong_counters(records.batches, records.jobs)
     _paused(findings, records)
+    _people(findings, records, placed_calls, excused)
     return findings
+
+
+def _people(
+    findings: Findings, records: Records, placed_calls: Sequence[Document], excused: Collection[str]
+) -> None:
+    """Check the caps of people, and the ledger."""
+    found = check_people(
+        records.people,
+        records.days,
+        placed_calls=placed_calls,
+        excused=excused,
+        results=records.results,
+        entries=records.entries,
+    )
+    findings.over_cap += found.over_cap
+    findings.left_out += found.left_out
+    findings.illegal += found.ledger
 
 
 def wrong_counters(batches: Sequence[Document], jobs: Sequence[Document]) -> list[str]:
@@ -169,7 +194,8 @@ def _dials(findings: Findings, records: Records, placed_calls: Sequence[Document
     for document in records.jobs:
         if document["status"] in FINAL and document.get("last_error") != QUARANTINED:
             limit = limits.get(document["batch_id"]) or records.policy.max_attempts
-            by_limit[limit].append(Job.read(document))
+            of_person = document["account_id"] == ACCOUNT
+            by_limit[limit].append(Job.read(with_numbers(document) if of_person else document))
         findings.doubled += _overlapping_calls(calls_of[document["job_id"]])
     unknown = calls_of.keys() - {document["job_id"] for document in records.jobs}
     findings.doubled += [f"{name}: calls without a job of the campaign" for name in unknown]

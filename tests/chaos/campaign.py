@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.store.connection import Store
+from tests.chaos.people import People, make_people
 
 Document = dict[str, Any]
 
@@ -45,11 +46,13 @@ class Campaign:
     accounts: list[Document]
     batches: list[Document]
     jobs: list[Document]
-    #: The outcomes of calls to each number that two jobs share.
+    #: The outcomes of calls to each number that two jobs share, and to those of the people.
     script: dict[str, list[str]]
+    people: People
 
     def load(self, store: Store) -> None:
-        """Insert all documents."""
+        """Insert all documents, and put the calling rules in force."""
+        self.people.put_rules_in_force(store)
         store.accounts.table.insert_many(self.accounts)
         for batch in self.batches:
             store.batches.create(batch)
@@ -57,8 +60,15 @@ class Campaign:
             store.jobs.insert_many(self.jobs[begin : begin + 500])
 
 
-def campaign(jobs: int, seed: int, workers: int) -> Campaign:
-    """A campaign of ``jobs`` jobs, with limits for ``workers`` workers in total."""
+def campaign(jobs: int, seed: int, workers: int, people: int = 0) -> Campaign:
+    """A campaign with limits for ``workers`` workers in total.
+
+    Args:
+        jobs: how many, besides those of the people.
+        seed: of all random choices.
+        workers: on all hosts.
+        people: how many people under caps.
+    """
     rng = random.Random(f"campaign {seed}")
     accounts = _accounts(jobs, workers)
     batches = _batches(rng, accounts, workers)
@@ -74,7 +84,14 @@ def campaign(jobs: int, seed: int, workers: int) -> Campaign:
                 reasons = rng.choices(list(SHARED_ODDS), list(SHARED_ODDS.values()), k=SHARED_CALLS)
                 script[shared] = reasons
         documents.append(_job(index, phones, rng.choice([*batches, None])))
-    return Campaign(accounts=accounts, batches=batches, jobs=documents, script=script)
+    capped = make_people(people, seed, _zone_at_noon())
+    return Campaign(
+        accounts=accounts + capped.accounts,
+        batches=batches + capped.batches,
+        jobs=documents + capped.jobs,
+        script=script | capped.script,
+        people=capped,
+    )
 
 
 def _accounts(jobs: int, workers: int) -> list[Document]:

@@ -17,6 +17,7 @@ from speechaid.store.connection import Store, connect
 from tests.chaos.campaign import MAX_ATTEMPTS, ODDS, campaign
 from tests.chaos.hosts import Host
 from tests.chaos.monkey import Monkey
+from tests.chaos.people import SPELLINGS, Days, People
 from tests.chaos.plan import Options
 
 #: Call seconds per second.
@@ -39,12 +40,15 @@ class Environment:
     store: Store
     hosts: list[Host]
     monkey: Monkey
+    people: People
+    days: Days
 
 
 @contextlib.contextmanager
 def open_environment(options: Options, directory: Path) -> Iterator[Environment]:
     """Start database, simulator and hosts; stop all of them at the end."""
-    plan = campaign(options.jobs, options.seed, options.hosts * options.workers)
+    jobs = options.jobs - options.people * len(SPELLINGS)
+    plan = campaign(jobs, options.seed, options.hosts * options.workers, options.people)
     database = EmbeddedDatabase(directory / "database", sync_on_commit=True)
     simulator = SimulatorProcess(
         api_key=f"key_{secrets.token_hex(16)}",
@@ -84,6 +88,8 @@ def open_environment(options: Options, directory: Path) -> Iterator[Environment]
             store=store,
             hosts=hosts,
             monkey=monkey,
+            people=plan.people,
+            days=Days(plan.people, store, simulator),
         )
 
 

@@ -61,8 +61,11 @@ FAULTS: Final[list[tuple[int, dict[str, Any]]]] = [
 class Options:
     """The size of a run."""
 
+    #: Those of the people included.
     jobs: int
     seed: int
+    #: People under caps, with four jobs each.
+    people: int = 0
     hosts: int = 3
     workers: int = 5
     kill_workers: int = 15
@@ -72,6 +75,8 @@ class Options:
     hand_overs: int = 1
     pauses: int = 2
     faults: int = 8
+    #: Seconds between two actions; None: by the pace of the campaign.
+    pace_seconds: float | None = None
     #: Seconds after which unfinished jobs count as lost.
     timeout_seconds: float = 7200.0
 

@@ -108,6 +108,8 @@ class ChaosRun:
 
     def _gap(self, elapsed: float, actions_left: int) -> float:
         """Seconds to the next action, so that the last one comes while there is still work."""
+        if self.options.pace_seconds is not None:
+            return self.options.pace_seconds
         share = self._over / self.options.jobs
         if share <= 0 or not actions_left:
             return FIRST_GAP_SECONDS
@@ -128,6 +130,7 @@ class ChaosRun:
             with contextlib.suppress(StoreError):
                 self._counts = self.environment.store.jobs.counts()
             now = time.monotonic()
+            self._let_days_pass()
             self._over = sum(self._counts.get(status, 0) for status in audit.FINAL)
             least, most = COUNT_SECONDS
             self._count_at = now + min(most, max(least, COUNT_COST_FACTOR * (now - began)))
@@ -135,6 +138,12 @@ class ChaosRun:
             if not self._topped_up and self._over > self.options.jobs * 0.6:
                 self._top_up()
         time.sleep(0.05)
+
+    def _let_days_pass(self) -> None:
+        """For people whose jobs all wait for a cap."""
+        with contextlib.suppress(StoreError):
+            if passed := self.environment.days.pass_where_all_wait():
+                self._note("days passed for people", passed)
 
     def _top_up(self) -> None:
         """Top up the low-credit account: its suspended jobs resume."""
@@ -161,6 +170,7 @@ class ChaosRun:
                 with contextlib.suppress(StoreError):
                     self._advance_time(long=interventions % 3 == 0)
         self._await_release()
+        self._await_sums()
         self._await_counters()
 
     def _advance_time(self, *, long: bool) -> None:
@@ -197,6 +207,16 @@ class ChaosRun:
                     self._note("reservations left to housekeeping", left)
                     self._age_open_dials()
                     aged = True
+            for _ in range(20):
+                self._tick()
+
+    def _await_sums(self) -> None:
+        """Wait until housekeeping has added all calls to their batches' sums."""
+        store, deadline = self.environment.store, time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(StoreError):
+                if not store.batch_sums.due():
+                    return
             for _ in range(20):
                 self._tick()
 
@@ -239,6 +259,9 @@ class ChaosRun:
             placed_calls=self.environment.simulator.placed_calls(),
             overlaps=self.environment.simulator.overlaps(),
             pauses=self.environment.monkey.pauses,
+            people=self.environment.people,
+            days=self.environment.days.ended,
+            entries=store.ledger.table.find({}),
             policy=AuditPolicy(
                 max_attempts=MAX_ATTEMPTS,
                 retry_delay_seconds=RETRY_SECONDS,

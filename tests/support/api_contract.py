@@ -25,6 +25,7 @@ UNKNOWN = {
     "batch_id": "batch-20000101-00000000",
     "account_id": "acc_none",
     "job_id": "000000000000000000000000",
+    "call_id": "call_none",
     "import_id": "000000000000000000000000",
     "test_id": "000000000000000000000000",
     "name": "nobody",

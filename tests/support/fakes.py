@@ -71,6 +71,7 @@ class FakeDaemon:
                 "orders_not_kept": self.orders_not_kept,
                 "dependency_away": False,
                 "crash_loops": [],
+                "follower": {"covered": 0, "unusable": False, "restarts": 0},
             },
             "workers": [
                 {

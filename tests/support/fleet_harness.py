@@ -46,6 +46,8 @@ def environment(directory: Path, **extra: str) -> dict[str, str]:
         "RETELL_API_KEY": "key_of_a_test",
         "RETELL_AGENT_ID": "agent_of_a_test",
         "RETELL_FROM_NUMBER": "+15005550006",
+        # There is no list to ask.
+        "CALL_LIST_INTERVAL": "0",
         "SPEECHAID_SOCKET": str(directory / "control.sock"),
         "SPEECHAID_STATE_DIR": str(directory / "state"),
         "FLEET_WORKER_DIR": str(directory / "tasks"),

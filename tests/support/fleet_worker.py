@@ -2,8 +2,9 @@
 
 ``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``query``
 (the same, in a step that waits for the database), ``spin`` (the same, in a loop without end), ``exit N``,
-``crash`` (an exception), ``not-ready`` (it exits before it is ready). Without a file it idles. ``every``
-holds a task for all slots. Files named ``<slot>.<reason>`` show the test how a worker exited.
+``crash`` (an exception), ``not-ready`` (it exits before it is ready), ``ask`` (it asks for turns, and uses
+none), ``ask and look`` (it finds nothing by them). Without a file it idles. ``every`` holds a task for all
+slots. Files named ``<slot>.<reason>`` show the test how a worker exited.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> 
             link.call_finished()
             link.count("fleet_calls_total", outcome="answered")
         in_call = task == "call"
+        _ask(link, task)
         if link.hand_over_requested or (not in_call and (link.stop_requested or link.orphaned)):
             return _exit(link, directory, in_call=in_call)
         _perform(link, task)
@@ -41,6 +43,14 @@ def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> 
         job, call = ("job-7", "call-7") if in_call else (None, None)
         link.report_step(state, "waiting", within_seconds=30, job=job, call=call)
         link.commands(0.02)
+
+
+def _ask(link: SupervisorLink, task: str) -> None:
+    if task.startswith("ask") and not link.wants_turn:
+        link.ask_for_turn(after_job=False)
+    if task == "ask and look":
+        link.take_turn()
+        link.end_turn()
 
 
 def _task(directory: Path, slot: str) -> str:

@@ -25,6 +25,7 @@ from speechaid.model.job import Job
 from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.model.test_calls import TESTS
 from speechaid.retell.client import open_retell
+from speechaid.rules.coverage import PollReason, Suspicion
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 
@@ -48,6 +49,12 @@ class QuietLink:
         self.read_orders: Callable[[], NoNewCalls | None] = lambda: None
         #: Batches whose dials are held on this host.
         self.paused_batches: set[str] = set()
+        #: What the supervisor has said about calls and jobs: covered until, to be polled, to be hung up.
+        self.covered: dict[str, float] = {}
+        self.polls: dict[str, PollReason] = {}
+        self.hang_ups: set[str] = set()
+        #: What was reported against Retell's list.
+        self.suspicions: list[tuple[str, Suspicion]] = []
         self.steps: list[str] = []
         #: The worker's call in the latest report.
         self.call: str | None = None
@@ -83,6 +90,20 @@ class QuietLink:
 
     def emit(self, name: str, /, **fields: Any) -> None:
         self.counts[f"event {name}"] += 1
+
+    def covered_until(self, call_id: str) -> float:
+        return self.covered.get(call_id, 0.0)
+
+    def take_poll(self, call_id: str) -> PollReason | None:
+        return self.polls.pop(call_id, None)
+
+    def take_hang_up(self, job_id: str) -> bool:
+        asked = job_id in self.hang_ups
+        self.hang_ups.discard(job_id)
+        return asked
+
+    def suspect_list(self, call_id: str, suspicion: Suspicion) -> None:
+        self.suspicions.append((call_id, suspicion))
 
     def call_finished(self) -> None:
         self.finished += 1
@@ -173,6 +194,13 @@ class Stage:
         job = self.database.jobs.find_one({"job_id": job_id})
         assert job is not None
         return job
+
+    def batch(self, batch_id: str | None = None) -> Document:
+        """The batch, or the only one, once all that is due to it is in its sums."""
+        self.store.batch_sums.fold_all()
+        batch = self.database.batches.find_one({} if batch_id is None else {"batch_id": batch_id})
+        assert batch is not None
+        return {"open_dials": [], **batch}
 
     def results(self) -> list[Document]:
         return list(self.database.call_results.find({}).sort("created_at", 1))

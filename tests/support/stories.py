@@ -130,6 +130,8 @@ class Story:
     is_test: bool = False
     #: The batch has a purpose, and a pack with a cap is in force: the dials are in the ledger.
     is_capped: bool = False
+    #: The batch limits its calls at a time, and has an entry of each dial.
+    is_limited: bool = False
 
 
 STORIES = [
@@ -151,6 +153,8 @@ STORIES = [
         {"kind": "reset", "when": "after", "count": 1},
         is_capped=True,
     ),
+    Story("answered_in_a_limited_batch", ["user_hangup"], [], "done", "A", is_limited=True),
+    Story("second_phone_in_a_limited_batch", ["dial_busy"], ["user_hangup"], "done", "AB", is_limited=True),
 ]
 #: Of test calls; no pause of the batch concerns them.
 TEST_STORIES = [
@@ -181,7 +185,9 @@ def set_up_story(stage: Stage, story: Story) -> None:
     purpose = {"purpose": "collection"} if story.is_capped else {}
     if story.is_capped:
         stage.store.packs.install([PACK], fill="first", is_ready=True, by="maria")
-    stage.add_batch(BATCH, account_id="acc-1", call_settings={"max_attempts": 1, **AGENT, **purpose})
+    limits = {"max_concurrent_calls": 1} if story.is_limited else {}
+    settings = {"max_attempts": 1, **AGENT, **purpose, **limits}
+    stage.add_batch(BATCH, account_id="acc-1", call_settings=settings)
     stage.add_account(plan_type="credit_based", credit_balance=1000, cost_per_call_setup=1, cost_per_minute=2)
     if story.is_test:
         stage.store.batches.pause(BATCH, by="maria", reason=None)
@@ -233,9 +239,11 @@ def check(stage: Stage, story: Story) -> None:
     assert account.get("open_dials", []) == []
     assert account["credit_reserved"] == pytest.approx(0)
     assert account["credit_used"] == pytest.approx(sum(row["charged"]["credit"] for row in results))
+    stage.store.batch_sums.fold_all()
     batch = stage.database.batches.find_one({"batch_id": BATCH})
     assert batch is not None
     assert batch.get("open_dials", []) == []
+    assert not any("batch_due" in row for row in results if story.is_test)
     of_campaign = [row for row in results if not story.is_test and row["outcome"] != "temporary"]
     assert batch["total_cost"] == pytest.approx(sum(row["cost"] for row in of_campaign))
 
@@ -263,7 +271,7 @@ def steps_of(story: Story, stage: Stage, *, with_reads: bool = False) -> list[st
         run_to_end(stage, stage.context())
     check(stage, story)
     expected = {"POST create-phone-call", "update jobs", "update accounts"}
-    expected |= set() if story.is_test else {"update batches"}
+    expected |= {"update batches"} if story.is_limited else set()
     expected |= {"insert speechaid_ledger", "update speechaid_ledger"} if story.is_capped else set()
     assert expected <= set(steps.names)
     return steps.names

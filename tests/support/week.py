@@ -265,11 +265,13 @@ class Week:
         housekeeper = Housekeeper(self.store, self.clock)
 
         def tidy() -> None:
+            housekeeper._fold_batch_sums()
             housekeeper._tidy(self.settings)
             self.clock.at(self.clock.seconds + TIDY_SECONDS, tidy)
 
         self.clock.at(30, tidy)
         self.clock.run(days * 86_400, self._idle)
+        self.store.batch_sums.fold_all()
 
     def context(self, number: int) -> WorkerContext:
         """The context of a new worker; each has a number of its own."""

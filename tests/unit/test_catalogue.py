@@ -38,9 +38,6 @@ _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}|%\(\w+\)[rs]|%[rs]")
 #: What people read and what is not made to be translated yet: packages and modules.
 STILL_IN_ENGLISH: Final = frozenset(
     {
-        # Packs of calling rules.
-        "speechaid/commands/packs.py",
-        "speechctl/render/packs.py",
         # Files for others: the rows of exports.
         "speechaid/campaign/export_rows.py",
     }
@@ -109,7 +106,7 @@ FOR_PROGRAMS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     # Stored: names, authors, reasons.
-    "speechaid/campaign/columns.py": frozenset({"numero {}"}),
+    "speechaid/campaign/column_titles.py": frozenset({"numero {}"}),
     "speechaid/commands/audit.py": frozenset({"unknown client", "{} (uid {})", "uid {}", "{} (key, {})"}),
     "speechaid/commands/delete_batch.py": frozenset({"being deleted"}),
     "speechaid/commands/dry_run.py": frozenset({"speechaid/{} (clerk)"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from speechaid.demo.audit import AuditPolicy
 from tests.chaos import audit
 from tests.chaos.audit import Records
 from tests.chaos.monkey import Pause
+from tests.chaos.people import ACCOUNT, Day, People
 
 Document = dict[str, Any]
 A, B = "+56910000001", "+56910000002"
@@ -67,6 +69,9 @@ def correct_records() -> Records:
         placed_calls=placed_calls,
         overlaps=[],
         pauses=[Pause("batch-1", 50, 60)],
+        people=People(),
+        days=[],
+        entries=[],
         policy=AuditPolicy(max_attempts=2, retry_delay_seconds=1, no_answer_delay_seconds=1),
     )
 
@@ -175,3 +180,99 @@ def test_wrong_records_are_found(line: str, corrupt: Corruption) -> None:
     found = audit.check(corrupt(correct_records()))
     assert getattr(found, line), vars(found)
     assert not found.clean
+
+
+# -- people under caps ---------------------------------------------------------------------------------------
+
+WRITTEN, DIALLED = "044 55 1234 0001", "+525512340001"
+FULL_DAY = Day("person-0", 500.0, timedelta(hours=24))
+
+
+def records_of_people() -> Records:
+    """A person with two jobs, one for each of two days: three calls, then one that is answered."""
+    placed = [call(f"call-{place}", DIALLED, 100.0 + 10 * place, "dial_no_answer") for place in range(3)]
+    placed += [call("call-3", DIALLED, 600.0, "user_hangup", talked=2)]
+    owners = ["job-1", "job-1", "job-1", "job-2"]
+    placed = [
+        {**one, "metadata": {"job_id": owner, "batch_id": "batch-1", "account_id": ACCOUNT}}
+        for one, owner in zip(placed, owners, strict=True)
+    ]
+    keys = [f"key-{place}" for place in range(len(placed))]
+    records = correct_records()
+    return replace(
+        records,
+        jobs=[_of_person("job-1", "failed", attempts=3), _of_person("job-2", "done", attempts=0)],
+        results=[
+            {**result(one), "job_id": owner, "dial_key": key}
+            for one, owner, key in zip(placed, owners, keys, strict=True)
+        ],
+        accounts=[],
+        batches=[{**records.batches[0], "total_jobs": 2, "failed_jobs": 1}],
+        placed_calls=placed,
+        people=People(jobs_of={"person-0": ["job-1", "job-2"]}),
+        days=[FULL_DAY],
+        entries=[
+            {"_id": key, "open": False, "void": False, "connected": one["connected_at"] is not None}
+            for key, one in zip(keys, placed, strict=True)
+        ],
+        policy=replace(records.policy, max_attempts=3),
+    )
+
+
+def _of_person(name: str, status: str, *, attempts: int) -> Document:
+    contact = {"phones": [WRITTEN], "next_phone_index": 0}
+    ids = {"_id": name, "job_id": name, "batch_id": "batch-1", "account_id": ACCOUNT}
+    return {**ids, "status": status, "attempts": attempts, "contact": contact}
+
+
+def _people_call(place: int, **fields: Any) -> Corruption:
+    def corrupt(records: Records) -> Records:
+        placed = list(records.placed_calls)
+        placed[place] = {**placed[place], **fields}
+        return replace(records, placed_calls=placed)
+
+    return corrupt
+
+
+def _entry(place: int, **fields: Any) -> Corruption:
+    def corrupt(records: Records) -> Records:
+        entries = list(records.entries)
+        entries[place] = {**entries[place], **fields}
+        return replace(records, entries=entries)
+
+    return corrupt
+
+
+def _days(*days: Day) -> Corruption:
+    return lambda records: replace(records, days=days)
+
+
+OF_PEOPLE: list[tuple[str, str, Corruption]] = [
+    ("a fourth call on one day", "over_cap", _people_call(3, placed_at=400.0, ended_at=403.0)),
+    ("a second contact on one day", "over_cap", _people_call(2, placed_at=590.0, connected_at=591.0)),
+    ("a call while another one is live", "over_cap", _people_call(1, placed_at=100.5)),
+    ("a day that ended too early", "left_out", _days(Day("person-0", 115.0, FULL_DAY.waits), FULL_DAY)),
+    ("a wait that is too long", "left_out", _days(replace(FULL_DAY, waits=timedelta(hours=30)))),
+    ("an entry that is open", "illegal", _entry(0, open=True)),
+    ("a void entry of a call that rang", "illegal", _entry(0, void=True)),
+    ("an entry that does not know the answer", "illegal", _entry(3, connected=False)),
+    ("an entry without a call", "illegal", _entry(0, _id="another")),
+    (
+        "a call without an entry",
+        "illegal",
+        lambda records: replace(records, entries=records.entries[1:]),
+    ),
+]
+
+
+def test_correct_records_of_people_are_clean() -> None:
+    found = audit.check(records_of_people())
+    assert found.clean, vars(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "corrupt"), [row[1:] for row in OF_PEOPLE], ids=[row[0] for row in OF_PEOPLE]
+)
+def test_wrong_calls_to_people_are_found(line: str, corrupt: Corruption) -> None:
+    found = audit.check(corrupt(records_of_people()))
+    assert getattr(found, line), vars(found)

@@ -19,7 +19,7 @@ LAYERS = (
     "store retell telemetry",
     "dialer campaign",
     "importing",
-    "worker control control_sockets commands fleet embedded maintenance monitoring",
+    "worker follower control control_sockets commands fleet embedded maintenance monitoring",
     "supervisor daemon check service web cli __main__",
     "demo",
 )

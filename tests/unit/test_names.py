@@ -62,7 +62,7 @@ NOUNS: Final = frozenset(
     candidates cannot cause changed charge checks clock collection commands conclusion concurrency
     contacts country counts credentials credit currency curves dashboard database date day descriptors
     digest directory disks distinct document drawing due duration elapsed entry exhausted expected
-    families fault faults fields fingerprint firing flag garbage given headroom health holds indexed
+    families fault faults fields fingerprint firing flag garbage given headroom health holders holds indexed
     instant intended item joined json lapsed latest left limited limits line lines listed mapping may
     message minutes moment money newest now number observation of order overlaps page pages pair part
     passes percent

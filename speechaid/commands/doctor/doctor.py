@@ -6,7 +6,7 @@ A source that does not answer is itself a finding: the command must work when so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -27,7 +27,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.erasure import What
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, Purpose
 from speechaid.protocol.translation import say
 from speechaid.retell.client import RetellClient
 from speechaid.retell.directory import RetellDirectory
@@ -168,21 +168,36 @@ def _read_calling_rules(context: HandlerContext, facts: DoctorFacts) -> None:
     """What the packs in force say of batches with waiting jobs."""
     packs, today = context.store.packs, context.store.now().date()
     in_force = packs.in_force()
-    purposes = {
-        name: purpose
+    rules = {
+        name: (purpose, batch.call_settings.pack_variant)
         for name, batch in facts.batches.items()
         if (purpose := batch.call_settings.purpose) is not None
     }
-    faults = {purpose: packs.fault_of(purpose, in_force) for purpose in set(purposes.values())}
+    faults = {one: packs.fault_of(one[0], in_force, one[1]) for one in set(rules.values())}
     facts.rule_faults = {
-        name: sentence for name, purpose in purposes.items() if (sentence := faults[purpose]) is not None
+        name: sentence for name, one in rules.items() if (sentence := faults[one]) is not None
     }
     if in_force.fault is None:
-        facts.without_purpose = sorted(facts.batches.keys() - purposes.keys())
-        facts.is_filling_ledger = bool(purposes) and not in_force.is_ready
-        found = packs.all_in_force().values() if purposes else ()
+        facts.without_purpose = sorted(facts.batches.keys() - rules.keys())
+        facts.is_filling_ledger = bool(rules) and not in_force.is_ready
+        found = packs.all_in_force().values() if rules else ()
         usable = [pack for pack in found if isinstance(pack, Pack)]
+        facts.rule_exemptions = _exemptions_of(rules, usable)
         facts.pack_warnings = [warning for pack in usable for warning in pack_warnings(pack, today)]
+
+
+def _exemptions_of(rules: Mapping[str, tuple[Purpose, str | None]], packs: Iterable[Pack]) -> dict[str, str]:
+    """The exemptions that may hold for calls of each batch, with who said so."""
+    named = [
+        (pack, f"{pack.name}: {one.name} ({one.said_by}, {one.at.isoformat()})")
+        for pack in packs
+        for one in pack.exemptions
+    ]
+    found = {
+        name: [text for pack, text in named if pack.purpose is purpose and pack.variant in {None, variant}]
+        for name, (purpose, variant) in rules.items()
+    }
+    return {name: "; ".join(texts) for name, texts in sorted(found.items()) if texts}
 
 
 def _read_suspended(context: HandlerContext, facts: DoctorFacts) -> None:

@@ -92,6 +92,8 @@ class DoctorFacts:
     opens_at: dict[str | None, datetime | None] = field(default_factory=dict)
     window_faults: dict[str, str] = field(default_factory=dict)
     without_hours: list[str] = field(default_factory=list)
+    #: Batches with waiting jobs whose packs have exemptions, and which.
+    rule_exemptions: dict[str, str] = field(default_factory=dict)
     #: Batches with waiting jobs that name no purpose, where calling rules are in force.
     without_purpose: list[str] = field(default_factory=list)
     #: What is wrong with the calling rules of batches with waiting jobs, by batch.

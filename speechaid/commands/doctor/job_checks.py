@@ -146,6 +146,13 @@ def calling_rules(facts: DoctorFacts) -> Findings:
             listed(dict.fromkeys(facts.without_purpose, "")),
             say("speechctl edit-batch ID --purpose collection, or reminder"),
         )
+    if facts.rule_exemptions:
+        yield intended(
+            "rule_exemptions",
+            say("calling rules are loosened by exemptions"),
+            listed(facts.rule_exemptions),
+            say("speechctl pack COUNTRY PURPOSE shows each with its reason; set-pack ends it"),
+        )
     if facts.is_filling_ledger:
         yield intended(
             "ledger_not_ready",

@@ -125,7 +125,8 @@ class Simulator:
             workspace.stop(call_id, now)
             return Response(status_code=204)
         if subject.endpoint is Endpoint.LIST:
-            return self.json(workspace.list_calls(document, now, self.rewriter(Endpoint.LIST)))
+            rewrite = self.rewriter(Endpoint.LIST)
+            return self.json(workspace.list_calls(document, now, rewrite, self.is_listed))
         if subject.endpoint is Endpoint.CONCURRENCY:
             return self.json(workspace.concurrency_document(now))
         return self._call(Endpoint.GET, workspace.get(call_id))
@@ -185,6 +186,11 @@ class Simulator:
             from_number=from_number if isinstance(from_number, str) else None,
             api_key_fingerprint=fingerprint(key),
         )
+
+    def is_listed(self, call: Call) -> bool:
+        """Whether no fault keeps this call out of the list."""
+        subject = Subject(endpoint=Endpoint.LIST, call_id=call.call_id, to_number=call.to_number)
+        return not self.faults.leaves_out(subject)
 
     def rewriter(self, endpoint: Endpoint) -> Callable[[Call, dict[str, Any]], dict[str, Any]]:
         """A function that applies the faults which misreport a call to its document."""

@@ -63,10 +63,14 @@ class Kind(StrEnum):
     #: A call, live or ended, is reported with ``fields``, without ``without``, with texts of ``fill``, and
     #: with the JSON of ``raw``.
     REWRITTEN = "rewritten"
+    #: list-calls leaves the call out.
+    UNLISTED = "unlisted"
 
 
 #: These change the reported call; the others affect the request as a whole.
 REWRITES: Final = frozenset({Kind.REVIVED, Kind.UNKNOWN_REASON, Kind.REWRITTEN})
+#: Kinds that concern one endpoint only.
+_OF_ENDPOINT: Final = {Kind.NOT_FOUND: frozenset({Endpoint.GET}), Kind.UNLISTED: frozenset({Endpoint.LIST})}
 
 _STATUS: Final[dict[Kind, tuple[int, str]]] = {
     Kind.STATUS: (500, "An unexpected server error occurred."),
@@ -250,7 +254,7 @@ class FaultTable:
         hit: _Active | None = None
         for active in self._active.values():
             fault = active.fault
-            if fault.kind in REWRITES or not _matches(fault, subject):
+            if fault.kind in {*REWRITES, Kind.UNLISTED} or not _matches(fault, subject):
                 continue
             if fault.kind is Kind.LATENCY and active.hit():
                 seconds = active.seconds()
@@ -263,6 +267,15 @@ class FaultTable:
             return Injection(before, after)
         return Injection(before, after, hit.fault, hit.seconds())
 
+    def leaves_out(self, subject: Subject) -> bool:
+        """Whether a fault keeps this call out of the list."""
+        hits = [
+            active.hit()
+            for active in self._active.values()
+            if active.fault.kind is Kind.UNLISTED and _matches(active.fault, subject)
+        ]
+        return any(hits)
+
     def rewrites(self, subject: Subject, *, over: bool) -> list[Fault]:
         """The faults that misreport this call; ``over``: whether it has ended."""
         kinds = REWRITES if over else {Kind.REWRITTEN}
@@ -274,7 +287,7 @@ class FaultTable:
 
 
 def _matches(fault: Fault, subject: Subject) -> bool:
-    endpoints = frozenset({Endpoint.GET}) if fault.kind is Kind.NOT_FOUND else fault.endpoints
+    endpoints = _OF_ENDPOINT.get(fault.kind, fault.endpoints)
     return (endpoints is None or subject.endpoint in endpoints) and all(
         wanted is None or wanted == present
         for wanted, present in (

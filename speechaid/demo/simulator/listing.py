@@ -124,6 +124,12 @@ class ListBody(_Model):
     skip: int = Field(default=0, ge=0)
     sort_order: SortOrder = "descending"
 
+    @property
+    def wanted_ids(self) -> list[str] | None:
+        """The values of the filter by call id; None where it names none."""
+        wanted = self.filter_criteria.call_id
+        return list(dict.fromkeys(wanted.value)) if isinstance(wanted, EnumFilter) else None
+
 
 def read_list(document: object) -> ListBody:
     """Validate the body of a list request.

@@ -64,6 +64,13 @@ class Settings(BaseModel):
     calls_per_second: float | None = Field(default=None, gt=0)
     #: Delay until a new call appears in list-calls.
     list_delay_seconds: float = Field(default=0.0, ge=0)
+    #: list-calls shows every call as it was so many seconds ago.
+    list_lag_seconds: float = Field(default=0.0, ge=0)
+    #: list-calls leaves out calls that ring.
+    list_lacks_ringing: bool = False
+    #: list-calls refuses a filter with more call ids, by this status. None: any number.
+    list_most_ids: int | None = Field(default=None, ge=1)
+    list_most_ids_status: Literal[400, 413] = 413
     #: Lifetime of an idempotency key.
     key_seconds: float = Field(default=3600.0, ge=0)
     do_not_call: frozenset[str] = frozenset()

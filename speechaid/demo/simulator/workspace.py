@@ -21,6 +21,7 @@ from speechaid.demo.simulator.document import describe, item
 from speechaid.demo.simulator.placed_calls import PlacedCallsFile
 from speechaid.demo.simulator.script import Outcome, choose, rng_for
 from speechaid.demo.simulator.settings import Settings
+from speechaid.model.states import CallStatus
 
 #: Changes a call object before it is sent; used by faults that misreport calls.
 Rewrite = Callable[[Call, dict[str, Any]], dict[str, Any]]
@@ -169,22 +170,40 @@ class Workspace:
         self._append("stopped", stopped)
         self._calls[call_id] = stopped
 
-    def list_calls(self, document: object, now: float, rewrite: Rewrite = unchanged) -> dict[str, Any]:
-        """One page of list-calls; without calls placed less than ``list_delay_seconds`` ago.
+    def list_calls(
+        self,
+        document: object,
+        now: float,
+        rewrite: Rewrite = unchanged,
+        is_listed: Callable[[Call], bool] = lambda _call: True,
+    ) -> dict[str, Any]:
+        """One page of list-calls, without what the settings of the list hide.
 
         Raises:
-            Refusal: 400.
+            Refusal: 400; or the status of ``list_most_ids_status``.
         """
-        body = listing.read_list(document)
-        listed_until = now - self.settings.list_delay_seconds
-        visible = (call for call in self._candidates(body) if call.placed_at <= listed_until)
-        shown = ((call.serial, item(rewrite(call, describe(call, now)))) for call in visible)
+        body, settings = listing.read_list(document), self.settings
+        ids = body.wanted_ids or ()
+        if settings.list_most_ids is not None and len(ids) > settings.list_most_ids:
+            raise Refusal(settings.list_most_ids_status, "Invalid request format: call_id: too many values")
+        then = now - settings.list_lag_seconds
+        listed_until = min(then, now - settings.list_delay_seconds)
+        visible = (
+            call
+            for call in self._candidates(body)
+            if call.placed_at <= listed_until
+            and not (settings.list_lacks_ringing and call.status(then) is CallStatus.REGISTERED)
+            and is_listed(call)
+        )
+        shown = ((call.serial, item(rewrite(call, describe(call, then)))) for call in visible)
         return listing.page(body, shown)
 
     def _candidates(self, body: listing.ListBody) -> list[Call]:
-        """Preselect calls by number or metadata, the usual filters, to save describing all of them."""
+        """Preselect calls by id, number or metadata, the usual filters, to save describing all of them."""
         wanted = body.filter_criteria.to_number
         found = list(self._calls.values())
+        if body.wanted_ids is not None:
+            found = [self._calls[call_id] for call_id in body.wanted_ids if call_id in self._calls]
         if wanted is not None and wanted.op == "eq":
             found = [self._calls[call_id] for call_id in self._by_number.get(wanted.value, [])]
         for entry in body.filter_criteria.metadata or ():

@@ -49,6 +49,12 @@ DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or
 
 TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
 
+START_AT: Final = Argument(
+    name="start_at",
+    is_id=True,
+    help="call nobody before this time, by the clock of the hours: 2026-12-01T09:00",
+)
+
 #: What a call is for, as ``model.states.Purpose``; a test compares them.
 PURPOSES: Final = ("collection", "marketing", "survey", "reminder")
 
@@ -64,6 +70,7 @@ BATCH_OPTIONS: Final = (
     HOURS,
     DAYS,
     TIMEZONE,
+    START_AT,
     Argument(
         name="max_attempts",
         kind=Kind.INTEGER,
@@ -135,6 +142,11 @@ BATCH_OPTIONS: Final = (
         name="purpose",
         choices=PURPOSES,
         help="what the calls are for: the law of each number's country for it holds (default: none does)",
+    ),
+    Argument(
+        name="pack_variant",
+        is_id=True,
+        help="the pack of this name, as set-pack put it in force, in the place of a country's (see packs)",
     ),
 )
 

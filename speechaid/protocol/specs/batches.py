@@ -12,6 +12,7 @@ from speechaid.protocol.specs.arguments import (
     HOURS,
     OF_BATCH,
     REASON,
+    START_AT,
     TIMEZONE,
     at_most,
 )
@@ -78,6 +79,7 @@ SPECS: Final = (
         HOURS,
         DAYS,
         TIMEZONE,
+        START_AT,
         timeout_seconds=600.0,
     ),
     background_write(

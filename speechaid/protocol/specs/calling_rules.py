@@ -26,6 +26,11 @@ SPECS: Final = (
                 choices=PURPOSES,
                 help="what the calls are for",
             ),
+            Argument(
+                name="variant",
+                is_id=True,
+                help="the pack of this name, which batches name by --pack-variant",
+            ),
         ),
     ),
     CommandSpec(

@@ -14,6 +14,7 @@ _JOB: Final = Argument(
     required=True,
     completes="job",
 )
+_CALL: Final = Argument(name="call", help="the call's id", positional=True, required=True, is_id=True)
 SPECS: Final = (
     CommandSpec(
         name="jobs",
@@ -42,6 +43,19 @@ SPECS: Final = (
         help="why this person is, or is not, being called right now, and when the next chance comes",
         access=Access.READ,
         arguments=(_JOB,),
+    ),
+    CommandSpec(
+        name="call",
+        help="one call that has ended: what was said, what the agent was told, what it collected",
+        access=Access.READ,
+        arguments=(_CALL,),
+    ),
+    CommandSpec(
+        name="recording",
+        help="the address of a call's recording, as Retell gives it now; it expires",
+        access=Access.READ,
+        arguments=(_CALL,),
+        timeout_seconds=30.0,
     ),
     background_write("suspend-job", "set a job aside; if it is in a call, when the call ends", _JOB, REASON),
     background_write("resume-job", "allow calls of a suspended job again", _JOB),

@@ -53,6 +53,7 @@ SPECS: Final = (
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
             OF_BATCH,
             Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
+            Argument(name="by", is_id=True, help="of this author only: maria, or maria (user)"),
             *DATES,
             Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
             Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),

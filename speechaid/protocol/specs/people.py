@@ -11,7 +11,7 @@ _PERSON: Final = Argument(
     name="person",
     positional=True,
     required=True,
-    help="a national id, a phone number, or the beginning of a name",
+    help="a national id, a phone number, the beginning of a name, or job:ID",
 )
 
 _IN_ACCOUNT: Final = Argument(name="account", help="in this account only", completes="account")
@@ -63,7 +63,9 @@ SPECS: Final = (
         "paid",
         "a person has paid, or those of a file: their waiting jobs are cancelled, and it is recorded",
         Argument(
-            name="person", positional=True, help="a national id, a phone number, or the beginning of a name"
+            name="person",
+            positional=True,
+            help="a national id, a phone number, the beginning of a name, or job:ID",
         ),
         Argument(name="file", kind=Kind.FILE, help="a CSV or XLSX file of national ids, instead of a person"),
         Argument(name="column", help="the file's column of ids, where its title is not a usual one"),

@@ -24,7 +24,10 @@ from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
 from speechaid.web.page.screens import (
     accounts,
+    agents,
+    campaign_start,
     campaigns,
+    changes,
     do_not_call,
     emergency,
     login,
@@ -32,6 +35,7 @@ from speechaid.web.page.screens import (
     people,
     reports,
     start,
+    users,
 )
 from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, choose_answer_language
 from speechaid.web.places import current_kind
@@ -65,7 +69,10 @@ def build_page(services: Services, at_once: int, metrics: WebMetrics) -> ASGIApp
         "page", metrics, at_once=campaigns.MAX_LIVE, tick_seconds=campaigns.LIVE_SECONDS
     )
     app.state.drafts = Drafts()
-    screens = (login, start, emergency, new_campaign, campaigns, people, reports, do_not_call, accounts)
+    screens = (
+        *(login, start, emergency, new_campaign, campaigns, people, reports),
+        *(do_not_call, accounts, agents, changes, users, campaign_start),
+    )
     for screen in screens:
         app.include_router(screen.router)
     app.mount("/static", StaticFiles(directory=STATIC))

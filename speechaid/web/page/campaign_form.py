@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 from fastapi import Response
 
-from speechaid.model.batch import Batch
+from speechaid.model.batch import Batch, read_purpose
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, say
 from speechaid.web.problems import Problem
@@ -39,13 +40,13 @@ ROLES: Final[Mapping[str, str]] = {
 DAYS: Final = (N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun"))
 #: Fields of the form of the settings, in its order; days have names of their own.
 FIELDS: Final = (
-    *("name", "description", "priority", "start", "end", "timezone"),
+    *("name", "description", "priority", "purpose", "start", "end", "timezone"),
     *("max_attempts", "retry_delay_hours", "max_concurrent_calls"),
     *("agent", "agent_version", "from_number"),
 )
 #: Those that are options of ``import`` by the same name, and numbers among them.
 _OPTIONS: Final = (
-    *("name", "description", "priority", "timezone", "max_attempts", "retry_delay_hours"),
+    *("name", "description", "priority", "purpose", "timezone", "max_attempts", "retry_delay_hours"),
     *("max_concurrent_calls", "agent", "agent_version", "from_number"),
 )
 _WHOLE: Final = frozenset({"max_attempts", "max_concurrent_calls"})
@@ -96,6 +97,15 @@ def fault_at(problem: Problem, fields: Collection[str], otherwise: str) -> dict[
         raise problem
     field = str(problem.detail).partition(":")[0].lstrip("-").replace("-", "_")
     return {field if field in fields else otherwise: problem.detail}
+
+
+def read_amount(typed: str) -> float | None:
+    """An amount above zero as people type it, with a comma or a point; None: it is none."""
+    try:
+        value = float(typed.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
 
 
 def corrected_columns(form: Mapping[str, str]) -> dict[str, str]:
@@ -175,6 +185,7 @@ def first_settings(file_name: str, batch: Batch | None) -> dict[str, str]:
         "start": text(hours.get("start")) or "09:00",
         "end": text(hours.get("end")) or "19:00",
         "timezone": text(settings.get("timezone")) or "",
+        "purpose": read_purpose(settings.get("purpose")) or "",
         "agent": text(settings.get("agent_id")) or "",
         "from_number": text(settings.get("from_number")) or "",
     }

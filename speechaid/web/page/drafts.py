@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import IO, Any, Final
@@ -60,7 +60,15 @@ class Draft:
     attempt: int = 0
     #: The import that was begun last: whoever sends the form again waits for the same one.
     work: asyncio.Task[dict[str, Any]] | None = None
+    #: Why it was refused, until the form of the settings shows it.
+    faults: dict[str, str] = field(default_factory=dict)
+    #: What the daemon said last of how far that import is.
+    progress: Mapping[str, Any] = field(default_factory=dict)
     batch_id: str | None = None
+
+    def note_progress(self, progress: Mapping[str, Any]) -> None:
+        """Keep what the daemon says; called in another thread."""
+        self.progress = progress
 
     async def read(self) -> bytes:
         """The whole file."""

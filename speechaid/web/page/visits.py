@@ -18,6 +18,7 @@ from fastapi import Depends, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from speechaid.model.identity import Principal
+from speechaid.protocol.client import Progress
 from speechaid.protocol.commands import COMMANDS
 from speechaid.protocol.specs.specification import Access
 from speechaid.protocol.translation import reader_language, say
@@ -97,7 +98,12 @@ class Visit:
         return self.caller.account_id is None
 
     async def ask(
-        self, command: str, args: Mapping[str, Any] | None = None, *, attachment: bytes | None = None
+        self,
+        command: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        attachment: bytes | None = None,
+        on_progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Have the daemon carry out a command, as the API does.
 
@@ -109,7 +115,9 @@ class Visit:
         if COMMANDS[command].access is not Access.WRITE:
             return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
         try:
-            return await self.services.daemon.ask(self.caller, command, given, attachment=attachment)
+            return await self.services.daemon.ask(
+                self.caller, command, given, attachment=attachment, on_progress=on_progress
+            )
         finally:
             # The next screen shows what was done.
             self.services.reader.forget_shared()
@@ -165,6 +173,7 @@ class Visit:
         return {
             "caller": self.caller,
             "role": words.ROLES[self.caller.role],
+            "role_names": words.ROLES,
             "may": self.may,
             "sees_all": self.sees_all,
             "path": self.request.url.path,
@@ -173,6 +182,7 @@ class Visit:
             "language_names": words.LANGUAGE_NAMES,
             "campaign_states": words.CAMPAIGN_STATES,
             "settings_names": words.SETTINGS,
+            "purposes": words.PURPOSES,
             "people_states": words.PEOPLE_STATES,
             "faults": {},
             "notice": None,

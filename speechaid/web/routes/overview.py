@@ -113,7 +113,7 @@ def _sums(store: ScopedStore) -> dict[str, Any]:
         "as_of": store.now(),
         "accounts": len(accounts),
         **batch_sums(batches),
-        "live_calls": sum(len(batch.open_dials) for batch in batches),
+        "live_calls": sum(batch.live_calls for batch in batches),
         "calls_today": sum(account.calls_today for account in accounts),
     }
 

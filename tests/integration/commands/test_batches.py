@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from speechaid.model.batch import Batch
+from speechaid.model.levels import Level
 from speechaid.store.batches import Batches
 from speechaid.store.jobs import Jobs
 from speechctl.render.blocks import as_text
@@ -696,3 +697,39 @@ def test_a_batch_without_hours_is_created_with_a_warning(operator: Operator) -> 
     assert "has no calling hours" in (made["warning"] or "")
     with_hours = operator.run("create-batch", name="hours", hours="09:00-19:00")
     assert "has no calling hours" not in (with_hours["warning"] or "")
+
+
+# -- a start at a time -------------------------------------------------------------------------------------
+
+
+def test_a_batch_starts_at_a_time_which_a_daemon_must_heed(operator: Operator) -> None:
+    made = operator.run("import", file=CSV, filename="march.csv", country="CL", hours="00:00-24:00")
+    batch = made["batch_id"]
+    ahead = (datetime.now(UTC) + timedelta(days=40)).strftime("%Y-%m-%dT09:00")
+    started = operator.run("resume-batch", batch=batch, start_at=ahead, timezone="America/Santiago")
+    assert not started["first_calls"]["now"]
+    assert f"{ahead[:10]} 09:00 America/Santiago" in started["first_calls"]["text"]
+    level = operator.database.speechaid_holds.find_one({"_id": "level"})
+    assert level is not None
+    assert level["needs"] == Level.START_TIMES
+    assert settings_of(operator.run("batch", batch=batch))["start_at"] == (ahead, "batch")
+    (job,) = operator.run("jobs", batch=batch)["jobs"]
+    why = operator.run("explain", job=job["job_id"])
+    assert f"not before {ahead[:10]} 09:00" in str(why["checks"])
+    assert operator.run("forecast", batch=batch)["dials"][0]["at"].startswith(ahead[:10])
+    copy = operator.run("create-batch", name="copy", copy_from=batch)
+    assert settings_of(operator.run("batch", batch=copy["batch_id"]))["start_at"] == (None, "default")
+    operator.run("edit-batch", batch=batch, unset=["start-at"])
+    assert operator.run("resume-batch", batch=batch)["first_calls"]["now"]
+
+
+def test_a_start_that_is_over_starts_nothing(operator: Operator) -> None:
+    made = operator.run("import", file=CSV, filename="march.csv", country="CL", hours="00:00-24:00")
+    over = {"batch": made["batch_id"], "start_at": "2026-01-01T09:00"}
+    operator.database.batches.update_one({}, {"$set": {"call_settings.start_at": over["start_at"]}})
+    for command in ("resume-batch", "edit-batch"):
+        assert "is over" in str(operator.refusal(command, **over))
+    assert not operator.store.batches.get(made["batch_id"]).is_active
+    new: Document = {"file": CSV, "filename": "april.csv", "country": "CL", "start_at": over["start_at"]}
+    assert "is over" in str(operator.refusal("import", **new))
+    assert "is over" in str(operator.refusal("create-batch", name="late", start_at=over["start_at"]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from speechaid.compliance.pack_files import content_hash, shipped_packs
 from speechaid.model.levels import Level
@@ -12,6 +13,7 @@ from tests.integration.control.test_commands import Operator, operator
 
 __all__ = ["operator"]
 Document = dict[str, Any]
+SANTIAGO = ZoneInfo("America/Santiago")
 CHILE = shipped_packs()["CL", Purpose.COLLECTION]
 #: It never allows a call, whenever the test runs.
 CLOSED = """
@@ -167,3 +169,105 @@ def test_a_report_counts_the_jobs_that_a_rule_keeps_back(operator: Operator) -> 
     operator.add_job("job-2", batch_id=batch)
     kept_back = operator.run("report", batch=batch)["kept_back"]
     assert kept_back == [{"rule": "CL collection: weekly_contact", "jobs": 1}]
+
+
+VARIANT = LOOSER + 'variant = "retail"\n' + EXEMPTION
+
+
+def test_a_batch_names_a_pack_of_its_own_with_the_exemption_and_who_said_so(operator: Operator) -> None:
+    plain = a_batch(operator, purpose="collection")
+    put = operator.run("set-pack", file=VARIANT, filename="retail.toml")["packs"]
+    assert [(row["variant"], row["exemptions"][0]["name"]) for row in put] == [("retail", "our_lawyer")]
+    # The pack of all batches stays.
+    shown = operator.run("pack", country="CL", purpose="collection")["pack"]
+    assert shown["hash"] == content_hash(CHILE)
+    own = operator.run("pack", country="CL", purpose="collection", variant="retail")["pack"]
+    assert own["exemptions"][0]["said_by"] == "A. Soto, lawyer"
+    ruled = operator.run(
+        "create-batch", name="Retail", hours="00:00-24:00", purpose="collection", pack_variant="retail"
+    )["batch_id"]
+    assert operator.batch(ruled)["call_settings"]["pack_variant"] == "retail"
+    copy = operator.run("create-batch", name="Copy", copy_from=ruled)["batch_id"]
+    assert operator.batch(copy)["call_settings"]["pack_variant"] == "retail"
+    changed = operator.run("edit-batch", batch=plain, pack_variant="retail")["changes"]
+    assert [(row["option"], row["new"]) for row in changed] == [("pack_variant", "retail")]
+    operator.add_job("job-1", batch_id=ruled, contact=ANA)
+    checks = {check["name"]: str(check["value"]) for check in operator.run("explain", job="job-1")["checks"]}
+    assert "CL collection (retail)" in checks["hours by law"]
+    assert "exemption our_lawyer: A. Soto, lawyer, 2026-12-01" in checks["hours by law"]
+    found = {row["code"]: row["evidence"] for row in operator.run("doctor")["findings"]}
+    assert ruled in found["rule_exemptions"]
+    assert "our_lawyer (A. Soto, lawyer, 2026-12-01)" in found["rule_exemptions"]
+
+
+def test_a_pack_that_is_not_in_force_is_refused_and_one_that_was_damaged_calls_nobody(
+    operator: Operator,
+) -> None:
+    refused = operator.refusal("create-batch", name="x", purpose="collection", pack_variant="retail")
+    assert "no pack retail for collection is in force" in str(refused) or "set-pack" in str(refused)
+    assert "give both" in str(operator.refusal("create-batch", name="x", pack_variant="retail"))
+    assert "no name of a pack" in str(
+        operator.refusal("create-batch", name="x", purpose="collection", pack_variant="../x")
+    )
+    ruled = a_batch(operator, purpose="collection")
+    operator.database.batches.update_one(
+        {"batch_id": ruled}, {"$set": {"call_settings.pack_variant": "retail"}}
+    )
+    operator.add_job("job-1", batch_id=ruled, contact=ANA)
+    broken = {row["code"]: row["evidence"] for row in operator.run("doctor")["findings"]}
+    assert "no pack retail for collection is in force" in broken["calling_rules_fault"]
+    explained = operator.run("explain", job="job-1")
+    failed = {check["name"]: str(check["value"]) for check in explained["checks"] if not check["passed"]}
+    assert "no pack retail" in failed["hours by law"]
+
+
+def test_a_pack_of_single_batches_is_no_looser_than_that_of_all(operator: Operator) -> None:
+    operator.run("set-pack", file=CLOSED, filename="closed.toml")
+    wider = """
+kind = "overlay"
+format = 1
+country = "CL"
+purpose = "collection"
+variant = "retail"
+"""
+    refused = str(operator.refusal("set-pack", file=wider, filename="retail.toml"))
+    assert "wider than in the pack" in refused
+    operator.run("set-pack", shipped=True)
+    operator.run("set-pack", file=wider, filename="retail.toml")
+    warned = operator.run("set-pack", file=CLOSED, filename="closed.toml")["warnings"]
+    assert [str(one) for one in warned] == ["CL collection (retail) allows more than this: set it anew"]
+
+
+def in_santiago(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(SANTIAGO)
+
+
+def test_of_two_jobs_of_one_person_a_forecast_places_the_second_when_the_cap_allows_it(
+    operator: Operator,
+) -> None:
+    batch = a_batch(operator, purpose="collection")
+    other = a_batch(operator, purpose="reminder")
+    operator.add_job("job-1", batch_id=batch, contact=ANA)
+    operator.add_job("job-2", batch_id=other, contact=ANA)
+    answer = operator.run("forecast")
+    first, second = sorted(in_santiago(row["at"]).date() for row in answer["dials"])
+    # Chile: one contact a week, and the first call may be one.
+    assert second >= first + timedelta(days=7 - first.weekday())
+    assert any("weekly_contact" in row["rule"] for row in answer["kept_back"])
+
+
+def test_the_first_call_of_a_batch_is_when_the_law_allows_it(operator: Operator) -> None:
+    batch = a_batch(operator, purpose="collection", paused=True)
+    operator.add_job("job-1", batch_id=batch, contact=ANA)
+    operator.run("set-pack", file=CLOSED, filename="closed.toml")
+    never = operator.run("resume-batch", batch=batch)["first_calls"]
+    assert (never["at"], never["now"]) == (None, False)
+    assert "no calls: " in never["text"]
+    operator.run("pause-batch", batch=batch)
+    sundays = LOOSER.replace("days = [7]", "days = [6]") + "closed_days = [1, 2, 3, 4, 5]\n"
+    operator.run("set-pack", file=sundays, filename="saturdays.toml")
+    first = operator.run("resume-batch", batch=batch)["first_calls"]
+    local = in_santiago(first["at"])
+    assert local.isoweekday() == 6
+    assert first["now"] or "CL collection: " in first["text"]
+    assert 10 <= local.hour < 12

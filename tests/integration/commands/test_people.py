@@ -609,3 +609,67 @@ def test_a_test_call_is_nobody_s_job(operator: Operator) -> None:
     assert found_jobs(operator, "+56955550071") == []
     operator.run("opt-out", person="+56955550071")
     assert (operator.database.jobs.find_one({"job_id": "test-1"}) or {})["status"] == "pending"
+
+
+# -- by a job, and a call of it ----------------------------------------------------------------------------
+
+
+def test_a_person_without_an_id_is_named_by_a_job(operator: Operator) -> None:
+    contact = {"name": "Ana", "phones": ["+56955550071"]}
+    add_job(operator, "job-1", account_id="acc-1", contact=contact)
+    add_job(operator, "job-2", account_id="acc-1", contact=contact)
+    add_job(operator, "job-3", account_id="acc-2", contact={"phones": ["+56955550079"]})
+    assert found_jobs(operator, "job:job-1") == [["job-1", "job-2"]]
+    assert operator.run("paid", person="job:job-1", amount=20)["people"] == 1
+    assert operator.run("opt-out", person="job:job-1")["phones"] == ["+569******71"]
+    assert operator.store.do_not_call.listed(["+56955550071", "+56955550079"]) == {"+56955550071"}
+    assert operator.refusal("opt-out", person="job:job-9").code == "not_found"
+    with pytest.raises(CommandRefused, match="there is no job"):
+        find_people(context_of(operator), "job:job-3", "acc-1")
+
+
+def add_call(operator: Operator, call_id: str, **fields: Any) -> None:
+    operator.database.call_results.insert_one(
+        {
+            "call_id": call_id,
+            "job_id": "job-1",
+            "batch_id": "batch-1",
+            "account_id": "acc-1",
+            "created_at": operator.store.now(),
+            "contact": {"name": "Ana", "phone_used": "+56955550071"},
+            "promised": {"day": "mañana", "amount": "45000", "currency": "CLP"},
+            "call_data": {
+                "transcript": "Agent: Buenas tardes",
+                "recording_url": "https://retell.example/r.wav",
+                "retell_llm_dynamic_variables": {"nombre": "Ana"},
+                "collected_dynamic_variables": {"fecha_pago_cliente": "mañana"},
+            },
+            **fields,
+        }
+    )
+
+
+def test_a_call_is_shown_with_what_was_said_and_recorded_among_the_reads(operator: Operator) -> None:
+    add_call(operator, "call-1", outcome="answered")
+    call = operator.run("call", call="call-1")
+    assert (call["job_id"], call["name"], call["phone"]) == ("job-1", "Ana", "+569******71")
+    assert (call["transcript"], call["recording"]) == ("Agent: Buenas tardes", True)
+    assert call["promised"] == {"day": "mañana", "amount": "45000", "currency": "CLP"}
+    assert call["variables"] == [
+        {"name": "nombre", "sent": "Ana", "collected": None},
+        {"name": "fecha_pago_cliente", "sent": None, "collected": "mañana"},
+    ]
+    assert "retell.example" not in str(call)  # the address expires, and is asked for at the click
+    assert call["agent_version"] is None  # what another program did not store
+    (line,) = operator.recorded(1, event="read")
+    assert (line["command"], line["documents"]) == ("call", 1)
+    assert operator.refusal("call", call="call-9").code == "not_found"
+
+
+def test_of_a_call_that_was_erased_nothing_is_shown_or_asked_for(operator: Operator) -> None:
+    erased = {"at": operator.store.now(), "by": "retention", "what": "calls"}
+    add_call(operator, "call-1", erased=erased, call_data={})
+    call = operator.run("call", call="call-1")
+    assert (call["name"], call["promised"], call["recording"], call["variables"]) == (None, None, False, [])
+    assert call["erased"]["text"]
+    assert "erased" in str(operator.refusal("recording", call="call-1"))

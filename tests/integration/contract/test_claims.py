@@ -164,7 +164,7 @@ GUARDED: dict[str, Callable[[Jobs, Job, datetime], object]] = {
     "renew_to_dial": lambda jobs, held, _: jobs.renew_to_dial(held, LEASE),
     "reread": lambda jobs, held, _: jobs.reread(held),
     "record_intent": lambda jobs, held, now: jobs.record_intent(held, dial_to(B, now, "key-2")),
-    "record_call": lambda jobs, held, _: jobs.record_call(held, "call_1"),
+    "record_call": lambda jobs, held, _: jobs.record_call(held, "call_1", 60),
     "note_on_dial": lambda jobs, held, now: jobs.note_on_dial(held, parked_at=now),
     "record_verdict": lambda jobs, held, _: jobs.record_verdict(held, {"outcome": "answered"}),
     "drop_reserved_amount": lambda jobs, held, _: jobs.drop_reserved_amount(held),
@@ -260,7 +260,7 @@ def test_a_number_has_one_open_dial_in_whatever_spelling(
 
 def test_a_known_call_stands_in_the_dial_and_clears_the_jobs_crashes(store: Store) -> None:
     add_job(store, crashes=2)
-    held = store.jobs.record_call(claim_and_dial(store), "call_1")
+    held = store.jobs.record_call(claim_and_dial(store), "call_1", 60)
 
     document = job(store)
     assert held.dial is not None
@@ -270,7 +270,7 @@ def test_a_known_call_stands_in_the_dial_and_clears_the_jobs_crashes(store: Stor
 
 def test_a_call_is_followed_while_an_open_dial_has_it(store: Store) -> None:
     add_job(store)
-    held = store.jobs.record_call(claim_and_dial(store), "call_1")
+    held = store.jobs.record_call(claim_and_dial(store), "call_1", 60)
     assert store.jobs.follows_call("call_1")
     assert not store.jobs.follows_call("call_2")
     store.jobs.requeue(held)

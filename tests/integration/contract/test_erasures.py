@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from speechaid.campaign.erasure import result_without_person
 from speechaid.model.erasure import FORGETTING, Erasure, What
 from speechaid.model.job import Job
 from speechaid.store.connection import Store
@@ -94,6 +95,32 @@ def test_a_result_is_replaced_once(store: Store) -> None:
     assert store.erasures.write_result(result, left)
     assert not store.erasures.write_result(result, {"call_id": "call_1"})
     assert "contact" not in one(store.results.table, {"call_id": "call_1"})
+
+
+def test_a_result_that_is_added_to_its_batch_meanwhile_is_not_replaced_by_what_was_read(store: Store) -> None:
+    """What is due to the batch would be there again, and be added once more."""
+    due = {"batch_id": "batch-1", "total_cost": 0.1, "total_minutes": 1.5}
+    store.results.record({"call_id": "call_1", "dial_key": "key-1", "batch_due": due})
+    result = one(store.results.table, {"call_id": "call_1"})
+    store.batches.table.insert({"batch_id": "batch-1"})
+    store.batch_sums.fold_all()
+    left = {"call_id": "call_1", "batch_due": due, "erased": erasure(store).document()}
+    assert not store.erasures.write_result(result, left)
+    store.batch_sums.fold_all()
+    assert one(store.batches.table, {"batch_id": "batch-1"})["total_minutes"] == 1.5
+
+
+def test_what_is_due_to_a_batch_outlives_the_erasure_of_its_result(store: Store) -> None:
+    due = {"batch_id": "batch-1", "total_cost": 0.1, "total_minutes": 1.5}
+    store.batches.table.insert({"batch_id": "batch-1"})
+    store.results.record(
+        {"call_id": "call_1", "dial_key": "key-1", "batch_due": due, "contact": {"name": "Ana"}}
+    )
+    result = one(store.results.table, {"call_id": "call_1"})
+    assert store.erasures.write_result(result, result_without_person(result, erasure(store)))
+    store.batch_sums.fold_all()
+    assert one(store.batches.table, {"batch_id": "batch-1"})["total_minutes"] == 1.5
+    assert one(store.results.table, {"call_id": "call_1"})["contact"] == {}
 
 
 def test_results_of_deleted_jobs_are_told_from_the_others(store: Store) -> None:

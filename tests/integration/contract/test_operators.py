@@ -32,6 +32,19 @@ def ask(store: Store, action: str, job_id: str = "job-1") -> Requested:
 # -- one job ---------------------------------------------------------------------------------------------
 
 
+def test_a_hang_up_is_found_until_a_worker_has_asked_retell_for_it(store: Store) -> None:
+    add_job(store)
+    held = claim_and_dial(store)
+    assert ask(store, "cancel") is Requested.RECORDED
+    assert store.requests.hang_ups(9) == []
+    assert ask(store, "hang_up") is Requested.RECORDED
+    assert store.requests.hang_ups(9) == []  # there is no call yet
+    held = store.jobs.record_call(held, "call_1", 60)
+    assert store.requests.hang_ups(9) == ["job-1"]
+    store.jobs.note_on_dial(held, stop_asked_by="operator")
+    assert store.requests.hang_ups(9) == []
+
+
 def test_a_job_without_a_dial_is_cancelled_at_once_and_whoever_claimed_it_finds_out(store: Store) -> None:
     add_job(store, reserved_amount=2)
     held = claim(store)

@@ -206,7 +206,7 @@ def test_open_dials_are_counted_by_what_may_become_of_them(store: Store) -> None
         add_job(store, job_id=f"{number}")
         held = claim_and_dial(store, f"+1202555010{number}", f"{number}", key=f"{number}", batch_id=BATCH)
         if number == 0:
-            store.jobs.record_call(held, "call_0")
+            store.jobs.record_call(held, "call_0", 60)
         if number == 1:
             lapse(store, "1")
         if number == 2:

@@ -251,6 +251,19 @@ def test_lists_are_of_the_account_whatever_is_asked(page: Page) -> None:
     assert OTHER_BATCH not in str(row)
 
 
+def test_calls_and_people_by_their_jobs_are_of_the_account_alone(page: Page) -> None:
+    for batch, account in ((OWN_BATCH, OWN), (OTHER_BATCH, OTHER)):
+        page.operator.database.call_results.insert_one(
+            {"call_id": f"call-{batch}", "job_id": f"job-{batch}", "account_id": account}
+        )
+    assert page.result("call", call=f"call-{OWN_BATCH}")["job_id"] == f"job-{OWN_BATCH}"
+    for command in ("call", "recording"):
+        assert page.error(command, call=f"call-{OTHER_BATCH}")[0] == "not_found"
+    for command in ("person", "opt-out", "paid"):
+        assert page.error(command, person=f"job:job-{OTHER_BATCH}")[0] == "not_found"
+    assert page.error("call", role="viewer", call=f"call-{OWN_BATCH}")[0] == "forbidden"
+
+
 def test_a_new_batch_is_the_accounts(page: Page) -> None:
     batch_id = page.result("create-batch", name="new")["batch_id"]
     assert page.operator.batch(batch_id)["account_id"] == OWN

@@ -130,7 +130,7 @@ def test_what_changes_between_intent_and_create_is_in_force_for_this_very_call(
     assert changed
     assert stage.placed_calls() == []
     assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 0)
-    assert stage.database.batches.find_one({})["open_dials"] == []  # type: ignore[index]
+    assert stage.batch()["open_dials"] == []
     stage.make_due()
     stage.dial_next(context)
     job = stage.store.jobs.get("job-1")

@@ -14,7 +14,8 @@ from speechaid.dialer import dial
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.ledger_upkeep import ASSUMED_AFTER, LedgerUpkeep
 from speechaid.model.states import NoNewCalls, Purpose
-from speechaid.store.ledger import Ledger
+from speechaid.store.jobs import Jobs
+from speechaid.store.ledger import KEPT_BEYOND_DAYS, Ledger
 from tests.support.stage import Document, Stage
 
 BATCH = "batch-20260101-00000001"
@@ -244,7 +245,10 @@ def test_a_country_without_a_pack_keeps_the_hours_of_the_batch(capped: Stage) ->
     capped.add_job("+12025550123", batch_id=BATCH)
     capped.dial_next(capped.context())
     assert len(capped.placed_calls()) == 1
-    assert entries(capped) == []
+    (result,) = capped.results()
+    assert "calling_rule" not in result
+    # It counts for the person's numbers in other countries.
+    assert [(row["purpose"], row["open"]) for row in entries(capped)] == [("collection", False)]
 
 
 def test_a_purpose_that_cannot_be_read_calls_nobody(capped: Stage) -> None:
@@ -274,6 +278,98 @@ def test_caps_wait_until_earlier_calls_are_entered_and_count_them(stage: Stage) 
     stage.dial_next(context)
     assert len(stage.placed_calls()) == 1
     assert stage.job("job-2")["waits_for"]["reason"] == "pack_cap"
+
+
+def test_calls_of_a_batch_without_a_purpose_count_in_the_caps_of_the_others(capped: Stage) -> None:
+    plain = capped.add_batch("batch-20260101-00000002")
+    capped.simulator.script({CALLEE: ["dial_no_answer"]})
+    context = capped.context()
+    capped.add_job(CALLEE, job_id="job-1", batch_id=plain)
+    assert capped.dial_next(context)
+    (entry,) = entries(capped)
+    assert (entry["open"], entry["outcome"], entry["purpose"]) == (False, "no_answer", None)
+    (result,) = capped.results()
+    assert "calling_rule" not in result  # it was placed under none
+    capped.add_job(SECOND_PHONE, job_id="job-2", batch_id=BATCH)
+    assert capped.dial_next(context)
+    assert [call["to_number"] for call in capped.placed_calls()] == [CALLEE]
+    assert capped.job("job-2")["waits_for"]["reason"] == "pack_cap"
+    # And itself it obeys none.
+    capped.make_due("job-1")
+    assert capped.dial_next(context)
+    assert len(capped.placed_calls()) == 2
+
+
+def test_calls_to_a_country_without_a_pack_count_in_the_caps_of_the_persons_other_numbers(
+    capped: Stage,
+) -> None:
+    context = capped.context()
+    capped.add_job("+50688881234", job_id="job-1", batch_id=BATCH)
+    assert capped.dial_next(context)
+    assert [row["purpose"] for row in entries(capped)] == ["collection"]
+    capped.add_job(CALLEE, job_id="job-2", batch_id=BATCH)
+    assert capped.dial_next(context)
+    assert [call["to_number"] for call in capped.placed_calls()] == ["+50688881234"]
+    assert capped.job("job-2")["waits_for"]["reason"] == "pack_cap"
+
+
+def test_a_dial_that_was_prepared_before_the_first_purpose_is_withdrawn_and_entered_the_next_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_batch(BATCH)
+    stage.add_job(CALLEE, batch_id=BATCH)
+    before(Jobs, "renew_to_dial", lambda: introduce(stage, pack_of(ALWAYS)), monkeypatch)
+    context = stage.context()
+    stage.dial_next(context)
+    monkeypatch.undo()
+    assert stage.placed_calls() == []
+    stage.make_due()
+    stage.dial_next(context)
+    assert len(stage.placed_calls()) == len(entries(stage)) == 1
+
+
+def test_without_any_purpose_nothing_is_entered(stage: Stage) -> None:
+    stage.add_batch(BATCH)
+    stage.add_job(CALLEE, batch_id=BATCH)
+    assert stage.dial_next(stage.context())
+    assert entries(stage) == []
+
+
+def test_test_calls_are_not_entered(capped: Stage) -> None:
+    capped.add_test(CALLEE, BATCH)
+    assert capped.dial_next(capped.context())
+    assert len(capped.placed_calls()) == 1
+    assert entries(capped) == []
+
+
+def test_another_programs_call_is_open_while_it_is_followed_and_then_counts(capped: Stage) -> None:
+    capped.simulator.script({CALLEE: [{"reason": "user_hangup", "ring_seconds": 2, "talk_seconds": 60}]})
+    context = capped.context()
+    body = {"from_number": "+15005550006", "to_number": CALLEE, "idempotency_key": context.new_token()}
+    call = context.retell.create_call({**body, "override_agent_id": "agent_stage"})
+    past = capped.store.now() - timedelta(seconds=1)
+    left: Document = {"status": "in_progress", "worker_id": "bot-1", "started_at": past}
+    capped.add_job(CALLEE, call_id=call.call_id, reserved_until=past, **left)
+    seen: list[Document] = []
+    capped.on_wait = lambda: seen.extend(entries(capped))
+    assert capped.recover_one(context)
+    assert {row["open"] for row in seen} == {True}
+    (entry,) = entries(capped)
+    assert (entry["open"], entry["purpose"], f"line:{CALLEE}" in entry["keys"]) == (False, None, True)
+
+
+def test_entries_are_kept_as_long_as_the_longest_span_of_all_packs(capped: Stage) -> None:
+    long = pack_of(ALWAYS.replace("length = 24", "length = 240").replace("UY", "CR"))
+    assert capped.store.packs.in_force().span_days == 7
+    capped.store.packs.put_in_force([long], fill="later", by="t")
+    assert capped.store.packs.in_force().span_days == 10
+    assert capped.store.packs.note_filled("later")
+    capped.add_job(CALLEE, batch_id=BATCH)
+    assert capped.dial_next(capped.context())
+    (entry,) = entries(capped)
+    assert round((entry["expires_at"] - entry["at"]) / timedelta(days=1)) == 10 + KEPT_BEYOND_DAYS
+    capped.store.packs.put_in_force([pack_of(ALWAYS.replace("UY", "CR"))], fill="last", by="t")
+    assert capped.store.packs.in_force().span_days == 10  # what was entered may still be asked for
 
 
 def test_an_entry_whose_job_was_deleted_becomes_an_attempt_and_is_not_removed(capped: Stage) -> None:
@@ -306,3 +402,68 @@ def test_the_packs_in_force_are_one_law_whatever_a_version_ships(capped: Stage) 
     capped.store.packs.install([other], fill="later", is_ready=True, by="t")
     in_force = capped.store.packs.in_force()
     assert capped.store.packs.find("CL-collection", in_force) == chile
+
+
+def test_a_batch_is_called_under_the_pack_that_it_names(capped: Stage) -> None:
+    own = pack_of(ALWAYS.replace('purpose = "collection"', 'purpose = "collection"\nvariant = "twice"'))
+    twice = own.model_copy(update={"caps": (own.caps[0].model_copy(update={"number": 2}),)})
+    capped.store.packs.put_in_force([twice], fill="second", by="t")
+    assert capped.store.packs.note_filled("second")
+    settings = {"purpose": "collection", "pack_variant": "twice"}
+    named = capped.add_batch("batch-20260101-00000002", call_settings=settings)
+    capped.simulator.script({CALLEE: ["dial_no_answer"]})
+    context = capped.context()
+    for place in range(3):
+        capped.add_job(CALLEE, job_id=f"job-{place}", batch_id=named)
+        assert capped.dial_next(context)
+    assert len(capped.placed_calls()) == 2
+    assert {row["calling_rule"]["rule"] for row in capped.results()} == {"UY collection (twice)"}
+    assert capped.job("job-2")["waits_for"]["rule"] == "UY collection (twice): daily"
+    # The others keep theirs.
+    capped.add_job(SECOND_PHONE, job_id="job-3", batch_id=BATCH)
+    assert capped.dial_next(context)
+    assert capped.job("job-3")["waits_for"]["rule"] == "UY collection: daily"
+
+
+def test_a_batch_that_names_a_pack_which_is_not_in_force_is_not_called(capped: Stage) -> None:
+    settings = {"purpose": "collection", "pack_variant": "lost"}
+    named = capped.add_batch("batch-20260101-00000002", call_settings=settings)
+    capped.add_job(CALLEE, batch_id=named)
+    assert capped.dial_next(capped.context())
+    assert capped.placed_calls() == []
+    assert capped.job()["waits_for"]["reason"] == "pack_fault"
+
+
+def test_a_pack_may_seek_another_part_of_the_day(capped: Stage) -> None:
+    spread = pack_of(ALWAYS).model_copy(update={"caps": (), "spread_attempts": True})
+    capped.store.packs.put_in_force([spread], fill="second", by="t")
+    assert capped.store.packs.note_filled("second")
+    capped.simulator.script({CALLEE: ["dial_no_answer"]})
+    context = capped.context()
+    for place in range(2):
+        capped.add_job(CALLEE, job_id=f"job-{place}", batch_id=BATCH)
+        assert capped.dial_next(context)
+    assert len(capped.placed_calls()) == 1
+    assert capped.job("job-1")["waits_for"]["rule"] == "UY collection: spread_attempts"
+
+
+def test_a_dial_that_was_prepared_under_another_pack_is_withdrawn_and_recorded_under_the_new_one(
+    capped: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = pack_of(ALWAYS.replace('purpose = "collection"', 'purpose = "collection"\nvariant = "own"'))
+    capped.store.packs.put_in_force([own], fill="second", by="t")
+    assert capped.store.packs.note_filled("second")
+    capped.add_job(CALLEE, batch_id=BATCH)
+
+    def name_it() -> None:
+        capped.database.batches.update_one({}, {"$set": {"call_settings.pack_variant": "own"}})
+
+    before(Jobs, "renew_to_dial", name_it, monkeypatch)
+    context = capped.context()
+    capped.dial_next(context)
+    monkeypatch.undo()
+    assert capped.placed_calls() == []
+    capped.make_due()
+    capped.dial_next(context)
+    (result,) = capped.results()
+    assert result["calling_rule"]["rule"] == "UY collection (own)"

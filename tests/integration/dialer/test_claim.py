@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from speechaid.dialer.claim import CONTENDED_MISSES, FETCH_SIZE, JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
+from speechaid.rules.turn import TurnEnd, TurnKind, TurnScheduler
 from speechaid.store.table import Table
 from tests.support.stage import Document, FrozenClock, Stage
 
@@ -263,3 +264,83 @@ def test_a_full_batch_is_left_after_one_read(stage: Stage) -> None:
     assert claimer.claim() is None
     stage.store.batches.settle_dial(A, "dial-1", {})
     assert JobClaimer(context).claim() is not None
+
+
+# -- by turns ------------------------------------------------------------------------------------------------
+
+
+def test_workers_that_have_claimed_nothing_yet_share_fairly_by_what_comes_with_their_turns(
+    stage: Stage,
+) -> None:
+    stage.add_batch(A)
+    stage.add_batch(B)
+    add_jobs(stage, "large", 500, batch_id=A)
+    add_jobs(stage, "small", 50, batch_id=B)
+    context, scheduler = stage.context(), TurnScheduler()
+    served = []
+    for slot in range(1, 17):
+        scheduler.note_request(slot, 0.0, after_job=False)
+        turns, _ = scheduler.give(0.0)
+        turn = next(turn for turn in turns.values() if turn.kind is TurnKind.CLAIM)
+        found = JobClaimer(context).claim(fresh=turn.is_fresh, served=turn.served)  # a worker of its own
+        assert found is not None
+        served.append(found.job.batch_id)
+        scheduler.note_end(slot, TurnEnd(number=turn.number, got=True, more=True, served=served[-1]), 0.0)
+    assert served in ([A, B] * 8, [B, A] * 8)
+
+
+def test_a_look_that_trusts_nothing_finds_what_was_added_since_the_last(stage: Stage) -> None:
+    stage.add_batch(A)
+    context = stage.context()
+    context.clock = FrozenClock(context.clock.boottime())
+    claimer = JobClaimer(context)
+    assert claimer.claim() is None
+    add_jobs(stage, "new", 1, batch_id=A)
+    assert claimer.claim() is None
+    found = claimer.claim(fresh=True)
+    assert found is not None
+    assert found.job.job_id == "new-0"
+    assert not claimer.has_more()
+
+
+def test_more_jobs_are_known_of_until_the_last_is_claimed(stage: Stage) -> None:
+    stage.add_batch(A)
+    add_jobs(stage, "some", 3, batch_id=A)
+    claimer = JobClaimer(stage.context())
+    more = []
+    while claimer.claim() is not None:
+        more.append(claimer.has_more())
+    assert more == [True, True, False]
+
+
+def test_a_look_says_when_the_next_job_becomes_due(stage: Stage) -> None:
+    stage.add_batch(A)
+    context = stage.context()
+    context.clock = FrozenClock(context.clock.boottime())
+    due_at = stage.store.now() + timedelta(seconds=60)
+    add_jobs(stage, "later", 1, batch_id=A)
+    stage.database.jobs.update_one({}, {"$set": {"reserved_until": due_at}})
+    claimer = JobClaimer(context)
+    now = due_at - timedelta(seconds=1)
+    context.store.now = context.store.queue._now = lambda: now  # type: ignore[method-assign]
+    assert claimer.claim() is None
+    next_due_at = claimer.next_due_at()
+    assert next_due_at is not None
+    assert next_due_at - context.clock.boottime() == pytest.approx(1.0)
+
+
+def test_a_look_says_when_a_window_opens(stage: Stage) -> None:
+    now = datetime(2026, 3, 4, 8, 59, 59, tzinfo=UTC)
+    hours = {"allowed_hours": {"start": "09:00", "end": "18:00"}, "timezone": "UTC"}
+    stage.add_batch(A, call_settings=hours)
+    context = stage.context()
+    context.clock = FrozenClock(context.clock.boottime())
+    context.store.now = lambda: now  # type: ignore[method-assign]
+    claimer = JobClaimer(context)
+    assert claimer.claim() is None
+    next_due_at = claimer.next_due_at()
+    assert next_due_at is not None
+    assert next_due_at - context.clock.boottime() == pytest.approx(1.0)
+    now -= timedelta(seconds=30)
+    assert claimer.claim(fresh=True) is None
+    assert claimer.next_due_at() is None

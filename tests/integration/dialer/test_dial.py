@@ -36,8 +36,7 @@ def test_an_answered_call_is_done_recorded_and_charged_once(stage: Stage) -> Non
     assert account["credit_reserved"] == pytest.approx(0)
     assert account["open_dials"] == []
     assert account["calls_today"] == 1
-    batch = stage.database.batches.find_one({})
-    assert batch is not None
+    batch = stage.batch()
     assert batch["open_dials"] == []
     assert batch["total_minutes"] == pytest.approx(minutes, abs=1e-6)
 

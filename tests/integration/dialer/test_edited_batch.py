@@ -13,6 +13,7 @@ from speechaid.dialer import dial
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.store.jobs import Jobs
+from speechaid.store.preflight import PreflightDocuments, PreflightQueries
 from tests.support.stage import Document, Stage
 
 A, B = "+56912345671", "+56912345672"
@@ -55,13 +56,13 @@ def test_a_batch_that_closes_during_the_way_to_a_dial_is_not_dialled(
     """The batch was read with the job, and changes before it is read for the last time."""
     batch_id = stage.add_batch(call_settings=OPEN)
     stage.add_job(A, batch_id=batch_id)
-    renew = Jobs.renew_to_dial
+    read = PreflightQueries.read_to_dial
 
-    def meanwhile(jobs: Jobs, *args: Any) -> bool:
+    def meanwhile(queries: PreflightQueries, *args: Any, **fields: Any) -> PreflightDocuments | None:
         closes(stage, what, batch_id)
-        return renew(jobs, *args)
+        return read(queries, *args, **fields)
 
-    monkeypatch.setattr(Jobs, "renew_to_dial", meanwhile)
+    monkeypatch.setattr(PreflightQueries, "read_to_dial", meanwhile)
     assert stage.dial_next(stage.context())
     assert stage.placed_calls() == []
     assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 0)

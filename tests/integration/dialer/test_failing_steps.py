@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
@@ -10,7 +11,7 @@ import pytest
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 
-from speechaid import worker as worker_module
+from speechaid.clock import SystemClock
 from speechaid.commands.doctor.doctor import doctor
 from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.fleet.messages import Command, WorkerIdentity
@@ -18,6 +19,7 @@ from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.retell.client import open_retell
 from speechaid.rules.repeated_failures import REPEATED
+from speechaid.rules.turn import Turn, TurnKind
 from speechaid.store.connection import connect
 from speechaid.worker import Worker, WorkerParts
 from tests.support.common_stage import phone
@@ -30,12 +32,26 @@ REFUSAL = "Unrecognized pipeline stage name"
 class WorkersLink(QuietLink):
     """A link as the worker's loop needs it."""
 
-    may_claim = True
     stop_requested = orphaned = draining = paused = False
 
     def __init__(self) -> None:
         super().__init__()
         self.failing: dict[str, str] = {}
+        #: A turn of each in each pass of the worker's loop, again and again.
+        self.kinds = itertools.cycle([TurnKind.CLAIM])
+        #: How each of them ended.
+        self.ends: list[Document] = []
+
+    def take_turn(self) -> Turn | None:
+        number = len(self.ends) + 1
+        until = SystemClock().boottime() + 60
+        return Turn(number=number, kind=next(self.kinds), until=until, is_fresh=True)
+
+    def note_claim(self, **_found: object) -> None:
+        pass
+
+    def end_turn(self, **found: object) -> None:
+        self.ends.append(found)
 
     def commands(self, timeout_seconds: float) -> list[Command]:
         assert timeout_seconds >= 0
@@ -112,12 +128,12 @@ def test_a_claim_that_is_refused_each_time_is_reported_until_it_succeeds(
 
 
 def test_a_recovery_that_is_refused_each_time_is_reported_and_stops_no_claim(
-    stage: Stage, worker: Worker, link: WorkersLink, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, worker: Worker, link: WorkersLink, refusal: Refusal
 ) -> None:
     stage.add_job(phone())
-    monkeypatch.setattr(worker_module, "RECOVERY_EVERY_SECONDS", 0.0)
+    link.kinds = itertools.cycle([TurnKind.RECOVER, TurnKind.CLAIM])
     refusal.status = "in_progress"
-    for _ in range(REPEATED):
+    for _ in range(2 * REPEATED):
         worker.work_once()
     assert list(link.failing) == ["recovery"]
     assert stage.job()["status"] == "done"
@@ -130,9 +146,9 @@ def test_a_worker_forgets_what_it_leaves_out_where_no_query_can_name_it(
     stage.add_job(phone(), job_id="lapsed", status="in_progress", reserved_until=past, claim_token="t")
     stage.add_job(phone(), job_id="due")
     worker.context.left_out.add(object())  # nothing that the driver can encode
-    worker._recovery_due_at = 0.0
+    link.kinds = itertools.cycle([TurnKind.RECOVER, TurnKind.CLAIM])
 
-    for _ in range(3):
+    for _ in range(6):
         worker.work_once()
 
     assert stage.job("due")["status"] == "done"

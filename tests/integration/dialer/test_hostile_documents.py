@@ -173,7 +173,7 @@ def test_a_strange_revision_stops_no_change_of_many_jobs(stage: Stage, revision:
 @pytest.mark.parametrize("dials", [None, "none", 0, {"key": "k"}], ids=repr)
 def test_open_dials_that_are_no_list_become_one(stage: Stage, dials: object) -> None:
     account = stage.add_account(plan_type="credit_based", credit_balance=10.0, cost_per_call_setup=1.0)
-    stage.add_batch(BATCH, open_dials=dials)
+    stage.add_batch(BATCH, open_dials=dials, call_settings={"max_concurrent_calls": 5})
     stage.database.accounts.update_one({}, {"$set": {"open_dials": dials}})
     number = phone()
     stage.add_job(number, batch_id=BATCH, account_id=account)

@@ -134,7 +134,7 @@ def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_the
     number = phone()
     stage.simulator.script({number: ["voicemail_reached"]})
     stage.add_job(number)
-    steps = Steps(lambda _n, name, _done: die() if name == "insert call_results" else None)
+    steps = Steps(lambda _n, name, done: die() if (name, done) == ("insert call_results", True) else None)
     with instrumented(steps), pytest.raises(Died):
         stage.dial_next(stage.context(NO_ANSWER_RETRY_MINUTES=60))
     stage.lapse()

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer import settlement
+from speechaid.dialer import settlement, verdict
 from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.verdict import BillingView, DialEnd
 from speechaid.errors import LeaseLost
 from speechaid.model.call import Call, ListedCall
 from speechaid.model.job import Dial, Job
+from speechaid.model.levels import Level
 from speechaid.model.states import Outcome
 from speechaid.retell import answers
 from tests.support.common_stage import phone
@@ -52,9 +54,7 @@ def account(stage: Stage) -> Document:
 
 
 def batch(stage: Stage) -> Document:
-    document = stage.database.batches.find_one({})
-    assert document is not None
-    return document
+    return stage.batch()
 
 
 def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
@@ -76,7 +76,7 @@ def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     )
     job = context.store.jobs.record_intent(job, dial)
     settlement.add_reservation_entries(context, job, dial)
-    return context.store.jobs.record_call(job, f"call_{dial.key}")
+    return context.store.jobs.record_call(job, f"call_{dial.key}", 60)
 
 
 def reported_end(job: Job, raw: str = "", **fields: Any) -> Call:
@@ -319,21 +319,186 @@ def test_an_item_of_the_call_list_is_not_settled(stage: Stage) -> None:
 def test_a_finished_settlement_that_is_applied_again_changes_nothing(stage: Stage) -> None:
     context = stage.context()
     job = placed(stage, context)
-    stored: list[Job] = []
-
-    def keep(_number: int, name: str, done: bool) -> None:
-        if name == "insert call_results" and not done:
-            stored.append(context.store.jobs.reread(job))
-
-    with instrumented(Steps(keep)):
-        settlement.settle_ended_call(context, job, reported_end(job))
+    settlement.settle_ended_call(context, job, reported_end(job))
     before = (stage.job(), account(stage), batch(stage), stage.results())
+    assert job.dial is not None
+    decided = settlement.stored_decision(context, job.dial)
+    assert decided is not None
 
     with pytest.raises(LeaseLost):
-        settlement.apply(context, stored[0])
+        settlement.apply(context, job, decided)
 
     after = (stage.job(), account(stage), batch(stage), stage.results())
     assert _without_times(after) == _without_times(before)
+
+
+# -- the decision stands in the result -------------------------------------------------------------------
+
+
+def test_a_worker_that_has_lost_its_job_decides_nothing_about_the_call(stage: Stage) -> None:
+    """It has the end of the call from get-call, and no write of its own would refuse it."""
+    context = stage.context()
+    job = placed(stage, context)
+    stage.database.jobs.update_one({}, {"$set": {"claim_token": "another worker's"}})
+    with pytest.raises(LeaseLost):
+        settlement.settle_ended_call(context, job, reported_end(job))
+    assert stage.results() == []
+    assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
+
+
+def test_the_decision_goes_by_the_job_as_it_is_once_the_call_is_over(stage: Stage) -> None:
+    """An operator's hang-up is recorded in the dial before Retell is asked to stop the call."""
+    context = stage.context()
+    job = placed(stage, context)
+    stage.database.jobs.update_one({}, {"$set": {"dial.stop_asked_by": "operator"}})
+    settlement.settle_ended_call(context, job, reported_end(job, disconnection_reason="manual_stopped"))
+    assert stage.job()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("minutes_after", [0, 60])
+def test_of_two_that_decide_at_once_the_first_result_stands_and_both_go_by_it(
+    stage: Stage, minutes_after: int
+) -> None:
+    """The first one is frozen right before its insert; the adopter has other settings."""
+    first = stage.context(NO_ANSWER_RETRY_MINUTES=minutes_after + 1)
+    second = stage.context("worker-2@host-b:2", SPEECHAID_VOICEMAIL_COUNTS="true")
+    job = placed(stage, first)
+    end = reported_end(job, disconnection_reason="voicemail_reached")
+
+    def freeze(_number: int, name: str, done: bool) -> None:
+        if (name, done) == ("insert call_results", False):
+            with uncounted():
+                settlement.settle_ended_call(second, adopted(stage, second), end)
+
+    with instrumented(Steps(freeze)), pytest.raises(LeaseLost):
+        settlement.settle_ended_call(first, job, end)
+
+    assert (stage.job()["status"], len(stage.results())) == ("done", 1)
+    assert stage.results()[0]["worker"] == second.worker_id
+    assert account(stage)["credit_used"] == pytest.approx(4)
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+
+
+def adopted(stage: Stage, context: WorkerContext) -> Job:
+    """The job, taken over by another worker."""
+    stage.lapse()
+    (candidate,) = context.store.jobs.lapsed(1)
+    job = context.store.jobs.adopt(
+        candidate, worker_id=context.worker_id, token=context.new_token(), lease_seconds=60
+    )
+    assert job is not None
+    return job
+
+
+def test_an_adopter_applies_the_decision_in_the_result_and_asks_retell_nothing(stage: Stage) -> None:
+    first = stage.context()
+    other = stage.context("worker-2@host-b:2", SPEECHAID_VOICEMAIL_COUNTS="true")
+    job = placed(stage, first)
+    end = reported_end(job, disconnection_reason="voicemail_reached", transcript="bla")
+    steps = Steps(
+        lambda _number, name, done: die() if (name, done) == ("insert call_results", True) else None
+    )
+    with instrumented(steps), pytest.raises(Died):
+        settlement.settle_ended_call(first, job, end)
+    stage.lapse()
+    after = Steps()
+    with instrumented(after):
+        assert stage.recover_one(other)
+    assert not [name for name in after.names if name.startswith(("GET", "POST"))]
+    assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 1)
+    assert stage.job()["call_result"]["summary"]["transcript"] == "bla"
+    assert account(stage)["credit_used"] == pytest.approx(4)
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+
+
+def test_a_verdict_that_an_earlier_version_left_in_the_job_is_applied(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    assert job.dial is not None
+    billing = BillingView(
+        batch=context.store.batches.find(BATCH), account=context.store.accounts.find("acc-1")
+    )
+    decided = verdict.decide(
+        job,
+        job.dial,
+        DialEnd(outcome=Outcome.ANSWERED, call=reported_end(job), connected=True),
+        billing=billing,
+        inputs=settlement.decision_inputs(context, billing.batch),
+        now=context.store.now(),
+    )
+    context.store.jobs.record_verdict(job, decided.document())
+    stage.lapse()
+    assert stage.recover_one(stage.context("worker-2@host-b:2"))
+    (result,) = stage.results()
+    assert (stage.job()["status"], result["charged"]) == ("done", {"minutes": 0, "credit": 4})
+    assert account(stage)["credit_used"] == pytest.approx(4)
+    assert batch(stage)["total_minutes"] == pytest.approx(1.5)
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+
+
+@pytest.mark.parametrize("left", [{"worker": "of an earlier version"}, {"decision": {"outcome": "?"}}])
+def test_a_result_without_a_decision_that_can_be_read_does_not_stop_the_job(
+    stage: Stage, left: Document
+) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    assert job.dial is not None
+    context.store.results.record({"dial_key": job.dial.key, "job_id": "job-1", **left})
+    settlement.settle_ended_call(context, job, reported_end(job))
+    assert (stage.job()["status"], len(stage.results())) == ("done", 1)
+    assert account(stage)["credit_used"] == pytest.approx(4)
+    assert batch(stage)["total_minutes"] == pytest.approx(1.5)
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+
+
+def test_one_result_of_a_dial_is_taken_also_where_no_index_of_dial_keys_exists(stage: Stage) -> None:
+    """Both workers have looked, and found none, before either writes."""
+    stage.database.call_results.drop_index("speechaid_result_dial")
+    try:
+        first, second = stage.context(), stage.context("worker-2@host-b:2")
+        job = placed(stage, first)
+
+        def freeze(_number: int, name: str, done: bool) -> None:
+            if (name, done) == ("insert call_results", False):
+                with uncounted():
+                    settlement.settle_ended_call(second, adopted(stage, second), reported_end(job))
+
+        with instrumented(Steps(freeze)), pytest.raises(LeaseLost):
+            settlement.settle_ended_call(first, job, reported_end(job))
+        (result,) = stage.results()
+    finally:
+        stage.store.prepare()
+    assert result["worker"] == second.worker_id
+
+
+def test_the_level_of_this_version_is_required_before_the_first_result(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    steps = Steps()
+    with instrumented(steps):
+        settlement.settle_ended_call(context, job, reported_end(job))
+    level = stage.database.speechaid_holds.find_one({"_id": "level"})
+    assert level is not None
+    assert level["needs"] == Level.DECISIONS_IN_RESULTS
+    assert steps.names.index("update speechaid_holds") < steps.names.index("insert call_results")
+
+
+def test_a_job_whose_document_takes_no_answer_any_more_gets_the_facts(stage: Stage) -> None:
+    """Another program has made it large since it was read."""
+    context = stage.context()
+    job = placed(stage, context)
+
+    def grow(_number: int, name: str, done: bool) -> None:
+        if (name, done) == ("insert call_results", True):
+            large = {"payload.notes": "x" * 14_000_000}
+            stage.database.jobs.update_one({}, {"$set": large})
+
+    with instrumented(Steps(grow)):
+        settlement.settle_ended_call(context, job, reported_end(job, transcript="bla " * 1_000_000))
+    settled, (result,) = stage.job(), stage.results()
+    assert (settled["status"], settled["call_result"]["summary"]) == ("done", {})
+    assert len(result["call_data"]["transcript"]) > 3_000_000
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
 
 
 def _without_times(value: Any) -> Any:
@@ -367,15 +532,17 @@ def test_a_withdrawal_releases_what_the_dial_held_and_spends_nothing(stage: Stag
 def test_a_worker_thawed_into_a_pause_releases_nothing_of_the_adopter_s_call(stage: Stage) -> None:
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
+    # With a limit the batch has an entry of each dial.
+    stage.database.batches.update_one({}, {"$set": {"call_settings.max_concurrent_calls": 5}})
     stage.add_job(number, batch_id=BATCH, account_id="acc-1")
     steps_done: list[str] = []
 
     def freeze(_number: int, name: str, done: bool) -> None:
-        """Between the renewal of the lease and the preflight after it, for longer than the lease."""
+        """Between the reservation and the last preflight, for longer than the lease."""
         if not done:
             return
         steps_done.append(name)
-        if steps_done[-2:] != ["update accounts", "update jobs"]:
+        if name != "update accounts" or steps_done.count(name) > 1:
             return
         with uncounted():
             stage.lapse()

@@ -12,7 +12,8 @@ from speechaid.dialer.claim import JobClaimer
 from speechaid.model.states import SuspendReason
 from speechaid.model.test_calls import TESTS, BatchTest
 from speechaid.retell.variables import own_variables
-from speechaid.store.jobs import Jobs, read_job
+from speechaid.store.jobs import read_job
+from speechaid.store.preflight import PreflightDocuments, PreflightQueries
 from speechaid.store.queue_stats import QueueStats
 from tests.support.common_stage import phone
 from tests.support.reports import report_of
@@ -163,14 +164,14 @@ def test_what_comes_to_forbid_it_before_the_last_look_ends_it_without_a_call(
 ) -> None:
     number = phone()
     stage.add_test(number, BATCH, account_id="acc-1")
-    renew = Jobs.renew_to_dial
+    read = PreflightQueries.read_to_dial
 
-    def meanwhile(jobs: Jobs, *args: Any) -> bool:
+    def meanwhile(queries: PreflightQueries, *args: Any, **fields: Any) -> PreflightDocuments | None:
         forbid(stage, what, number)
-        return renew(jobs, *args)
+        return read(queries, *args, **fields)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Jobs, "renew_to_dial", meanwhile)
+        patch.setattr(PreflightQueries, "read_to_dial", meanwhile)
         stage.dial_next(stage.context())
     assert stage.placed_calls() == []
     stage.run_until_finished(stage.context("worker-2@host-b:2"))

@@ -16,11 +16,14 @@ from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel
 from speechaid.fleet.messages import (
     Beat,
     Bye,
+    EndedCalls,
     Event,
     IdempotentCount,
+    ListPass,
     Order,
     Ready,
     Report,
+    SuspectList,
     WorkerIdentity,
     decode_report,
     encode_command,
@@ -28,6 +31,7 @@ from speechaid.fleet.messages import (
 from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, SupervisorLink
 from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.rules.checks import Reason
+from speechaid.rules.coverage import ListAnswer, PollReason, Suspicion
 
 #: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
 LONG = 60.0
@@ -438,3 +442,57 @@ def test_a_name_with_a_nul_or_too_long_for_a_packet_is_reported_shortened(
     assert beat.job == "a??b"
     assert beat.call is not None
     assert len(beat.call) == 200
+
+
+def ordered(linked: tuple[Channel, SupervisorLink], order: Order, **data: object) -> SupervisorLink:
+    """The link, once it has taken in this order."""
+    supervisor, link = linked
+    assert supervisor.send(encode_command(order, data))
+    link.commands(LONG)
+    return link
+
+
+def test_a_call_is_covered_until_its_time_or_until_the_opposite_comes(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    link = ordered(linked, Order.COVERED, call="call_1", until=123.5)
+    assert (link.covered_until("call_1"), link.covered_until("call_2")) == (123.5, 0.0)
+    ordered(linked, Order.COVERED, call="call_2", until=200.0)
+    assert (link.covered_until("call_1"), link.covered_until("call_2")) == (0.0, 200.0)
+    ordered(linked, Order.UNCOVERED)
+    assert link.covered_until("call_2") == 0.0
+
+
+def test_no_call_is_covered_without_a_supervisor(linked: tuple[Channel, SupervisorLink]) -> None:
+    link = ordered(linked, Order.COVERED, call="call_1", until=1e12)
+    linked[0].close()
+    link.commands(LONG)
+    assert link.orphaned
+    assert link.covered_until("call_1") == 0.0
+
+
+def test_an_order_about_a_call_is_taken_once_and_by_that_call_alone(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    link = ordered(linked, Order.POLL, call="call_1", why="ended")
+    assert [link.take_poll("call_1"), link.take_poll("call_1")] == [PollReason.ENDED, None]
+    ordered(linked, Order.POLL, call="call_1", why="unlisted")
+    assert [link.take_poll("call_2"), link.take_poll("call_1")] == [None, None]
+    ordered(linked, Order.HANG_UP, job="job-1")
+    assert [link.take_hang_up("job-1"), link.take_hang_up("job-1")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        SuspectList(call="call_1", suspicion=Suspicion.FALSE_END),
+        ListPass(order=3, began=12.5, answer=ListAnswer.THROTTLED, late=["call_1"]),
+        EndedCalls(calls=["call_1", "call_2"], why=PollReason.UNLISTED),
+    ],
+)
+def test_what_is_reported_about_the_list_arrives_as_it_was(
+    linked: tuple[Channel, SupervisorLink], report: Report
+) -> None:
+    supervisor, link = linked
+    assert link.report(report)
+    assert reports(supervisor) == [report]

@@ -69,6 +69,13 @@ def test_messages_right_after_a_read_wait_for_the_next_read(scene: Scene) -> Non
     assert scene.poll(NOW + READ_INTERVAL_SECONDS)
 
 
+def test_a_small_fleet_is_read_sooner(scene: Scene) -> None:
+    scene.poller.read_interval = 0.002
+    scene.send()
+    scene.poll(NOW)
+    assert scene.poller.next_read_at == NOW + 0.002
+
+
 def test_after_a_read_without_messages_the_next_one_wakes_at_once(scene: Scene) -> None:
     scene.send()
     scene.poll(NOW)

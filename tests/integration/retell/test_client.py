@@ -18,6 +18,7 @@ from speechaid.retell.faults import (
     CallUnknown,
     NumberRefused,
     RateLimited,
+    RetellError,
     RetellUnavailable,
 )
 from speechaid.retell.requests_body import DIAL_KEY
@@ -97,6 +98,60 @@ def test_calls_are_found_by_number_and_time_whatever_the_pages(
     assert sorted(call.call_id for call in everything) == sorted(early + late)
     assert {call.call_id for call in client.find_calls(to_number=number, started_after=since)} == set(late)
     assert len(client.find_calls(to_number=number, limit=3)) == 3
+
+
+def test_ended_calls_among_many_are_listed_by_one_request(
+    simulator: SimulatorProcess, client: RetellClient
+) -> None:
+    ids = [client.create_call(body(f"listed-{n}", f"+5690000{n:04}")).call_id for n in range(120)]
+    client.stop_call(ids[7])
+    simulator.clear_requests()
+    ended = client.list_calls(ids, ended_only=True)
+    assert [(call.call_id, call.is_over) for call in ended] == [(ids[7], True)]
+    assert {call.call_id for call in client.list_calls(ids, ended_only=False)} == set(ids)
+    assert simulator.requests()["counts"]["list"] == {"200": 2}
+
+
+def test_a_list_of_ended_calls_gives_no_live_one_and_no_strangers(
+    simulator: SimulatorProcess, client: RetellClient
+) -> None:
+    live = client.create_call(body("lied-about")).call_id
+    # As if Retell ignored a filter, and named other calls.
+    simulator.fault("rewritten", endpoints=["list"], fields={"call_status": "ended", "call_id": "call_x"})
+    assert client.list_calls([live], ended_only=True) == []
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_list_of_too_many_ids_is_refused_with_its_status(
+    simulator: SimulatorProcess, client: RetellClient, status: int
+) -> None:
+    simulator.change(list_most_ids=2, list_most_ids_status=status)
+    try:
+        assert client.list_calls(["call_1", "call_2"], ended_only=True) == []
+        with pytest.raises(RetellError) as refused:
+            client.list_calls(["call_1", "call_2", "call_3"], ended_only=True)
+        assert refused.value.status == status
+    finally:
+        simulator.change(list_most_ids=None)
+
+
+@pytest.mark.parametrize("style", ["html", "truncated", "empty", "array", "wrong_types"])
+def test_a_list_that_cannot_be_read_whole_is_a_fault(
+    simulator: SimulatorProcess, client: RetellClient, style: str
+) -> None:
+    call_id = client.create_call(body(f"garbage-{style}")).call_id
+    client.stop_call(call_id)
+    simulator.fault("garbage", endpoints=["list"], style=style, when="after")
+    with pytest.raises(RetellUnavailable):
+        client.list_calls([call_id], ended_only=True)
+
+
+def test_a_list_that_hangs_is_given_up_in_its_own_time(
+    simulator: SimulatorProcess, client: RetellClient
+) -> None:
+    simulator.fault("hang", endpoints=["list"], seconds=30)
+    with pytest.raises(RetellUnavailable):
+        client.list_calls(["call_1"], ended_only=True, seconds=0.2)
 
 
 def test_concurrency_is_told(client: RetellClient) -> None:

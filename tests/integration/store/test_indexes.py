@@ -157,6 +157,7 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         SUSPENDED,
     ),
     "calls that Retell does not know": (lambda store: store.operator_actions.with_unknown_call(9), OPEN),
+    "calls that an operator wants ended": (lambda store: store.requests.hang_ups(9), 0),
     "counts of a batch": (lambda store: store.jobs.counts(OTHER), 100),
     "a job by its name": (lambda store: store.jobs.get("job-7"), 1),
     "a batch by its name": (lambda store: store.batches.find(BATCH), 1),

@@ -16,7 +16,7 @@ from speechaid.errors import StoreUnavailable
 from speechaid.maintenance.database_probe import OPTIONS, PROBE_SECONDS, DatabaseProbe
 from speechaid.rules.overload import SLOW_PROBE_SECONDS
 from speechaid.settings import DatabaseSettings
-from speechaid.store.connection import OPERATION_SECONDS, connect
+from speechaid.store.connection import OPERATION_SECONDS, Store, connect
 from tests.support.fleet_harness import until
 
 
@@ -94,3 +94,19 @@ def test_a_database_that_refuses_is_silent_and_not_slow() -> None:
     with closing(DatabaseProbe(nobody)) as probe:
         until(lambda: probe.silent_seconds() > 3 * SLOW_PROBE_SECONDS, "its silence")
         until(lambda: 0 < probe.took_seconds() <= SLOW_PROBE_SECONDS, "a quick refusal")
+
+
+def test_a_read_after_the_probe_that_fails_ends_no_probe(server: EmbeddedDatabase) -> None:
+    open_store = partial(
+        connect, DatabaseSettings(), uri=server.uri, more=OPTIONS, operation_seconds=PROBE_SECONDS
+    )
+    reads: list[list[str]] = []
+
+    def read_and_fail(store: Store) -> None:
+        reads.append(store.requests.hang_ups(9))
+        raise StoreUnavailable("on purpose")
+
+    with closing(DatabaseProbe(open_store)) as probe:
+        probe.on_answer = read_and_fail
+        until(lambda: len(reads) > 1, "a second read")
+    assert reads[0] == []

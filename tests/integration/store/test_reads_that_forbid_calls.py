@@ -24,6 +24,14 @@ from tests.support.replica_set import ReplicaSet, open_replica_set
 PAST = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CANDIDATE = Candidate.read({"_id": 1, "claim_token": "t", "reserved_until": PAST})
 JOB = Job.read({"_id": 1, "job_id": "job-1", "claim_token": "t"})
+DIALLED = Job.read(
+    {
+        "_id": 1,
+        "job_id": "job-1",
+        "claim_token": "t",
+        "dial": {"key": "key", "number": "+56911111111", "intent_at": PAST},
+    }
+)
 IN_FORCE = PacksInForce(hashes={"CL-collection": "hash"})
 REGISTERED = RegisteredNumber.read({"_id": "+56911111111", "latest": "test-1"})
 
@@ -50,6 +58,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "imports.jobs_of_account": lambda store: list(store.imports.jobs_of_account("a")),
     "imports.jobs_without_keys": lambda store: list(store.imports.jobs_without_keys("a")),
     "imports.of_file": lambda store: store.imports.of_file("a", "sha256"),
+    "jobs.count_without_entry": lambda store: store.jobs.count_without_entry("b"),
     "jobs.dials_on_their_way": lambda store: store.jobs.dials_on_their_way("b"),
     "jobs.has_dial": lambda store: store.jobs.has_dial("key"),
     "jobs.lapsed": lambda store: store.jobs.lapsed(9),
@@ -61,14 +70,17 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "packs.find": lambda store: store.packs.find("CL-collection", IN_FORCE),
     "packs.in_force": lambda store: store.packs.in_force(),
     "packs.all_in_force": lambda store: store.packs.all_in_force(),
-    "packs.longest_span_days": lambda store: store.packs.longest_span_days(),
     "jobs.dials_without_rule": lambda store: store.jobs.dials_without_rule(),
     "results.recorded_since": lambda store: store.results.recorded_since(PAST, 9),
     "results.has_calls_since": lambda store: store.results.has_calls_since(PAST),
     "results.of_dial": lambda store: store.results.of_dial("key"),
+    "results.with_decision": lambda store: store.results.with_decision("key"),
     "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
+    ),
+    "preflight.read_to_dial": lambda store: store.preflight.read_to_dial(
+        DIALLED, "fingerprint", leased_until=PAST, account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
     "preflight.read_with_job": lambda store: store.preflight.read_with_job(
         1, "t", "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
@@ -97,6 +109,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     accounts.release_legacy_reservation accounts.top_up accounts.with_open_top_ups accounts.write_settings
     accounts.reserve accounts.set_status accounts.settle accounts.stale_reservations analyses.add
     analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
+    batch_sums.due batch_sums.fold batch_sums.fold_all batches.end_invalid_run batches.note_all_entries
     batches.accept_unassigned batches.cancel batches.create batches.delete batches.end_redial
     batches.find_by_any_id batches.find_by_prefix batches.get batches.select batches.imported_into
     batches.names_by_prefix batches.new_id
@@ -151,7 +164,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone
     queue.accounts_with_suspended queue.convert_due_times
     queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
-    queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
+    queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask
+    requests.hang_ups results.aggregate
     results.of_call results.of_job results.record test_calls.add_number test_calls.create
     test_calls.end_expired test_calls.find_numbers test_calls.find_row test_calls.remove_number
     transactions.finish_top_ups transactions.page transactions.record

@@ -43,6 +43,7 @@ SUPERVISOR = {
     "database_probe_seconds": 0.004,
     "crash_loops": [],
     "zygote": {"restarts": 0},
+    "follower": {"covered": 0, "unusable": False, "restarts": 0},
 }
 WORKER = {"state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from speechaid.campaign.columns import recognise
 from speechaid.campaign.kinds import KINDS
+from speechaid.campaign.recognition import recognise
 from speechaid.campaign.titles import TITLES, Role
 from tests.support.contacts import parse_contacts
 from tools.contacts_page import PAGES, with_tables

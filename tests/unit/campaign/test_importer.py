@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from speechaid.campaign.columns import recognise
 from speechaid.campaign.importer import Choices, Parsed, bad_row_counts, job_documents
 from speechaid.campaign.kinds import Kind
 from speechaid.campaign.people import are_same_person, person_keys
+from speechaid.campaign.recognition import recognise
 from speechaid.campaign.rows import Row
 from speechaid.campaign.titles import PHONE_WORDS, TITLES, Role
 from speechaid.errors import ImportFailed

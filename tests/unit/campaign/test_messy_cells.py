@@ -8,9 +8,9 @@ import io
 import pytest
 
 from speechaid.campaign.cells import clean
-from speechaid.campaign.columns import recognise
 from speechaid.campaign.importer import Parsed
 from speechaid.campaign.national_ids import plain_id, wrong_id
+from speechaid.campaign.recognition import recognise
 from speechaid.campaign.titles import Role
 from speechaid.rules.numbers import Fault, Number, read
 from tests.support.contacts import parse_contacts

@@ -151,6 +151,25 @@ def test_what_retell_would_not_take_is_refused_when_it_is_typed(option: str, typ
         batch_fields({**NOTHING, option: typed}, name="March")
 
 
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [("2026-12-01T09:00", "2026-12-01T09:00"), (" 2026-12-01 9:05 ", "2026-12-01T09:05")],
+)
+def test_a_start_is_stored_as_local_time_and_not_copied(typed: str, stored: str) -> None:
+    fields = batch_fields({**NOTHING, "start_at": typed}, name="March")
+    assert fields["call_settings"] == {"start_at": stored}
+    assert level_of(fields) is Level.START_TIMES
+    assert options_of(fields) == {}
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "tomorrow", "2026-12-01", "2026-02-30T09:00", "2026-12-01T24:00", "2026-12-01T09:00-03:00"]
+)
+def test_what_is_no_start_is_refused(typed: str) -> None:
+    with pytest.raises(CommandRefused, match=r"^start-at: .*write 2026-12-01T09:00"):
+        batch_fields({**NOTHING, "start_at": typed}, name="March")
+
+
 @pytest.mark.parametrize("option", sorted(GIVEN))
 def test_a_batch_requires_the_level_of_what_an_older_daemon_would_not_heed(option: str) -> None:
     heeded_since = {"agent", "agent_version", "from_number", "language", "voicemail_option", "dnc_detection"}

@@ -319,3 +319,48 @@ def test_the_next_chance_is_the_first_allowed_half_hour(
     assert found.allowed is (steps == 0)
     assert not any(check(caps, entries, moment + half_hour * ahead).allowed for ahead in range(steps))
     assert check(caps, entries, found.next_at).allowed
+
+
+class TestSpreadAttempts:
+    """With ``spread_attempts`` an attempt that reached nobody keeps its part of the day free for 24 hours."""
+
+    SPREAD = pack().model_copy(update={"spread_attempts": True})
+
+    def decide(self, entries: Sequence[LedgerEntry], moment: str) -> CapDecision:
+        return check_caps(packs=[self.SPREAD], entries=entries, dial=DIAL, zones=[SANTIAGO], at=at(moment))
+
+    @pytest.mark.parametrize(
+        ("moment", "next_at"),
+        [
+            ("2026-11-30T11:00", "2026-11-30T12:00"),  # the afternoon of the same day
+            ("2026-11-30T12:00", "2026-11-30T12:00"),
+            ("2026-12-01T08:00", "2026-12-01T10:00"),  # the same part, a day later
+            ("2026-12-01T10:00", "2026-12-01T10:00"),
+        ],
+    )
+    def test_after_an_attempt_in_the_morning(self, moment: str, next_at: str) -> None:
+        found = self.decide([call("2026-11-30T10:00")], moment)
+        assert found.next_at == at(next_at)
+        assert found.allowed is (moment == next_at)
+        if not found.allowed:
+            assert found.rule == f"{self.SPREAD.name}: spread_attempts"
+
+    def test_after_one_in_each_part_the_first_part_comes_again(self) -> None:
+        tried = [call(f"2026-11-30T{hour}:00") for hour in (10, 14, 18)]
+        assert self.decide(tried, "2026-11-30T19:00").next_at == at("2026-12-01T00:00") + timedelta(hours=10)
+
+    def test_a_talk_keeps_no_part_free_and_a_call_under_way_does(self) -> None:
+        assert self.decide([call("2026-11-30T10:00", ANSWERED)], "2026-11-30T11:00").allowed
+        under_way = self.decide([call("2026-11-30T10:00", None, open=True)], "2026-11-30T11:00")
+        assert (under_way.allowed, under_way.only_open) == (False, True)
+
+    def test_off_it_asks_nothing(self) -> None:
+        found = check_caps(
+            packs=[pack()],
+            entries=[call("2026-11-30T10:00")],
+            dial=DIAL,
+            zones=[SANTIAGO],
+            at=at("2026-11-30T11:00"),
+        )
+        assert found.allowed
+        assert not any(one.spread_attempts for one in shipped_packs().values())

@@ -114,3 +114,11 @@ def test_retry_after_is_given_in_seconds_or_as_a_date() -> None:
 def test_an_invalid_fault_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Fault.model_validate(fields)
+
+
+def test_a_call_may_be_left_out_of_lists_only() -> None:
+    faults = table(Fault(kind=Kind.UNLISTED, call_id="call_1", count=1))
+    assert not faults.leaves_out(GET)
+    listed = Subject(endpoint=Endpoint.LIST, call_id="call_1")
+    assert [faults.leaves_out(listed) for _ in range(2)] == [True, False]
+    assert hits(faults, listed, 1) == [False]

@@ -165,6 +165,39 @@ def test_a_call_is_listed_only_after_the_list_delay() -> None:
     assert [shown["call_id"] for shown in workspace.list_calls({}, NOON + 10)["items"]] == [call.call_id]
 
 
+def statuses(workspace: Workspace, now: float, *call_ids: str) -> list[str]:
+    criteria = {"call_id": {"type": "enum", "op": "in", "value": list(call_ids)}}
+    return [
+        shown["call_status"] for shown in workspace.list_calls({"filter_criteria": criteria}, now)["items"]
+    ]
+
+
+def test_a_list_that_lags_shows_each_call_as_it_was() -> None:
+    workspace = scripted("user_hangup", list_lag_seconds=10, ring_seconds=(25, 25))
+    call = place(workspace)
+    workspace.stop(call.call_id, NOON + 20)
+    assert workspace.get(call.call_id).is_over(NOON + 20)
+    assert statuses(workspace, NOON + 9, call.call_id) == []
+    assert statuses(workspace, NOON + 29, call.call_id) == ["registered"]
+    assert statuses(workspace, NOON + 30, call.call_id) == ["not_connected"]
+
+
+def test_a_list_may_lack_ringing_calls() -> None:
+    workspace = make_workspace(list_lacks_ringing=True, ring_seconds=(5, 5))
+    call = place(workspace)
+    assert statuses(workspace, NOON + 0.5, call.call_id) == []
+    assert statuses(workspace, NOON + 500, call.call_id) == [workspace.get(call.call_id).end_status.value]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_list_may_refuse_too_many_ids(status: int) -> None:
+    workspace = make_workspace(list_most_ids=2, list_most_ids_status=status)
+    assert statuses(workspace, NOON, "call_1", "call_2") == []
+    with pytest.raises(Refusal) as refused:
+        statuses(workspace, NOON, "call_1", "call_2", "call_3")
+    assert refused.value.status == status
+
+
 def test_list_items_leave_the_transcript_out() -> None:
     workspace = scripted("user_hangup", promise_odds=1)
     place(workspace)

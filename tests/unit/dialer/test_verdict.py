@@ -6,9 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pytest
 
-from speechaid.dialer.verdict import BillingView, DecisionInputs, DialEnd, decide, withdrawal
+from speechaid.dialer.verdict import (
+    BillingView,
+    DecisionInputs,
+    DialEnd,
+    decide,
+    read_decision,
+    result_with_decision,
+    withdrawal,
+)
 from speechaid.model.account import Account
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
@@ -185,3 +194,39 @@ def test_a_test_call_is_charged_as_the_plan_says_and_stands_in_no_campaign() -> 
     assert verdict.result["batch_id"] == TESTS
     assert verdict.result["test"]["batch_id"] == "batch-1"
     assert verdict.result["test"]["variables"] == {"nombre": "Ana"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {
+            "call_status": "ended",
+            "disconnection_reason": "user_hangup",
+            "transcript": "bla",
+            "extra": {"a": 1},
+        },
+        {"call_status": "not_connected", "disconnection_reason": "dial_no_answer"},
+        {"call_status": "ended", "collected_dynamic_variables": {"monto_pago_cliente": "100"}},
+    ],
+)
+def test_a_decision_is_read_from_its_result_as_it_was_made(call: dict[str, Any]) -> None:
+    answer = Call.read({"call_id": "call-1", "duration_ms": 61_000, **call})
+    end = DialEnd(outcome=Outcome.NO_ANSWER, call=answer, connected=False)
+    billing = BillingView(batch=None, account=ACCOUNT)
+    decided = decide(JOB, DIAL, end, billing=billing, inputs=INPUTS, now=NOW)
+    options: Any = bson.CodecOptions(tz_aware=True)
+    stored = bson.decode(bson.encode(result_with_decision(decided)), codec_options=options)
+    assert read_decision(stored) == decided
+
+
+def test_the_answer_of_retell_is_stored_once_in_a_result() -> None:
+    answer = Call.read({"call_id": "call-1", "call_status": "ended", "transcript": "one of a kind"})
+    end = DialEnd(outcome=Outcome.ANSWERED, call=answer, connected=True)
+    billing = BillingView(batch=None, account=ACCOUNT)
+    decided = decide(JOB, DIAL, end, billing=billing, inputs=INPUTS, now=NOW)
+    assert bson.encode(result_with_decision(decided)).count(b"one of a kind") == 1
+
+
+@pytest.mark.parametrize("stored", [{}, {"decision": None}, {"decision": "done"}, {"decision": {"job": {}}}])
+def test_a_result_without_a_readable_decision_has_none(stored: dict[str, Any]) -> None:
+    assert read_decision(stored) is None

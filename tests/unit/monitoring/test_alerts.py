@@ -47,6 +47,7 @@ def supervisor(**fields: Any) -> dict[str, Any]:
         "database_probe_seconds": 0.004,
         "crash_loops": [],
         "zygote": {"restarts": 0},
+        "follower": {"covered": 0, "unusable": False, "restarts": 0},
         **fields,
     }
 

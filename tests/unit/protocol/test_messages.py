@@ -252,7 +252,7 @@ GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids"
     " check-agent agents numbers batch accounts account transactions person test-numbers test-result"
-    " users user-sessions tokens packs pack check-pack evidence",
+    " users user-sessions tokens packs pack check-pack evidence call recording",
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"

@@ -15,7 +15,7 @@ from retell.types import CallCreatePhoneCallParams, CallListParams
 
 from speechaid.model.agent_settings import LANGUAGES
 from speechaid.retell import answers
-from speechaid.retell.client import Concurrency, RetellClient, _filters
+from speechaid.retell.client import LARGEST_PAGE, Concurrency, RetellClient, _filters, ids_filter
 from speechaid.retell.faults import (
     Ambiguous,
     Blocked,
@@ -304,6 +304,17 @@ def test_a_list_request_is_what_the_official_sdk_would_send() -> None:
     validated: Any = TypeAdapter(CallListParams).validate_python(made, strict=True)
     validated["filter_criteria"]["metadata"] = list(validated["filter_criteria"]["metadata"])
     assert validated == made
+
+
+def test_a_question_for_ended_calls_is_what_the_official_sdk_would_send() -> None:
+    made: dict[str, Any] = {
+        "filter_criteria": ids_filter(["call_1", "call_2"], ended_only=True),
+        "limit": LARGEST_PAGE,
+        "sort_order": "descending",
+    }
+    validated: Any = TypeAdapter(CallListParams).validate_python(made, strict=True)
+    assert validated == made
+    assert set(made["filter_criteria"]["call_status"]["value"]) == {"ended", "error", "not_connected"}
 
 
 @pytest.mark.parametrize(

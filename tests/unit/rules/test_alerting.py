@@ -61,6 +61,7 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({}, False),
         ({"overloaded": "the database is slow", "database_up": False}, False),
     ],
+    "CallListUnusable": [({"call_list_gap": "failing"}, True), ({}, False)],
     "DatabaseAway": [({"database_up": False}, True), ({}, False)],
     "AccountNearlyOutOfCredit": [
         ({"accounts": {"rich": 900.0, "poor": 19.9}}, True),

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
+from speechaid.rules.call_limits import (
+    CallLimits,
+    CallProgress,
+    FollowAction,
+    next_action,
+    seconds_to_limit,
+)
 
 #: Poll timeout 300 s, longest call 600 s, polls every 10 s: a connected call is late after 620 s.
 LIMITS = CallLimits(poll_timeout_seconds=300, longest_call_seconds=600, polling_interval_seconds=10)
@@ -124,3 +130,38 @@ def test_no_call_is_parked_without_a_stop_request_and_none_is_stopped_twice(
         LIMITS,
     )
     assert decided is not (FollowAction.PARK if stop is None else FollowAction.STOP)
+
+
+@given(
+    placed=st.floats(0, 1e5),
+    connected=st.none() | st.floats(0, 1e5),
+    answer=st.floats(0, 1e5),
+    answered=st.booleans(),
+    stopped=st.none() | st.floats(0, 1e5),
+)
+def test_the_action_changes_when_the_seconds_to_the_limit_have_passed(
+    placed: float, connected: float | None, answer: float, answered: bool, stopped: float | None
+) -> None:
+    def after(seconds: float) -> FollowAction:
+        return next_action(
+            progress(
+                since_placed_seconds=placed + seconds,
+                since_connected_seconds=None if connected is None else connected + seconds,
+                since_answer_seconds=answer + seconds,
+                last_poll_answered=answered,
+                since_stop_seconds=None if stopped is None else stopped + seconds,
+            ),
+            LIMITS,
+        )
+
+    now = progress(
+        since_placed_seconds=placed,
+        since_connected_seconds=connected,
+        since_answer_seconds=answer,
+        last_poll_answered=answered,
+        since_stop_seconds=stopped,
+    )
+    left = seconds_to_limit(now, LIMITS)
+    assert (after(0.0) is FollowAction.WAIT) is (left >= 0)
+    if left > 1:
+        assert (after(left - 1), after(left + 1) is not FollowAction.WAIT) == (FollowAction.WAIT, True)

@@ -280,3 +280,50 @@ def test_the_next_opening_is_open_and_nothing_before_it_is(shape: Window, now: d
     assert is_open(shape, found)
     if found > now:
         assert not any(is_open(shape, moment) for moment in sampled(now, found))
+
+
+class TestStart:
+    """A window that is closed before a moment, by the clock of its own zone."""
+
+    def starting(self, start: object, hours: Any = None, zone: str = SANTIAGO) -> Window:
+        found = read_window(
+            hours, None, zone, start, default_hours=None, default_days=None, default_timezone="UTC"
+        )
+        assert isinstance(found, Window)
+        return found
+
+    def test_it_is_closed_before_its_start_and_open_from_it_on(self) -> None:
+        found = self.starting("2026-12-01T09:00")
+        assert not found.is_always
+        assert str(found) == "00:00-24:00 every day America/Santiago, not before 2026-12-01 09:00"
+        assert not is_open(found, at("2026-12-01T08:59:59", SANTIAGO))
+        assert is_open(found, at("2026-12-01T09:00", SANTIAGO))
+        assert next_opening(found, at("2026-11-30T12:00", SANTIAGO)) == at("2026-12-01T09:00", SANTIAGO)
+
+    def test_a_start_outside_the_hours_waits_for_them(self) -> None:
+        found = self.starting("2027-06-05T22:00", {"start": "09:00", "end": "18:00"})
+        # More than three weeks ahead: it is looked for from the start on.
+        assert next_opening(found, at("2026-12-01T10:00", SANTIAGO)) == at("2027-06-06T09:00", SANTIAGO)
+        assert not is_open(found, at("2027-06-05T23:00", SANTIAGO))
+
+    @pytest.mark.parametrize(
+        ("stored", "moment"),
+        [
+            ("2026-12-01T09:00-05:00", datetime(2026, 12, 1, 14, tzinfo=UTC)),
+            (datetime(2026, 12, 1, 14, tzinfo=UTC), datetime(2026, 12, 1, 14, tzinfo=UTC)),
+            (datetime(2026, 12, 1, 14), datetime(2026, 12, 1, 14, tzinfo=UTC)),  # noqa: DTZ001 - as a driver may read it
+            ("2026-12-01T09:00", datetime(2026, 12, 1, 12, tzinfo=UTC)),
+        ],
+    )
+    def test_what_another_program_stores_is_read(self, stored: object, moment: datetime) -> None:
+        assert self.starting(stored).starts_at == moment
+
+    @pytest.mark.parametrize(
+        "stored", ["soon", "", 7, True, [], "0001-01-01T00:00+14:00", "2026-13-01T09:00"]
+    )
+    def test_what_is_no_time_forbids_calls(self, stored: object) -> None:
+        found = read_window(
+            None, None, None, stored, default_hours=None, default_days=None, default_timezone="UTC"
+        )
+        assert isinstance(found, WindowFault)
+        assert "start_at" in found.sentence

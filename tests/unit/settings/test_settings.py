@@ -44,6 +44,7 @@ FIXED: dict[str, tuple[str, object]] = {
     "MAX_ATTEMPTS": ("worker.max_attempts", 3),
     "RETRY_DELAY_MINUTES": ("worker.retry_delay_minutes", 30),
     "CALL_POLLING_INTERVAL": ("call.polling_interval_seconds", 10),
+    "CALL_LIST_INTERVAL": ("call.list_interval_seconds", 2),
     "POLL_TIMEOUT_SECONDS": ("call.poll_timeout_seconds", 300),
     "CALL_MAX_DURATION_MINUTES": ("call.max_duration_minutes", 10),
     "NO_ANSWER_RETRY_MINUTES": ("call.no_answer_retry_minutes", 60),
@@ -137,6 +138,8 @@ BAD = [
     ("RETRY_DELAY_MINUTES", "nan", "a number of minutes, more than 0 and at most 43200"),
     ("CALL_MAX_DURATION_MINUTES", "inf", "a number of minutes, more than 0 and at most 120"),
     ("NO_ANSWER_RETRY_MINUTES", "0", "a number of minutes, more than 0 and at most 43200"),
+    ("CALL_LIST_INTERVAL", "-0.1", "a number of seconds, from 0 to 5"),
+    ("CALL_LIST_INTERVAL", "5.1", "a number of seconds, from 0 to 5"),
     ("RETELL_FROM_NUMBER", "56912345678", "E.164: + and 7 to 15 digits, for example +15005550006"),
     ("RETELL_BASE_URL", "api.retellai.com", "http:// or https:// with a host, without credentials"),
     ("MONGO_URI", "localhost:27017", "mongodb://HOST..., mongodb+srv://HOST... or embedded:DIR"),
@@ -167,6 +170,17 @@ def test_a_fault_names_variable_value_and_what_is_allowed(
     (line,) = faults_of(environ | {variable: text})
     assert line.startswith(f"{variable}={text[:80]}")
     assert f": must be {allowed}" in line
+
+
+@pytest.mark.parametrize(
+    ("listing", "polling", "expected"),
+    [("2", "10", 2.0), ("0.5", "1", 0.5), ("0", "10", 0.0), ("2", "2", 0.0), ("2", "0.2", 0.0)],
+)
+def test_the_list_is_asked_only_where_polls_would_be_slower(
+    environ: Environ, listing: str, polling: str, expected: float
+) -> None:
+    changed = {"CALL_LIST_INTERVAL": listing, "CALL_POLLING_INTERVAL": polling}
+    assert get_settings(environ | changed, None).list_interval == expected
 
 
 CONTRADICTIONS = [

@@ -970,6 +970,22 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         "agent agent-1, version 3, from +12125550100",
     ),
     "test-result": (TEST_RESULT, "Buenas tardes"),
+    "call": (
+        {
+            **TEST_RESULT["call"],
+            "job_id": "job-7",
+            "name": "Ana",
+            "phone": "+569******34",
+            "analysis": {"call_summary": "Paga en abril."},
+            "promised": {"day": "2026-04-01", "amount": "45000"},
+            "recording": True,
+        },
+        "speechctl recording call-1 has the address of the recording",
+    ),
+    "recording": (
+        {"call_id": "call-1", "url": "https://retell.example/r.wav"},
+        "https://retell.example/r.wav",
+    ),
 }
 
 

@@ -63,6 +63,7 @@ SUPERVISOR = {
     "database_probe_seconds": 0.004,
     "crash_loops": [],
     "zygote": {"restarts": 1},
+    "follower": {"covered": 2, "unusable": False, "restarts": 3},
 }
 QUEUE_STATS = {
     "due": 9,
@@ -219,6 +220,9 @@ def test_sums_and_gauges_are_exposed_under_their_names() -> None:
     assert value(found, "speechaid_alert_active", alert="DatabaseAway", severity="critical") == 1
     assert value(found, "speechaid_alert_active", alert="StuckJobs", severity="warning") == 0
     assert value(found, "speechaid_zygote_restarts_total") == 1
+    assert value(found, "speechaid_follower_restarts_total") == 3
+    assert value(found, "speechaid_calls_covered") == 2
+    assert value(found, "speechaid_call_list_unusable") == 0
 
 
 def test_declared_series_are_0_from_the_start() -> None:

@@ -13,13 +13,18 @@ from speechaid.commands.registry import REGISTRY
 from speechaid.model.batch import BatchStatus
 from speechaid.model.identity import Role
 from speechaid.model.states import JobStatus
+from speechaid.protocol.commands import COMMANDS
+from speechaid.protocol.specs.specification import Access
 from speechaid.protocol.translation import LANGUAGES, in_language
 from speechaid.web.page import forgery, rendering, visits, words
 from speechaid.web.page.calling import Calling, calling_state
 from speechaid.web.page.languages import choose_language
 from speechaid.web.page.screens import (
     accounts,
+    agents,
+    campaign_start,
     campaigns,
+    changes,
     do_not_call,
     emergency,
     login,
@@ -27,6 +32,7 @@ from speechaid.web.page.screens import (
     people,
     reports,
     start,
+    users,
 )
 from speechaid.web.page.visits import kept_fields
 
@@ -144,7 +150,8 @@ def test_nothing_but_the_login_and_the_language_is_open_without_a_session() -> N
 def all_routes() -> list[APIRoute]:
     screens = (
         *(login, start, emergency, campaigns, people),
-        *(new_campaign, reports, do_not_call, accounts),
+        *(new_campaign, reports, do_not_call, accounts, agents, changes, users),
+        campaign_start,
     )
     return [route for one in screens for route in one.router.routes if isinstance(route, APIRoute)]
 
@@ -170,6 +177,25 @@ def test_what_people_wrote_is_escaped_also_within_a_sentence() -> None:
         '{{ say("Paused by {by}, {ago}", by=by, ago="x") }} {{ by }}'
     )
     assert template.render(by="<script>").count("&lt;script&gt;") == 2
+
+
+def test_whatever_is_recorded_has_its_words() -> None:
+    changing = {name for name, spec in COMMANDS.items() if spec.access is Access.WRITE}
+    assert words.COMMANDS.keys() == changing
+    showing = {name for name in COMMANDS if getattr(REGISTRY.get(name), "documents", None) is not None}
+    assert words.READS.keys() >= showing
+    assert words.READS.keys() <= COMMANDS.keys()
+
+
+def test_a_recorded_command_says_what_it_was_about_and_how() -> None:
+    args = {"account": "acc_1", "minutes": 20, "note": "factura 17", "idempotency_key": "x"}
+    assert words.subject_of(args) == "acc_1"
+    assert words.details_of(args) == [("minutes", "20"), ("note", "factura 17")]
+    assert words.subject_of({}) == ""
+    given = {"paused": True, "expires": 2_592_000, "map": ["a=phone", "b=name"], "dry_run": None}
+    assert words.details_of(given) == [("paused", ""), ("expires", "30 days"), ("map", "a=phone, b=name")]
+    assert words.of_mood("Positive") == "friendly"
+    assert words.of_mood("Of tomorrow") == "Of tomorrow"
 
 
 def test_every_state_and_role_has_its_words() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -11,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from speechaid.protocol.translation import N_, say
 from speechaid.rules.roles import WebAction
-from speechaid.web.page.campaign_form import fault_at
+from speechaid.web.page.campaign_form import fault_at, read_amount
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem
@@ -57,7 +56,7 @@ async def top_up(visit: Visiting, form: Form, account_id: AccountId) -> Response
     name = await visit.services.resolve(visit.caller, "account", account_id)
     account = await visit.ask("account", {"account": name})
     unit = "minutes" if (account["balance"] or {}).get("unit") == "minutes" else "credit"
-    amount = _amount(form.get("amount", ""))
+    amount = read_amount(form.get("amount", ""))
     if amount is None:
         faults = {"amount": say("Type an amount above zero, for example 500.")}
         return await _page(visit, name, typed=form, faults=faults)
@@ -116,11 +115,3 @@ async def _page(
         notice=notice,
         faults=faults or {},
     )
-
-
-def _amount(typed: str) -> float | None:
-    try:
-        value = float(typed.strip().replace(",", "."))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import HTMLResponse
 
+from speechaid.model.batch import read_purpose
 from speechaid.model.reading import mapping, text
 from speechaid.protocol.translation import N_, joined, say
 from speechaid.rules.roles import WebAction
 from speechaid.web.documents import batch_document
+from speechaid.web.page.screens.campaign_start import start_of, zone_of
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem
@@ -46,6 +48,7 @@ _DONE: Final = {
     "resumed": N_("The campaign may call, within its hours."),
     "cancelled": N_("The campaign is cancelled. Calls that are going on go on to their end."),
     "hours": N_("The hours are in force for the next call."),
+    "planned": N_("The campaign starts by itself at this time."),
     "made": N_(
         "This campaign was made of those who were not reached. It is paused: start it when it is ready."
     ),
@@ -125,9 +128,9 @@ async def resume(visit: Visiting, form: Form, batch_id: CampaignId) -> Response:
     """Allow calls; the answer says what the agent would lack."""
     name = await visit.services.resolve(visit.caller, "batch", batch_id)
     started = await visit.ask("resume-batch", {"batch": name})
-    return await _campaign(
-        visit, batch_id, notice=say(_DONE["resumed"]), warning=started.get("agent_warning")
-    )
+    is_now = (started.get("first_calls") or {}).get("now", True)
+    notice = say(_DONE["resumed"]) if is_now else started["first_calls"]["text"]
+    return await _campaign(visit, batch_id, notice=notice, warning=started.get("agent_warning"))
 
 
 @router.get("/campaigns/{batch_id}/cancel", **needs_grant("cancel-batch"))
@@ -194,7 +197,7 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
     batch = await visit.services.get_batch(visit.caller, batch_id)
     campaign = batch_document(batch)
     stored = _hours_of(campaign)
-    typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone")}
+    typed = {name: form.get(name, "").strip() for name in ("start", "end", "timezone", "purpose")}
     typed["days"] = ",".join(str(day) for day in range(1, 8) if form.get(f"day_{day}"))
     shown = {name: form.get(f"shown_{name}", "") for name in stored}
     if shown != stored:
@@ -203,20 +206,14 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
             HTTPStatus.CONFLICT,
             **{**_hours_form(campaign, typed, stored), "changed": stored},
         )
-    args: dict[str, Any] = {"batch": batch.batch_id}
     faults: dict[str, str] = {}
     if not typed["start"] or not typed["end"]:
         faults["start"] = say("Say from when to when people may be called, for example 09:00 to 19:00.")
     if not typed["days"]:
         faults["day_1"] = say("Choose at least one day.")
     if not faults:
-        args |= {"hours": f"{typed['start']}-{typed['end']}", "days": typed["days"]}
-        if typed["timezone"]:
-            args["timezone"] = typed["timezone"]
-        elif stored["timezone"]:
-            args["unset"] = ["timezone"]
         try:
-            await visit.ask("edit-batch", args)
+            await visit.ask("edit-batch", {"batch": batch.batch_id, **_hours_options(typed, stored)})
         except Problem as problem:
             if problem.document.status not in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.CONFLICT}:
                 raise
@@ -230,6 +227,14 @@ async def change_hours(visit: Visiting, form: Form, batch_id: CampaignId) -> Res
     return visit.redirect_to(f"/campaigns/{batch.batch_id}?done=hours")
 
 
+def _hours_options(typed: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, Any]:
+    """The form as options of ``edit-batch``: what was emptied goes back to its default."""
+    given = {name: typed[name] for name in ("timezone", "purpose") if typed[name]}
+    unset = [name for name in ("timezone", "purpose") if stored[name] and not typed[name]]
+    hours = {"hours": f"{typed['start']}-{typed['end']}", "days": typed["days"]}
+    return {**hours, **given, **({"unset": unset} if unset else {})}
+
+
 def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:
     """The stored hours as texts; what was never set is empty."""
     settings = mapping(campaign["call_settings"])
@@ -240,6 +245,7 @@ def _hours_of(campaign: Mapping[str, Any]) -> dict[str, str]:
         "end": text(hours.get("end")) or "",
         "timezone": text(settings.get("timezone")) or "",
         "days": ",".join(map(str, days)) if isinstance(days, list) else "",
+        "purpose": read_purpose(settings.get("purpose")) or "",
     }
 
 
@@ -310,6 +316,8 @@ async def _campaign(
         report_is_late=is_late,
         with_outcomes=True,
         hours=_hours_text(_hours_of(campaign)),
+        starts_at=await start_of(visit, campaign),
+        zone=await zone_of(visit, campaign),
         notice=notice,
         warning=warning,
         paused_at=paused_at,

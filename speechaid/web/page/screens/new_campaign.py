@@ -18,25 +18,23 @@ from starlette.datastructures import UploadFile
 from starlette.responses import HTMLResponse
 
 from speechaid.model.masking import mask_phone
+from speechaid.protocol.client import Progress
 from speechaid.protocol.sheets import SheetError, encode_bad_rows
 from speechaid.protocol.translation import N_, say
-from speechaid.rules.roles import WebAction
 from speechaid.web.page import campaign_form
+from speechaid.web.page.account_choice import offered_accounts
 from speechaid.web.page.campaign_form import fault_at
 from speechaid.web.page.drafts import Draft, Drafts
+from speechaid.web.page.retell_lists import read_list
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
-from speechaid.web.pages import ListPage
 from speechaid.web.problems import Problem, not_found
-from speechaid.web.routes.accounts import list_accounts
 from speechaid.web.routes.batches import read_progress
 from speechaid.web.routes.commands import name_of
 
 router = APIRouter()
 
-#: Accounts that a form offers; where there are more, the id is typed.
-_OFFERED_ACCOUNTS: Final = 200
-#: Seconds for which Retell's agents and numbers serve all forms.
-_AGENTS_SECONDS: Final = 60.0
+#: Seconds that the form waits for the end of an import; then a screen shows how far it is.
+_IMPORT_SECONDS: Final = 8.0
 #: Seconds for which one forecast serves the screen and the part of it that comes later.
 _READY_SECONDS: Final = 10.0
 #: Bad rows that the screen lists; the file has all.
@@ -84,20 +82,12 @@ async def take_file(visit: Visiting, form: Form) -> Response:
 async def _file_page(
     visit: Visit, draft: Draft | None, faults: dict[str, str], typed: dict[str, str] | None = None
 ) -> Response:
-    accounts: list[dict[str, Any]] | None = None
-    if visit.sees_all and visit.may(WebAction.VIEW_ACCOUNTS):
-        found = await list_accounts(
-            caller=visit.caller,
-            services=visit.services,
-            page=ListPage(limit=_OFFERED_ACCOUNTS, skip=0, after=None),
-        )
-        accounts = None if found["next"] else found["accounts"]
     given = typed or {}
     return await visit.page(
         "new_file.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
         draft=draft,
-        accounts=accounts,
+        accounts=await offered_accounts(visit),
         account=given.get("account", "" if draft is None else draft.account or ""),
         country=given.get("country", "" if draft is None else draft.country or ""),
         faults=faults,
@@ -233,7 +223,17 @@ async def show_settings(visit: Visiting, key: Key) -> Response:
                 visit.caller.account_id, lambda store: store.batches.newest_of_account(account_id)
             )
         draft.settings = campaign_form.first_settings(draft.name, batch)
-    return await _settings_page(visit, draft, {})
+    faults, draft.faults = draft.faults, {}
+    return await _settings_page(visit, draft, faults)
+
+
+@router.post("/campaigns/new/{key}/keep", **needs_grant("import"))
+async def keep_settings(visit: Visiting, form: Form, key: Key) -> Response:
+    """Keep what is typed while it is typed: it is there when the user comes back, whichever way."""
+    draft = _draft(visit, key)
+    if draft.batch_id is None and draft.work is None:
+        draft.settings = campaign_form.settings_typed(form)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 @router.post("/campaigns/new/{key}/settings", **needs_grant("import"))
@@ -244,31 +244,57 @@ async def make(visit: Visiting, form: Form, key: Key) -> Response:
         return visit.redirect_to(f"/campaigns/{draft.batch_id}/ready?key={draft.key}")
     draft.settings = campaign_form.settings_typed(form)
     options, faults = campaign_form.settings_options(draft.settings)
-    if not faults:
-        if draft.work is None:
-            # Its own task: it goes on when the browser leaves, and whoever sends the form again gets its end.
-            draft.work = asyncio.create_task(_import(visit, draft, options))
-        work = draft.work
-        try:
-            result = await asyncio.shield(work)
-        except Problem as problem:
-            faults = fault_at(problem, campaign_form.FIELDS, "")
-        else:
-            draft.batch_id = str(result["batch_id"])
-        finally:
-            if work.done() and draft.work is work:
-                draft.work = None
     if faults:
         return await _settings_page(visit, draft, faults)
-    return visit.redirect_to(f"/campaigns/{draft.batch_id}/ready?key={draft.key}")
+    if draft.work is None:
+        # Its own task: it goes on when the browser leaves, and whoever sends the form again gets its end.
+        draft.work = asyncio.create_task(_import(visit, draft, options))
+    await asyncio.wait({draft.work}, timeout=_IMPORT_SECONDS)
+    return await _after_import(visit, draft)
+
+
+@router.get("/campaigns/new/{key}/import", **needs_grant("import"))
+async def show_import(visit: Visiting, key: Key) -> Response:
+    """How far the import is; at its end, the next step."""
+    return await _after_import(visit, _draft(visit, key))
+
+
+async def _after_import(visit: Visit, draft: Draft) -> Response:
+    work = draft.work
+    faults: dict[str, str] = {}
+    if work is not None and work.done():
+        # Of several who wait for it, the first one takes its end.
+        draft.work = None
+        try:
+            draft.batch_id = str(work.result()["batch_id"])
+        except Problem as problem:
+            faults = fault_at(problem, campaign_form.FIELDS, "")
+    elif work is not None:
+        values = {"draft": draft, "progress": dict(draft.progress)}
+        if visit.is_part:
+            return HTMLResponse(visit.part("new_import_state.html", **values))
+        if visit.request.method == "POST":
+            return visit.redirect_to(f"/campaigns/new/{draft.key}/import")
+        return await visit.page("new_import.html", **values)
+    path = (
+        f"/campaigns/new/{draft.key}/settings"
+        if draft.batch_id is None
+        else f"/campaigns/{draft.batch_id}/ready?key={draft.key}"
+    )
+    if visit.is_part:
+        # What was refused stands where the settings are.
+        draft.faults = faults
+        return Response(headers={"HX-Redirect": path})
+    return await _settings_page(visit, draft, faults) if faults else visit.redirect_to(path)
 
 
 async def _import(visit: Visit, draft: Draft, options: dict[str, Any]) -> dict[str, Any]:
     args = {**_args(draft), **options}
 
     async def work() -> dict[str, Any]:
-        return await _ask_with_file(visit, draft, args)
+        return await _ask_with_file(visit, draft, args, draft.note_progress)
 
+    draft.progress = {}
     # Where the end of an import is not known, the key stays taken: no second campaign of this file is made.
     key = f"page-{draft.key.strip('-_')}-{draft.attempt}"
     request = ["import", draft.name, args]
@@ -276,26 +302,17 @@ async def _import(visit: Visit, draft: Draft, options: dict[str, Any]) -> dict[s
 
 
 async def _settings_page(visit: Visit, draft: Draft, faults: dict[str, str]) -> Response:
-    agents, numbers = await asyncio.gather(_of_retell(visit, "agents"), _of_retell(visit, "numbers"))
+    agents, numbers = await asyncio.gather(read_list(visit, "agents"), read_list(visit, "numbers"))
     return await visit.page(
         "new_settings.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
         draft=draft,
         typed=draft.settings,
         days=[(number, say(name)) for number, name in enumerate(campaign_form.DAYS, 1)],
-        agents=agents,
-        numbers=numbers,
+        agents=agents.rows,
+        numbers=numbers.rows,
         faults=faults,
     )
-
-
-async def _of_retell(visit: Visit, what: str) -> list[dict[str, Any]] | None:
-    """Retell's agents or numbers; None where it cannot say: the id is typed then."""
-    try:
-        found: list[dict[str, Any]] = (await visit.share(what, {}, _AGENTS_SECONDS))[what]
-    except Problem:
-        return None
-    return found
 
 
 # -- ready: what it costs, a test call, the start ----------------------------------------------------------
@@ -456,6 +473,9 @@ async def _preview(visit: Visit, draft: Draft, row: int | None = None) -> dict[s
     return draft.preview[1]
 
 
-async def _ask_with_file(visit: Visit, draft: Draft, args: dict[str, Any]) -> dict[str, Any]:
+async def _ask_with_file(
+    visit: Visit, draft: Draft, args: dict[str, Any], on_progress: Progress | None = None
+) -> dict[str, Any]:
     async with visit.services.daemon.place_for(draft) as content:
-        return await visit.ask("import", {**args, "filename": draft.name}, attachment=content)
+        given = {**args, "filename": draft.name}
+        return await visit.ask("import", given, attachment=content, on_progress=on_progress)

@@ -16,8 +16,8 @@ from fastapi import APIRouter, Path, Query, Response
 from speechaid.errors import StoreUnavailable
 from speechaid.protocol.specs.arguments import OUTCOMES
 from speechaid.protocol.translation import N_, say
-from speechaid.web.access import require_grant
 from speechaid.web.page import words
+from speechaid.web.page.campaign_form import fault_at, read_amount
 from speechaid.web.page.screens.campaigns import CampaignId
 from speechaid.web.page.visits import Form, Visit, Visiting, needs_grant
 from speechaid.web.problems import Problem, not_found
@@ -34,7 +34,12 @@ _ORDERS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "cancel": ("cancel-job", N_("This person is not called any more in this campaign.")),
     "hang-up": ("hang-up", N_("The call is being ended.")),
-    "opt-out": ("opt-out", N_("This person is never called again, on any number.")),
+}
+#: What a screen says after something that has a form of its own.
+_DONE: Final[Mapping[str, str]] = {
+    **{order: text for order, (_, text) in _ORDERS.items()},
+    "opt-out": N_("This person is never called again, on any number."),
+    "paid": N_("The payment is recorded. Nobody calls this person about it any more."),
 }
 
 JobId = Annotated[str, Path(max_length=200)]
@@ -110,7 +115,65 @@ async def show_person(
     visit: Visiting, job_id: JobId, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
     """One person: why not called now, every call of all campaigns, and what can be done."""
-    return await _person(visit, job_id, say(_ORDERS[done][1]) if done in _ORDERS else None)
+    return await _person(visit, job_id, say(_DONE[done]) if done in _DONE else None)
+
+
+@router.get("/people/{job_id}/opt-out", **needs_grant("opt-out"))
+async def ask_to_opt_out(visit: Visiting, job_id: JobId) -> Response:
+    """What will happen."""
+    job = await visit.ask("job", {"job": await _job_of(visit, job_id)})
+    return await visit.page("person_opt_out.html", job=job)
+
+
+@router.post("/people/{job_id}/opt-out", **needs_grant("opt-out"))
+async def opt_out(visit: Visiting, form: Form, job_id: JobId) -> Response:
+    """Never call this person again."""
+    job = await _job_of(visit, job_id)
+    reason = form.get("reason", "").strip() or None
+    await visit.ask("opt-out", {"person": f"job:{job}", "reason": reason})
+    return visit.redirect_to(f"/people/{job}?done=opt-out")
+
+
+@router.get("/people/{job_id}/paid", **needs_grant("paid"))
+async def show_paid(visit: Visiting, job_id: JobId) -> Response:
+    """The form of a payment."""
+    return await _paid_page(visit, await _job_of(visit, job_id), {}, {})
+
+
+@router.post("/people/{job_id}/paid", **needs_grant("paid"))
+async def record_payment(visit: Visiting, form: Form, job_id: JobId) -> Response:
+    """Record that this person has paid; an amount that is recorded already is replaced on request alone."""
+    job = await _job_of(visit, job_id)
+    typed, amount = form.get("amount", "").strip(), None
+    if typed:
+        amount = read_amount(typed)
+        if amount is None:
+            faults = {"amount": say("Type an amount above zero, for example 500.")}
+            return await _paid_page(visit, job, form, faults)
+    args = {
+        "person": f"job:{job}",
+        "amount": amount,
+        "note": form.get("note", "").strip() or None,
+        "correct": True if form.get("correct") and amount is not None else None,
+    }
+    try:
+        done = await visit.ask("paid", args)
+    except Problem as problem:
+        return await _paid_page(visit, job, form, fault_at(problem, ("note",), "amount"))
+    if done["different"]:
+        faults = {"correct": say("Another amount is recorded already, and stays. Tick here to replace it.")}
+        return await _paid_page(visit, job, form, faults)
+    return visit.redirect_to(f"/people/{job}?done=paid")
+
+
+async def _paid_page(visit: Visit, job_id: str, typed: Mapping[str, str], faults: dict[str, str]) -> Response:
+    return await visit.page(
+        "person_paid.html",
+        HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
+        job=await visit.ask("job", {"job": job_id}),
+        typed=typed,
+        faults=faults,
+    )
 
 
 @router.post("/people/{job_id}/{order}", **needs_grant("job"))
@@ -120,14 +183,7 @@ async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> R
         raise not_found("job")
     command = _ORDERS[order][0]
     reason = form.get("reason", "").strip() or None
-    if command == "opt-out":
-        require_grant(visit.caller, command)
-        who = (await visit.ask("job", {"job": job_id})).get("dni") or ""
-        if not who:
-            text = say("This person has no national id: put their number on the do-not-call list instead.")
-            raise Problem(HTTPStatus.CONFLICT, text, code="refused")
-        await visit.ask(command, {"person": who, "reason": reason})
-    elif command in {"resume-job", "hang-up"}:
+    if command in {"resume-job", "hang-up"}:
         await visit.ask(command, {"job": await _job_of(visit, job_id)})
     else:
         await visit.ask(command, {"job": await _job_of(visit, job_id), "reason": reason})
@@ -137,20 +193,45 @@ async def carry_out(visit: Visiting, form: Form, job_id: JobId, order: str) -> R
 @router.get("/people/{job_id}/calls/{call_id}", **needs_grant("job"))
 async def show_call(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
     """One call of a person."""
-    job = await visit.ask("job", {"job": await _job_of(visit, job_id)})
-    call = next((one for one in job["calls"] if one["call_id"] == call_id), None)
-    if call is None:
+    call = await _call_of(visit, job_id, call_id)
+    return await visit.page("call.html", call=call, zone=await _zone_of(visit, call))
+
+
+@router.get("/people/{job_id}/calls/{call_id}/recording", **needs_grant("recording"))
+async def play_recording(visit: Visiting, job_id: JobId, call_id: JobId) -> Response:
+    """To the recording: its address is asked of Retell now, and stands on no page."""
+    await _call_of(visit, job_id, call_id)
+    return visit.redirect_to((await visit.ask("recording", {"call": call_id}))["url"])
+
+
+async def _call_of(visit: Visit, job_id: str, call_id: str) -> dict[str, Any]:
+    """A call, of this person alone.
+
+    Raises:
+        Problem: the person has no such call.
+    """
+    job, call = await _job_of(visit, job_id), await visit.ask("call", {"call": call_id})
+    if call["job_id"] != job:
         text = say("this page does not exist, or what it showed is gone")
         raise Problem(HTTPStatus.NOT_FOUND, text, code="not_found")
-    return await visit.page("call.html", job=job, call=call, zone=await _zone_of(visit, job))
+    return call
+
+
+@router.get("/people/{job_id}/evidence", **needs_grant("evidence"))
+async def show_evidence(visit: Visiting, job_id: JobId) -> Response:
+    """Each call of a person with the rule under which it was placed, over all campaigns."""
+    job = await visit.ask("job", {"job": await _job_of(visit, job_id)})
+    who = job.get("dni")
+    found = await visit.ask("evidence", {"person": who}) if who else {"calls": [], "more": False}
+    return await visit.page("evidence.html", job=job, evidence=found, zone=await _zone_of(visit, job))
 
 
 async def _person(visit: Visit, job_id: str, notice: str | None) -> Response:
     name = await _job_of(visit, job_id)
     job, why = await asyncio.gather(visit.ask("job", {"job": name}), visit.ask("explain", {"job": name}))
     person: dict[str, Any] | None = None
-    if job.get("dni") and visit.may("person"):
-        found = await visit.ask("person", {"person": job["dni"]})
+    if visit.may("person"):
+        found = await visit.ask("person", {"person": f"job:{name}"})
         person = found if len(found["people"]) == 1 else None
     return await visit.page(
         "person.html",

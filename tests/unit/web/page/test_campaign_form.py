@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.campaign.columns import read_meaning
+from speechaid.campaign.recognition import read_meaning
 from speechaid.commands import known_people
 from speechaid.protocol.commands import COMMANDS
 from speechaid.web.page import campaign_form
@@ -89,7 +89,8 @@ def test_a_line_of_titles_that_is_none_is_refused(line: str) -> None:
 
 
 def test_settings_become_options() -> None:
-    options, faults = settings_options(settings_typed({**FILLED, "max_attempts": "3", "agent": "agent_1"}))
+    typed = {**FILLED, "max_attempts": "3", "agent": "agent_1", "purpose": "collection"}
+    options, faults = settings_options(settings_typed(typed))
     assert faults == {}
     assert options == {
         "name": "Octubre",
@@ -97,6 +98,7 @@ def test_settings_become_options() -> None:
         "days": "1,5",
         "max_attempts": 3,
         "agent": "agent_1",
+        "purpose": "collection",
     }
 
 
