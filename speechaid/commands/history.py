@@ -25,7 +25,7 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
     after, limit, store_logs = command.args["after"], command.args["limit"], context.store.logs
     batch, agent = resolve_batch_id(context.store, command.args["batch"]), command.args["agent"]
     try:
-        is_stored = after is not None and store_logs.has(
+        is_stored = after is not None and store_logs.has_line(
             after, job_id=job_id, event=event, batch=batch, agent=agent, by=command.args["by"]
         )
         lines, place = store_logs.latest(

@@ -137,7 +137,7 @@ class CallLogs:
         lines = self.table.find(later, sort=[("_id", 1)], limit=limit)
         return lines, min(position, str(lines[-1]["_id"])) if len(lines) == limit else position
 
-    def has(
+    def has_line(
         self,
         line_id: str,
         *,

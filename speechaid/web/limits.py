@@ -94,7 +94,7 @@ class RequestLimits:
         if places.of_client(client) >= places.per_client and client not in (self._settings.proxies or ()):
             text = f"{places.per_client} requests of this address are under way: wait for an answer"
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
-        if places.in_all is not None and places.total() >= places.in_all:
+        if places.in_all is not None and places.count_all() >= places.in_all:
             text = f"{places.in_all} requests are under way: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
         return None

@@ -76,7 +76,7 @@ class Places:
         """How many of this client are under way."""
         return self._counts[client]
 
-    def total(self) -> int:
+    def count_all(self) -> int:
         """How many are under way."""
         return self._counts.total()
 

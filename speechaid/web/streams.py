@@ -60,7 +60,7 @@ class EventStreams:
         if places.of_client(_client_of(request)) >= places.per_client:
             text = f"{places.per_client} streams of this client are open: close one first"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code=ErrorCode.BUSY)
-        if places.total() >= self._at_once:
+        if places.count_all() >= self._at_once:
             text = f"{self._at_once} streams are open: try again later"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY)
 

@@ -411,8 +411,8 @@ def answer_to(site: Site, *lines: bytes) -> bytes:
     host, port = site.web.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
         client.settimeout(60)
-        client.sendall(b"\r\n".join((*lines, b"", b"")))
-        return client.recv(65_536)
+        client.sendall(b"\r\n".join((*lines, b"Connection: close", b"", b"")))
+        return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
 def test_a_head_that_is_too_long_or_has_two_lengths_is_refused(site: Site) -> None:

@@ -206,10 +206,10 @@ def test_a_line_is_known_by_its_id_within_what_is_asked_for(store: Store) -> Non
     store.logs.write("call.settled", job_id="job-1", batch="b")
     line_id = str(store.logs.latest(1, job_id=None, event=None, after=None)[0][0]["_id"])
     anything: dict[str, Any] = {"job_id": None, "event": None, "batch": None, "agent": None}
-    assert store.logs.has(line_id, **anything)
-    assert store.logs.has(line_id, **{**anything, "batch": "b"})
-    assert not store.logs.has(line_id, **{**anything, "batch": "another"})
-    assert not store.logs.has("0" * 24, **anything)
+    assert store.logs.has_line(line_id, **anything)
+    assert store.logs.has_line(line_id, **{**anything, "batch": "b"})
+    assert not store.logs.has_line(line_id, **{**anything, "batch": "another"})
+    assert not store.logs.has_line("0" * 24, **anything)
 
 
 def test_the_record_of_reads_is_written_again_with_new_counts(store: Store) -> None:
