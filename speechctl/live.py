@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from speechaid.protocol.client import Client, Progress, Unanswered, Unreachable
+from speechaid.protocol.log_pages import LogPages
 from speechaid.protocol.translation import say
 
 _POLL_SECONDS: Final = 0.5
@@ -21,8 +21,6 @@ _LOGS_TIMEOUT_SECONDS: Final = 60.0
 _MAX_LINES: Final = 1000
 #: States of a worker that has no job and claims none.
 _CLAIM_NOTHING: Final = frozenset({"draining", "paused", "starting", "stopping"})
-#: Ids of shown lines that are kept; pages overlap a little, so a line may come again in the next one.
-_IDS_KEPT: Final = 20_000
 
 
 class Pace:
@@ -121,17 +119,12 @@ def follow_logs(client: Client, args: Mapping[str, Any], first: Mapping[str, Any
     """Print log entries as they are written, until Ctrl-C; those of ``first`` were printed already."""
     from speechctl.render.history import log_line
 
-    shown: OrderedDict[str, None] = OrderedDict((line["id"], None) for line in first["lines"])
-    place = first["place"]
+    pages = LogPages(first["place"], (line["id"] for line in first["lines"]))
+    result = first
     while True:
-        time.sleep(_POLL_SECONDS)
-        page = {**args, "after": place, "limit": _MAX_LINES}
+        if not result.get("next"):  # a full page: more lines are there already
+            time.sleep(_POLL_SECONDS)
+        page = {**args, "after": pages.after, "limit": _MAX_LINES}
         result = client.ask("logs", page, timeout_seconds=_LOGS_TIMEOUT_SECONDS)
-        place = result["place"]
-        for line in result["lines"]:
-            if line["id"] in shown:
-                continue
-            shown[line["id"]] = None
+        for line in pages.take(result):
             print(json.dumps(line, ensure_ascii=False) if as_json else log_line(line), flush=True)
-        while len(shown) > _IDS_KEPT:
-            shown.popitem(last=False)

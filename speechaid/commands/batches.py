@@ -22,6 +22,7 @@ from speechaid.commands.batch_fields import (
 )
 from speechaid.commands.batch_start import (
     CREATED_PAUSED,
+    has_hours,
     needs_own_hours,
     refuse_past_start,
     require_hours,
@@ -68,10 +69,17 @@ def _create(context: HandlerContext, command: Invocation, fields: Document, chec
     if not command.args["paused"]:
         pin_version(context, batch_id, check, by=command.actor)
     remark = same_name_remark(context, batch_id, fields["name"], fields.get("account_id"))
-    sentences = (night_warning(command.args), remark, check.not_checked)
+    sentences = (_hours_warning(context, batch_id, command), remark, check.not_checked)
     warnings = [sentence for sentence in sentences if sentence is not None]
     created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
     return {**created, "warning": joined("; ", warnings) or None}
+
+
+def _hours_warning(context: HandlerContext, batch_id: str, command: Invocation) -> str | None:
+    """What is wrong with the hours of a new batch; None: nothing."""
+    if has_hours(context.store.batches.get(batch_id), context.settings):
+        return night_warning(command.args)
+    return say("the batch has no calling hours: it cannot be resumed before it has some")
 
 
 def check_account(context: HandlerContext, command: Invocation) -> None:

@@ -26,7 +26,7 @@ from speechaid.dialer.preflight import (
 from speechaid.model.batch import Batch, may_mean
 from speechaid.model.erasure import of_person
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_phone
+from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
 from speechaid.protocol.translation import N_, Capitalised, joined, say, say_later, say_n
 from speechaid.rules import metering
@@ -166,7 +166,8 @@ def _reason_of_status(job: Job, now: datetime) -> str | None:
         # A cancellation without a reason is recorded under the name of its action.
         return _NO_REASON if reason in {None, "", "cancel"} else _words(reason)
     if job.status is JobStatus.FAILED:
-        return job.document.get("last_error") or _NO_REASON
+        # Retell's words, or another program's, may quote the number.
+        return mask_bare_phones(str(job.document.get("last_error") or "")) or _NO_REASON
     if job.status is JobStatus.DONE:
         outcome = job.document.get("last_outcome")
         return _words(outcome) if outcome else say("its call was successful")

@@ -12,6 +12,7 @@ from speechaid.campaign.export_rows import (
     OF_JOB,
     PROMISE_CALL,
     PROMISE_CALL_FIELDS,
+    Cell,
     promise_call,
     promised_day,
 )
@@ -20,6 +21,7 @@ from speechaid.commands.filters import filter_query
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model import reading
+from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.translation import say
@@ -91,9 +93,15 @@ def promises(context: HandlerContext, command: Invocation) -> Result:
     soonest = heapq.nsmallest(command.args["limit"], documents, key=_soonest_first)
     rows = (selected.row(job) for job in _with_calls(context, soonest))
     return {
-        "promises": [dict(zip(selected.columns, row, strict=True)) for row in rows],
+        "promises": [_shown(dict(zip(selected.columns, row, strict=True))) for row in rows],
         "limit": command.args["limit"],
     }
+
+
+def _shown(row: dict[str, Cell]) -> dict[str, Cell]:
+    """A promise as it is listed: whole numbers are in exports alone."""
+    phone = row["phone"]
+    return row if phone is None else {**row, "phone": mask_phone(str(phone))}
 
 
 def _soonest_first(job: Document) -> tuple[bool, str, str]:

@@ -198,23 +198,25 @@ class BatchStatus(StrEnum):
 
     RUNNING = "RUNNING"
     PAUSED = "PAUSED"
-    #: It has jobs, and none of them waits or is in a call.
+    #: It has jobs, none of them waits or is in a call, and not all are set aside.
     COMPLETED = "COMPLETED"
     CANCELLED = "CANCELLED"
 
 
-def batch_status(batch: Batch, *, total: int, waiting: int) -> BatchStatus:
+def batch_status(batch: Batch, *, total: int, waiting: int, set_aside: int) -> BatchStatus:
     """The status of a batch.
 
     Args:
         batch: the batch.
         total: how many jobs it has.
         waiting: how many of them are not finished and not set aside.
+        set_aside: how many of them are suspended, as those are that wait for the batch's start.
     """
     if batch.cancelled is not None:
         return BatchStatus.CANCELLED
     if total > 0 and waiting == 0:
-        return BatchStatus.COMPLETED
+        # Where all are set aside, nobody was called.
+        return BatchStatus.COMPLETED if set_aside < total else BatchStatus.PAUSED
     return BatchStatus.RUNNING if batch.is_active else BatchStatus.PAUSED
 
 

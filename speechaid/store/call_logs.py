@@ -104,16 +104,17 @@ class CallLogs:
         by: str | None = None,
         days: Document | None = None,
     ) -> tuple[list[Document], str]:
-        """Find the latest lines, oldest first; return them and the position from which to read on.
+        """Find the latest lines, or the first after a position; return them, oldest first, and a position.
 
-        A position lies ``OVERLAP_SECONDS`` in the past, since lines of other hosts may arrive late: a reader
-        who goes on from it gets some lines again, and recognises them by their ``_id``.
+        Up to the position every line was read. It lies ``OVERLAP_SECONDS`` in the past or more, since lines
+        of other hosts may arrive late: a reader who goes on from it gets some lines again, and recognises
+        them by their ``_id``.
 
         Args:
             limit: at most this many.
             job_id: of this job only.
             event: lines of this event only.
-            after: a position; only lines after it.
+            after: a position, or the ``_id`` of a line as text: the first lines after it, by their ``_id``.
             batch: of this batch only, by its id.
             agent: of calls with this agent only.
             by: of this author only: a name, or as ``actor`` has it.
@@ -122,27 +123,37 @@ class CallLogs:
         Raises:
             ValueError: ``after`` is not a position.
         """
-        query: Document = {}
-        if job_id is not None:
-            query["job_id"] = job_id
-        if event is not None:
-            query["event"] = event
-        if batch is not None:
-            query["batch"] = batch
-        if agent is not None:
-            query["agent"] = agent
-        if by is not None:
-            query["actor"] = {"$regex": rf"^{re.escape(by)}($| \()"}
+        query = _filter(job_id=job_id, event=event, batch=batch, agent=agent, by=by)
         if days:
             query["at"] = days
-        if after is not None:
-            query["_id"] = {"$gt": _object_id(after)}
         position = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
-        latest_first = [("at" if job_id or event or batch or agent or by or days else "_id", -1)]
-        # The embedded server uses a partial index only with a hint; what has a smaller index needs none.
-        hint = None if job_id or batch or agent or event is None else _INDEX_OF.get(event)
-        lines = self.table.find(query, sort=latest_first, limit=limit, hint=hint)
-        return lines[::-1], position
+        if after is None:
+            # The embedded server uses a partial index only with a hint; what has a smaller index needs none.
+            hint = None if job_id or batch or agent or event is None else _INDEX_OF.get(event)
+            latest_first = [("at" if query else "_id", -1)]
+            lines = self.table.find(query, sort=latest_first, limit=limit, hint=hint)
+            return lines[::-1], position
+        later = {**query, "_id": {"$gt": _object_id(after)}}
+        lines = self.table.find(later, sort=[("_id", 1)], limit=limit)
+        return lines, min(position, str(lines[-1]["_id"])) if len(lines) == limit else position
+
+    def has_line(
+        self,
+        line_id: str,
+        *,
+        job_id: str | None,
+        event: str | None,
+        batch: str | None,
+        agent: str | None,
+        by: str | None = None,
+    ) -> bool:
+        """Whether the line of this ``_id`` is stored, and is one of what ``latest`` is asked for.
+
+        Raises:
+            ValueError: it is no ``_id`` of a line.
+        """
+        query = _filter(job_id=job_id, event=event, batch=batch, agent=agent, by=by)
+        return self.table.find_one({**query, "_id": _object_id(line_id)}, ("_id",)) is not None
 
     def commands(self, limit: int) -> list[Document]:
         """Find the latest commands, newest first."""
@@ -170,3 +181,16 @@ def _object_id(position: str) -> ObjectId:
         return ObjectId(position)
     except InvalidId as exc:
         raise ValueError("not a position of an earlier answer") from exc
+
+
+def position_before(line_id: str) -> str:
+    """The position after which every line comes that may have arrived later than this one."""
+    seconds = max(0, int(line_id[:8], 16) - int(OVERLAP_SECONDS))
+    return f"{seconds:08x}" + "0" * 16
+
+
+def _filter(*, by: str | None, **fields: str | None) -> Document:
+    query: Document = {name: value for name, value in fields.items() if value is not None}
+    if by is not None:
+        query["actor"] = {"$regex": rf"^{re.escape(by)}($| \()"}
+    return query

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from speechaid import __version__
@@ -15,6 +15,7 @@ from speechaid.web import problems
 from speechaid.web.access import METRICS_PATH, OPEN_PATHS, Authentication, FindPrincipal
 from speechaid.web.limits import RequestLimits
 from speechaid.web.page.app import build_page, to_start
+from speechaid.web.parameters import refuse_unknown_parameters
 from speechaid.web.routes import accounts, batches, commands, overview
 from speechaid.web.services import Services
 from speechaid.web.streams import EventStreams
@@ -26,7 +27,12 @@ _OF_THE_API: Final = OPEN_PATHS | {METRICS_PATH, "/api"}
 _ERRORS: Final = (
     *(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND),
     *(HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT),
-    *(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    *(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    ),
     *(HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
     HTTPStatus.GATEWAY_TIMEOUT,
 )
@@ -83,7 +89,7 @@ def build_api(services: Services | None = None, metrics: WebMetrics | None = Non
         "events", metrics, at_once=overview.MAX_EVENT_STREAMS, tick_seconds=overview.EVENT_SECONDS
     )
     problems.add_handlers(app)
-    api = APIRouter()
+    api = APIRouter(dependencies=[Depends(refuse_unknown_parameters)])
     for router in (batches.router, accounts.router, overview.router):
         api.include_router(router)
     commands.add_routes(api)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 #: The option of the command for each field; a test compares them with the command table.
 OPTION_OF: Final[Mapping[str, str]] = {
@@ -46,7 +46,7 @@ class CallSettingsBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     allowed_hours: AllowedHours | None = None
-    days_of_week: list[int] | None = Field(None, min_length=1, max_length=7, description="Monday is 1")
+    days_of_week: list[StrictInt] | None = Field(None, min_length=1, max_length=7, description="Monday is 1")
     timezone: str | None = Field(None, examples=["America/Santiago"])
     start_at: str | None = Field(
         None,
@@ -54,18 +54,18 @@ class CallSettingsBody(BaseModel):
         examples=["2026-12-01T09:00"],
         description="nobody is called before this time, by the clock of the batch's zone",
     )
-    max_attempts: int | None = Field(None, ge=1, le=100)
-    retry_delay_hours: float | None = Field(None, ge=0, le=8760)
-    ring_timeout: float | None = Field(None, ge=5, le=300, description="seconds")
-    max_call_duration: float | None = Field(None, ge=60, le=7200, description="seconds")
-    max_concurrent_calls: int | None = Field(None, ge=1, le=100_000)
-    voicemail_counts: bool | None = None
+    max_attempts: StrictInt | None = Field(None, ge=1, le=100)
+    retry_delay_hours: StrictFloat | None = Field(None, ge=0, le=8760)
+    ring_timeout: StrictFloat | None = Field(None, ge=5, le=300, description="seconds")
+    max_call_duration: StrictFloat | None = Field(None, ge=60, le=7200, description="seconds")
+    max_concurrent_calls: StrictInt | None = Field(None, ge=1, le=100_000)
+    voicemail_counts: StrictBool | None = None
     agent_id: str | None = None
-    agent_version: int | str | None = None
+    agent_version: StrictInt | str | None = None
     from_number: str | None = None
     language: str | None = None
     voicemail_option: str | None = None
-    dnc_detection: bool | None = None
+    dnc_detection: StrictBool | None = None
     purpose: Literal["collection", "marketing", "survey", "reminder"] | None = Field(
         None, description="by the law of each number's country for it people are called"
     )

@@ -264,7 +264,7 @@ ROUTES: Final = (
         "export",
         "Calls with their outcomes, page by page; who reads them is recorded",
         fixed={"what": "calls"},
-        renamed={"from": "start_date", "to": "end_date", "account": "account_id", "batch": "batch_id"},
+        renamed={"from": "start_date", "to": "end_date"},
         example={"start_date": "2026-01-01", "limit": 100},
     ),
     _get(

@@ -9,8 +9,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 #: Seconds that a client has for the head of a request, from the connection or the request's first byte on.
 HEAD_SECONDS: Final = 10.0
-#: Longest head of a request, in bytes.
-HEAD_BYTES: Final = 16 * 1024
 #: Open connections at most; one more is closed at once.
 MAX_CONNECTIONS: Final = 512
 

@@ -23,7 +23,10 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.on_behalf import OnBehalf
 from speechaid.protocol.specs.specification import CommandSpec
 from speechaid.protocol.translation import ENGLISH, say
+from speechaid.telemetry.logs import get_logger
 from speechaid.web.problems import Problem, refusal_problem
+
+log = get_logger("speechaid.web")
 
 #: Commands under way at once: ordinary ones, those that may take minutes, and those that stop calls. The
 #: daemon takes eight ordinary ones of one process.
@@ -42,6 +45,8 @@ PLACE_SECONDS: Final = 10.0
 #: For so many seconds the daemon counts as up, or away, for ``health``.
 _PRESENCE_SECONDS: Final = 2.0
 _STATUS_SECONDS: Final = 2.0
+#: Seconds after which a command without an answer makes one ask whether the daemon answers at all.
+_PATIENCE_SECONDS: Final = 10.0
 
 #: The language of the daemon's sentences in answers to the request that is being served.
 answer_language: ContextVar[str] = ContextVar("answer_language", default=ENGLISH)
@@ -64,6 +69,7 @@ class DaemonConnection:
         }
         self._places = {kind: asyncio.Semaphore(places) for kind, places in _PLACES.items()}
         self._files = asyncio.Semaphore(_FILES)
+        self._presence_thread = ThreadPoolExecutor(1, thread_name_prefix="presence")
         #: When the daemon was last asked, and whether it answered.
         self._presence: tuple[float, bool] = (float("-inf"), False)
         self._asking_status: asyncio.Future[bool] | None = None
@@ -88,6 +94,8 @@ class DaemonConnection:
         spec = COMMANDS[command]
         kind = _kind_of(spec)
         language = answer_language.get()
+        if kind != "urgent" and self._was_away and not await self.is_up():
+            raise daemon_away()
         try:
             await asyncio.wait_for(self._places[kind].acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
@@ -110,15 +118,35 @@ class DaemonConnection:
             lambda _: loop.call_later(_rest(kind, time.monotonic() - began), self._places[kind].release)
         )
         try:
-            return await asyncio.shield(task)
+            return await self._answer_of(task)
         except Refused as exc:
             raise refusal_problem(exc.code, str(exc)) from exc
         except Unanswered as exc:
-            text = say("{fault}; what was asked for may still be carried out", fault=_text_of(exc))
-            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, text, code=ErrorCode.TIMEOUT) from exc
+            raise _unanswered() from exc
         except Unreachable as exc:
             self._presence = (time.monotonic(), False)
-            raise daemon_away(_text_of(exc)) from exc
+            log.warning("web.daemon_away", text=str(exc))
+            raise daemon_away() from exc
+
+    async def _answer_of(self, task: asyncio.Future[dict[str, Any]]) -> dict[str, Any]:
+        """Wait for an answer for as long as the daemon answers others: one that hangs holds up no client.
+
+        Raises:
+            Problem: the daemon has the request, or may have it, and answers nobody.
+        """
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+            if done:
+                return task.result()
+            if not await self.is_up() and not task.done():
+                # Its end is of no interest to anybody any more.
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+                raise _unanswered()
+
+    @property
+    def _was_away(self) -> bool:
+        at, is_up = self._presence
+        return at > float("-inf") and not is_up
 
     @contextlib.asynccontextmanager
     async def place_for(self, file: Attachable | None) -> AsyncIterator[bytes | None]:
@@ -147,7 +175,7 @@ class DaemonConnection:
             return is_up
         if self._asking_status is None or self._asking_status.done():
             loop = asyncio.get_running_loop()
-            self._asking_status = loop.run_in_executor(self._threads["urgent"], self._ask_status)
+            self._asking_status = loop.run_in_executor(self._presence_thread, self._ask_status)
         return await asyncio.shield(self._asking_status)
 
     def _ask_status(self) -> bool:
@@ -164,7 +192,7 @@ class DaemonConnection:
 
     def close(self) -> None:
         """Take no more commands; those under way go on in the daemon."""
-        for threads in self._threads.values():
+        for threads in (*self._threads.values(), self._presence_thread):
             threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -187,12 +215,12 @@ def on_behalf(principal: Principal) -> OnBehalf:
     return OnBehalf(user=principal.name, role=str(principal.role), account=principal.account_id, kind=kind)
 
 
-def _text_of(exc: Exception) -> str:
-    """The text of a fault, translatable where it is: ``str`` of an exception is a plain text."""
-    return exc.args[0] if exc.args and isinstance(exc.args[0], str) else str(exc)
-
-
-def daemon_away(why: str) -> Problem:
-    """The daemon cannot be asked."""
-    text = say("the daemon is away, and this needs it: {why}", why=why)
+def daemon_away() -> Problem:
+    """The daemon cannot be asked; why is in the log, since it names files of the host."""
+    text = say("the daemon is away, and this needs it: try again later")
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.UNAVAILABLE)
+
+
+def _unanswered() -> Problem:
+    text = say("the daemon did not answer in time; what was asked for may still be carried out")
+    return Problem(HTTPStatus.GATEWAY_TIMEOUT, text, code=ErrorCode.TIMEOUT)

@@ -1,5 +1,7 @@
 """The database as the API reads it: two reads at a time, five seconds each, from the primary, read-only.
 
+What stops calls reads beside those two.
+
 Whatever clients ask for, the database serves the daemon and its workers: a read that gets no place in time,
 or no answer, is refused with 503.
 """
@@ -22,11 +24,14 @@ from speechaid.protocol.translation import say
 from speechaid.settings.groups import DatabaseSettings
 from speechaid.store.connection import Store, connect
 from speechaid.store.scoped import ScopedStore
+from speechaid.web.places import Kind, current_kind
 from speechaid.web.problems import Problem
 
 _T = TypeVar("_T")
 
 AT_ONCE: Final = 2
+#: Reads for what stops calls, and for the state of the database: each finds one document, or none.
+URGENT_AT_ONCE: Final = 4
 READ_SECONDS: Final = 5.0
 #: Seconds that a read waits for a place.
 PLACE_SECONDS: Final = 5.0
@@ -37,14 +42,21 @@ _MAX_SHARED: Final = 1000
 _MAX_LOGINS: Final = 8
 
 
+class _Lane:
+    """Threads for reads, and their places."""
+
+    def __init__(self, at_once: int, name: str) -> None:
+        self.threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        self.places = asyncio.Semaphore(at_once)
+
+
 class DatabaseReader:
     """Runs reads in threads of its own; for one event loop."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         """Connect at the first read."""
         self._settings = settings
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="read")
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._lanes = {False: _Lane(AT_ONCE, "read"), True: _Lane(URGENT_AT_ONCE, "urgent-read")}
         # A login takes some tenths of a second of a processor: it keeps no read waiting.
         self._login_thread = ThreadPoolExecutor(1, thread_name_prefix="login")
         self._logins = 0
@@ -108,7 +120,7 @@ class DatabaseReader:
 
     def close(self) -> None:
         """Close the connection; reads under way end with a fault."""
-        for threads in (self._threads, self._login_thread):
+        for threads in (*(lane.threads for lane in self._lanes.values()), self._login_thread):
             threads.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
@@ -117,14 +129,15 @@ class DatabaseReader:
         self._logins -= 1
 
     async def _run(self, function: Callable[[Store], _T]) -> _T:
+        lane = self._lanes[current_kind.get() is not Kind.ORDINARY]
         try:
-            await asyncio.wait_for(self._places.acquire(), PLACE_SECONDS)
+            await asyncio.wait_for(lane.places.acquire(), PLACE_SECONDS)
         except TimeoutError as exc:
             text = say("other reads of the database are under way: try again later")
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy") from exc
-        task = asyncio.get_running_loop().run_in_executor(self._threads, self._with_store, function)
+        task = asyncio.get_running_loop().run_in_executor(lane.threads, self._with_store, function)
         # The place is free when the thread is, not when the client leaves.
-        task.add_done_callback(lambda _: self._places.release())
+        task.add_done_callback(lambda _: lane.places.release())
         return await asyncio.shield(task)
 
     def _with_store(self, function: Callable[[Store], _T]) -> _T:

@@ -52,7 +52,7 @@ class BatchDocument(BaseModel):
     failed_jobs: int
     suspended_jobs: int
     live_calls: int
-    total_cost: float = Field(description="in the account's currency")
+    total_cost: float = Field(description="what Retell charged, in US dollars")
     total_minutes: float
     created_at: datetime | None
     updated_at: datetime | None
@@ -79,7 +79,7 @@ class BatchProgress(BaseModel):
     finished_jobs: int
     progress: float = Field(description="finished jobs of all, from 0 to 1")
     live_calls: int
-    total_cost: float
+    total_cost: float = Field(description="what Retell charged, in US dollars")
     total_minutes: float
     daemon: str
 
@@ -139,7 +139,7 @@ class AccountStats(BaseModel):
     suspended_jobs: int
     live_calls: int
     calls_today: int
-    total_cost: float
+    total_cost: float = Field(description="what Retell charged, in US dollars")
     total_minutes: float
     counted_batches: int = Field(description="the newest batches, at most 1000, that the sums are of")
 
@@ -208,7 +208,12 @@ def batch_document(batch: Batch) -> dict[str, Any]:
         "name": batch.name,
         "description": reading.text(document.get("description")),
         "is_active": batch.is_active,
-        "status": batch_status(batch, total=counters["total_jobs"], waiting=waiting),
+        "status": batch_status(
+            batch,
+            total=counters["total_jobs"],
+            waiting=waiting,
+            set_aside=counters["suspended_jobs"],
+        ),
         "priority": batch.priority,
         "country": batch.country,
         "call_settings": plain_json(reading.mapping(document.get("call_settings"))),
@@ -234,7 +239,7 @@ def batch_progress(batch: Batch, counted: Mapping[str, int], daemon: str) -> dic
     return {
         **{name: shown[name] for name in ("batch_id", "is_active", "live_calls", "total_cost")},
         "total_minutes": shown["total_minutes"],
-        "status": batch_status(batch, total=total, waiting=waiting),
+        "status": batch_status(batch, total=total, waiting=waiting, set_aside=jobs.get("suspended", 0)),
         "jobs": jobs,
         "total_jobs": total,
         "finished_jobs": finished,

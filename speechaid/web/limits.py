@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from http import HTTPStatus
 from typing import Final
 
@@ -18,14 +17,22 @@ from speechaid.settings.groups import WebSettings
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metric_table import observe
 from speechaid.telemetry.web_metrics import WebMetrics
+from speechaid.web.places import Kind, Places, current_kind, is_stream, kind_of
 from speechaid.web.problems import Problem
 
 log = get_logger("speechaid.web")
 
 #: Longest body of a request without a file, in bytes, and what a form may have beside its file.
 BODY_BYTES: Final = 1024 * 1024
+#: Longest head of a request, in bytes.
+HEAD_BYTES: Final = 16 * 1024
+#: Bytes of a header beside its name and its value: a colon, a space and the end of the line.
+_HEADER_MARKS: Final = 4
 #: Requests with a file that are received at once: each takes room on the disk.
 FORMS_AT_ONCE: Final = 8
+#: Requests that stop calls at once, and questions whether all is up: beside the others.
+URGENT_AT_ONCE: Final = 32
+HEALTH_AT_ONCE: Final = 16
 #: Seconds that a client may pause in the middle of a request, or of reading its answer.
 PAUSE_SECONDS: Final = 20.0
 #: Of all places, one address takes at most one part in so many, or those of one token.
@@ -37,11 +44,8 @@ _HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
-
-
 #: Methods that are told apart in the metrics: a client may write anything.
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_STREAM: Final = b"text/event-stream"
 
 
 class RequestLimits:
@@ -51,9 +55,12 @@ class RequestLimits:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._most = settings.requests
-        self._most_per_address = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
-        self._under_way: Counter[str] = Counter()
+        of_address = max(settings.requests // _SHARE_OF_ADDRESS, settings.requests_per_client)
+        self._places = {
+            Kind.ORDINARY: Places(of_address, settings.requests),
+            Kind.URGENT: Places(URGENT_AT_ONCE // _SHARE_OF_ADDRESS, URGENT_AT_ONCE),
+            Kind.HEALTH: Places(HEALTH_AT_ONCE, HEALTH_AT_ONCE),
+        }
         self._forms = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,34 +71,50 @@ class RequestLimits:
         request = _BoundedRequest(scope, receive, send, self._settings)
         # Before anything is known of its token: a stranger may send any number of those.
         client = scope["client"][0] if scope.get("client") else ""
-        busy = self._busy(client, is_form=request.is_form)
-        self._under_way[client] += 1
+        kind = kind_of(scope["method"], scope["path"])
+        places = self._places[kind]
+        busy = _fault_of_head(scope) or self._busy(places, client, is_form=request.is_form)
         self._forms += request.is_form
         self._metrics.count("speechaid_web_requests_under_way")
+        current_kind.set(kind)
         try:
-            if busy is not None:
-                await busy.to_response()(scope, request.receive, request.send)
-            else:
-                await self._app(scope, request.receive, request.send)
+            with places.take(client) as place:
+                send = place.until_stream(request.send)
+                respond = self._app if busy is None else busy.to_response()
+                await respond(scope, request.receive, send)
         finally:
-            self._under_way[client] -= 1
             self._forms -= request.is_form
-            if not self._under_way[client]:
-                del self._under_way[client]
             self._metrics.count("speechaid_web_requests_under_way", -1)
             request.record(self._metrics)
 
-    def _busy(self, client: str, *, is_form: bool) -> Problem | None:
+    def _busy(self, places: Places, client: str, *, is_form: bool) -> Problem | None:
         if is_form and self._forms >= FORMS_AT_ONCE:
             text = "other files are being received: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
-        if self._under_way[client] >= self._most_per_address and client not in (self._settings.proxies or ()):
-            text = f"{self._most_per_address} requests of this address are under way: wait for an answer"
+        if places.of_client(client) >= places.per_client and client not in (self._settings.proxies or ()):
+            text = f"{places.per_client} requests of this address are under way: wait for an answer"
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code="busy")
-        if self._under_way.total() >= self._most:
-            text = f"{self._most} requests are under way: try again later"
+        if places.in_all is not None and places.count_all() >= places.in_all:
+            text = f"{places.in_all} requests are under way: try again later"
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code="busy")
         return None
+
+
+def _fault_of_head(scope: Scope) -> Problem | None:
+    """What is wrong with the head of a request; the server bounds only what comes in several pieces."""
+    headers = scope["headers"]
+    size = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) + _HEADER_MARKS for name, value in headers)
+    close = {"Connection": "close"}
+    if size > HEAD_BYTES:
+        text = f"the head of the request is longer than {HEAD_BYTES} bytes"
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return Problem(status, text, code="too_large", headers=close)
+    if {name for name, _ in headers} >= {b"transfer-encoding", b"content-length"}:
+        # A proxy in front of this might take the other one for the body's end (RFC 9112, section 6.1).
+        text = "Content-Length and Transfer-Encoding exclude each other"
+        return Problem(HTTPStatus.BAD_REQUEST, text, code="bad_request", headers=close)
+    return None
 
 
 class _BoundedRequest:
@@ -140,7 +163,7 @@ class _BoundedRequest:
         """Send a part of the answer to a client that reads it."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            self._is_stream = dict(message.get("headers", ())).get(b"content-type", b"").startswith(_STREAM)
+            self._is_stream = is_stream(message)
             given = list(message.get("headers", ()))
             names = {name.lower() for name, _ in given}
             missing = [(name, value) for name, value in _HEADERS if name not in names]

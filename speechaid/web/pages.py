@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="show at most this many")]
 Skip = Annotated[int, Query(ge=0, le=10_000, description="leave out so many first; `after` is quicker")]
-After = Annotated[str | None, Query(max_length=500, description="`next` of an earlier page")]
+After = Annotated[str | None, Query(min_length=1, max_length=500, description="`next` of an earlier page")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ from speechaid.telemetry.logs import get_logger
 log = get_logger("speechaid.web")
 
 MEDIA_TYPE: Final = "application/problem+json"
+#: What the driver says is in the log.
+DATABASE_AWAY: Final = "the database is away, or does not answer in time: try again later"
 #: Seconds after which a client may try again.
 RETRY_AFTER: Final = 2
 #: Faults of a request that are listed.
@@ -141,7 +143,9 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     async def _away(_request: Request, exc: StoreUnavailable) -> Response:
-        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), code=ErrorCode.UNAVAILABLE).to_response()
+        log.warning("web.database_away", text=str(exc))
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return Problem(status, DATABASE_AWAY, code=ErrorCode.UNAVAILABLE).to_response()
 
     @app.exception_handler(SpeechaidError)
     async def _refused(_request: Request, exc: SpeechaidError) -> Response:

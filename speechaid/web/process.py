@@ -19,10 +19,11 @@ from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.sink import file_fault, log_refused
 from speechaid.web.app import build
-from speechaid.web.connections import HEAD_BYTES, TimedConnection
+from speechaid.web.connections import TimedConnection
 from speechaid.web.daemon import DaemonConnection
 from speechaid.web.database import DatabaseReader
 from speechaid.web.idempotency import IdempotencyKeys
+from speechaid.web.limits import HEAD_BYTES
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
 

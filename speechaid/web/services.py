@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -16,7 +17,8 @@ from speechaid.store.scoped import ScopedStore
 from speechaid.web.daemon import DaemonConnection
 from speechaid.web.database import DatabaseReader
 from speechaid.web.idempotency import IdempotencyKeys
-from speechaid.web.problems import not_found
+from speechaid.web.places import Kind, current_kind
+from speechaid.web.problems import Problem, not_found
 
 _T = TypeVar("_T")
 
@@ -57,8 +59,11 @@ class Services:
             if kind == "account":
                 return (await self.get_account(caller, name)).account_id
             return await self._get(caller, "job", lambda store: _find_job(store, name))
-        except StoreUnavailable:
-            if caller.account_id is None:
+        except (StoreUnavailable, Problem) as exc:
+            is_busy = isinstance(exc, StoreUnavailable) or (
+                exc.document.status == HTTPStatus.SERVICE_UNAVAILABLE and current_kind.get() is Kind.URGENT
+            )
+            if is_busy and caller.account_id is None:
                 return name
             raise
 

@@ -12,16 +12,20 @@ from fastapi import Request
 from starlette.responses import StreamingResponse
 
 from speechaid.errors import StoreUnavailable
+from speechaid.model.identity import Principal
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import encode_json
 from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web.access import is_still_allowed
-from speechaid.web.problems import Problem
+from speechaid.web.places import Places
+from speechaid.web.problems import DATABASE_AWAY, Problem
 
 #: Seconds after which a stream without news has a comment, so that proxies keep it open.
 COMMENT_SECONDS: Final = 15.0
 #: Seconds between two looks at the client's token or session.
 ACCESS_SECONDS: Final = 5.0
+#: One client has at most one part in so many of the streams.
+_SHARE_OF_CLIENT: Final = 2
 #: How the OpenAPI document describes the answer.
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
@@ -44,15 +48,19 @@ class EventStreams:
         self._metrics = metrics
         self._at_once = at_once
         self._tick_seconds = tick_seconds
-        self._open = 0
+        self._places = Places(max(1, at_once // _SHARE_OF_CLIENT), at_once)
 
-    def check_room(self) -> None:
-        """Check that one more may be opened.
+    def check_room(self, request: Request) -> None:
+        """Check that one more may be opened for the client of this request.
 
         Raises:
             Problem: too many are open.
         """
-        if self._open >= self._at_once:
+        places = self._places
+        if places.of_client(_client_of(request)) >= places.per_client:
+            text = f"{places.per_client} streams of this client are open: close one first"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, text, code=ErrorCode.BUSY)
+        if places.count_all() >= self._at_once:
             text = f"{self._at_once} streams are open: try again later"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, code=ErrorCode.BUSY)
 
@@ -67,7 +75,7 @@ class EventStreams:
         Raises:
             Problem: too many are open.
         """
-        self.check_room()
+        self.check_room(request)
         return StreamingResponse(
             self._send(request, events),
             media_type="text/event-stream",
@@ -75,7 +83,8 @@ class EventStreams:
         )
 
     async def _send(self, request: Request, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self._count(1)
+        place = self._places.take(_client_of(request))
+        self._metrics.count("speechaid_web_event_streams", 1, stream=self._kind)
         sent_at = checked_at = time.monotonic()
         try:
             async for part in events:
@@ -92,15 +101,19 @@ class EventStreams:
                     yield b": nothing new\n\n"
                     sent_at = now
                 await asyncio.sleep(self._tick_seconds)
-        except (Problem, StoreUnavailable) as problem:
+        except Problem as problem:
             # The client comes back, with the id of the last event that it has.
             yield problem_event(str(problem))
+        except StoreUnavailable:
+            yield problem_event(DATABASE_AWAY)
         finally:
-            self._count(-1)
+            place.release()
+            self._metrics.count("speechaid_web_event_streams", -1, stream=self._kind)
 
-    def _count(self, by: int) -> None:
-        self._open += by
-        self._metrics.count("speechaid_web_event_streams", by, stream=self._kind)
+
+def _client_of(request: Request) -> str:
+    principal: Principal = request.scope["state"]["principal"]
+    return principal.actor
 
 
 def problem_event(detail: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -11,12 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from bson import ObjectId
 
 from speechaid.embedded.database import published_uri
 from speechaid.model.identity import Role
@@ -185,6 +188,42 @@ def test_each_example_is_answered_as_the_document_says(
         check_answer(response, operation)
         if path.startswith(("/api/v1/batches", "/api/v1/accounts", "/api/v1/jobs")):
             assert response.status_code in {200, 201, 409}, response.text
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
+def test_who_may_not_export_reads_no_whole_number(site: Site, ids: dict[str, str], role: Role) -> None:
+    number, job = "+12125550177", "65a0c0ffee65a0c0ffee0177"
+    contact = {"name": "Rosa", "dni": "11111111-1", "phones": [number]}
+    own = {"job_id": job, "account_id": "acc_123", "batch_id": ids["batch_id"]}
+    call = {"call_id": f"call_{role}", "contact": {"name": "Rosa", "phone_used": number}, "to_number": number}
+    site.store.jobs.table.delete({"job_id": job})
+    site.store.jobs.table.insert(
+        {
+            **own,
+            "status": "failed",
+            "contact": contact,
+            "dead_phones": [number],
+            "fecha_pago_cliente": "2026-03-15",
+            "last_error": f"{number} is no number",
+        }
+    )
+    site.store.results.record({**own, **call, "dial_key": f"{job}-{role}", "created_at": site.store.now()})
+    site.store.logs.write("call.settled", job_id=job, batch=ids["batch_id"], phone=number, error=number)
+    known = {**ids, "job_id": job}
+    answered = 0
+    with site.client(role) as client:
+        for method, path, operation in OPERATIONS:
+            request = example_of(method, path, operation, known)
+            if path.endswith(STREAMS) or method not in {"GET", "POST"}:
+                continue
+            if method == "POST":
+                if not path.endswith(("/search", "/evidence", "/check")):
+                    continue
+                request["json"] = {"number" if path.endswith("/check") else "person": number}
+            response = client.request(**request)
+            answered += response.status_code == 200
+            assert number[-8:] not in response.text, f"{method} {path}: {response.text}"
+    assert answered > 5
 
 
 def test_what_is_another_accounts_is_answered_as_what_is_not_there(site: Site, ids: dict[str, str]) -> None:
@@ -367,6 +406,48 @@ def test_a_client_that_never_ends_its_head_is_let_go(site: Site) -> None:
         assert slow.recv(1000) == b""
 
 
+def answer_to(site: Site, *lines: bytes) -> bytes:
+    """The answer to a request that no library would send."""
+    host, port = site.web.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.settimeout(60)
+        client.sendall(b"\r\n".join((*lines, b"Connection: close", b"", b"")))
+        return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+def test_a_head_that_is_too_long_or_has_two_lengths_is_refused(site: Site) -> None:
+    long = b"X-Long: " + b"a" * 20_000
+    assert answer_to(site, b"GET /health HTTP/1.1", b"Host: x", long).split()[1] in {b"431", b"400"}
+    long = b"X-Long: " + b"a" * 15_000
+    assert answer_to(site, b"GET /health HTTP/1.1", b"Host: x", long).split()[1] == b"200"
+    lengths = (b"Content-Length: 5", b"Transfer-Encoding: chunked")
+    answer = answer_to(site, b"POST /api/v1/hold HTTP/1.1", b"Host: x", *lengths)
+    assert answer.split()[1] == b"400"
+    assert b"exclude each other" in answer
+
+
+def test_a_position_that_no_page_gave_is_refused(site: Site) -> None:
+    with site.client() as client:
+        for after in ("zzz", "batch", "$gt"):
+            assert client.get("/api/v1/batches", params={"after": after}).status_code == 422
+        page = client.get("/api/v1/batches", params={"limit": 1}).json()
+        following = client.get("/api/v1/batches", params={"after": page["next"], "limit": 1})
+        assert following.json()["batches"][0]["batch_id"] < page["batches"][0]["batch_id"]
+
+
+def test_a_batch_of_which_nobody_was_called_is_not_completed(site: Site) -> None:
+    with site.client() as client:
+        batch = client.post("/api/v1/batches", json={"name": "waits", "account_id": "acc_123"}).json()
+        path = f"/api/v1/batches/{batch['batch_id']}"
+        contacts = b"nombre,telefono\nAna,+12125552368\nBea,+12125552369\n"
+        filled = client.post(f"{path}/upload", files={"file": ("a.csv", contacts)})
+        assert filled.status_code == 201, filled.text
+        jobs = client.get(f"{path}/summary").json()
+        assert jobs["jobs"] == {"suspended": 2}
+        assert jobs["status"] == "PAUSED"
+        assert client.get(f"{path}/status").json()["status"] == "PAUSED"
+
+
 def test_the_process_holds_no_key_and_its_environment_none(site: Site) -> None:
     assert site.web.process is not None
     environment = Path(f"/proc/{site.web.process.pid}/environ").read_bytes()
@@ -393,10 +474,51 @@ def test_events_go_on_after_the_last_that_the_client_has(site: Site) -> None:
         site.terminal.type("resume-batch", batch)
         headers = {"Last-Event-ID": first}
         with client.stream("GET", "/api/v1/events", params={"batch_id": batch}, headers=headers) as stream:
-            data = next(line for line in stream.iter_lines() if line.startswith("data: "))
-            assert "resume-batch" in data
+            lines = stream.iter_lines()
+            seen: list[str] = []
+            while not any("resume-batch" in line for line in seen):
+                seen.append(next(lines))
+            # What the client has already may come again; its own last event does not.
+            assert all(line.removeprefix("id: ") < first for line in seen[:-3] if line.startswith("id: "))
         with client.stream("GET", f"/api/v1/batches/{batch}/events") as stream:
             assert any(line.startswith("event: progress") for line in stream.iter_lines())
+
+
+@pytest.mark.parametrize("query", [{}, {"batch_id": "BATCH"}], ids=["all", "of a batch"])
+def test_a_client_that_comes_back_after_many_events_misses_none(site: Site, query: dict[str, str]) -> None:
+    count = 1500
+    batch = site.terminal.ask("create-batch", "many-events", "--paused")["batch_id"]
+    query = dict.fromkeys(query, batch)
+    # Of some minutes ago, as they are for a client that was away.
+    second = f"{int(time.time()) - 300:08x}"
+    ids = [f"{second}{secrets.token_hex(4)}{number:08x}" for number in range(count)]
+    ids.sort()
+    site.store.logs.table.insert_many(
+        [
+            {"_id": ObjectId(one), "event": "call.settled", "batch": batch, "at": site.store.now()}
+            for one in ids
+        ]
+    )
+    with site.client() as client:
+        headers = {"Last-Event-ID": ids[0]}
+        with client.stream("GET", "/api/v1/events", params=query, headers=headers) as stream:
+            got: list[str] = []
+            for line in stream.iter_lines():
+                assert line != "event: gap"
+                if line.startswith("id: ") and line.removeprefix("id: ") in ids:
+                    got.append(line.removeprefix("id: "))
+                if len(got) == count - 1:
+                    break
+        assert got == ids[1:]
+
+
+def test_a_client_whose_last_event_is_not_stored_any_more_is_told_so(site: Site) -> None:
+    headers = {"Last-Event-ID": "65" + "0" * 22}
+    with site.client() as client, client.stream("GET", "/api/v1/events", headers=headers) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry:")
+        assert next(line for line in lines if line) == "event: gap"
+        assert "not stored any more" in next(lines)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/batches/{batch_id}/events"])
@@ -410,6 +532,31 @@ def test_a_stream_ends_when_its_token_is_revoked(site: Site, ids: dict[str, str]
     assert "event: problem" in rest
     assert "not valid any more" in rest[rest.index("event: problem") + 1]
     site.store.identities.tokens.delete({"_id": "streaming"})
+
+
+def test_open_streams_take_no_place_of_a_request_and_have_a_bound_of_their_own(
+    site: Site, ids: dict[str, str]
+) -> None:
+    place = site.terminal.place / f"streams-{time.monotonic_ns()}"
+    place.mkdir()
+    variables = web_variables(site.terminal) | {
+        "SPEECHAID_WEB_REQUESTS_PER_CLIENT": "2",
+        "SPEECHAID_WEB_REQUESTS": "4",
+    }
+    path = f"/api/v1/batches/{ids['batch_id']}/events"
+    with ExitStack() as opened:
+        web = opened.enter_context(running_web(place, variables))
+        client = opened.enter_context(web.client(site.tokens[Role.ADMIN]))
+        for _ in range(6):
+            stream = opened.enter_context(client.stream("GET", path))
+            next(stream.iter_lines())
+        assert client.get("/api/v1/batches").status_code == 200
+        assert client.post("/api/v1/batches/none/pause").status_code == 404
+        for _ in range(8):
+            stream = opened.enter_context(client.stream("GET", "/api/v1/events"))
+            next(stream.iter_lines())
+        refused = client.get("/api/v1/events")
+        assert (refused.status_code, refused.json()["code"]) == (429, "busy")
 
 
 def test_jobs_have_pages(site: Site) -> None:

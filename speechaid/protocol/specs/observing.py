@@ -65,7 +65,11 @@ SPECS: Final = (
                 default=30,
                 help="show the latest, at most this many",
             ),
-            Argument(name="after", is_id=True, help="only lines after the place that an earlier answer gave"),
+            Argument(
+                name="after",
+                is_id=True,
+                help="the first lines after this place, or this line, of an earlier answer",
+            ),
             Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="keep printing new lines"),
         ),
     ),

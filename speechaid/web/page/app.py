@@ -18,7 +18,7 @@ from speechaid.model.identity import Principal
 from speechaid.protocol.translation import say, say_later
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.web_metrics import WebMetrics
-from speechaid.web.access import UnderWay
+from speechaid.web.access import places_by_kind
 from speechaid.web.page import words
 from speechaid.web.page.drafts import Drafts
 from speechaid.web.page.rendering import STATIC, render
@@ -38,6 +38,7 @@ from speechaid.web.page.screens import (
     users,
 )
 from speechaid.web.page.visits import SESSION_COOKIE, LoggedOut, choose_answer_language
+from speechaid.web.places import current_kind
 from speechaid.web.problems import Problem
 from speechaid.web.services import Services
 from speechaid.web.streams import EventStreams
@@ -85,7 +86,7 @@ class Sessions:
     def __init__(self, app: FastAPI, services: Services, at_once: int) -> None:
         self.app = app
         self._services = services
-        self._under_way = UnderWay(at_once)
+        self._places = places_by_kind(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -116,12 +117,13 @@ class Sessions:
             return
         state["principal"] = principal
         state["is_still_allowed"] = partial(self._is_still_allowed, request, principal)
-        with self._under_way.one_more("" if principal is None else principal.actor) as is_too_many:
+        places = self._places[current_kind.get()]
+        with places.take("" if principal is None else principal.actor) as place:
             respond = self.app
-            if principal is not None and is_too_many:
+            if principal is not None and place.is_too_many:
                 text = say("too many requests of this user are under way: wait for an answer")
                 respond = _fault_page(request, HTTPStatus.TOO_MANY_REQUESTS, text)
-            await respond(scope, receive, send_with_headers)
+            await respond(scope, receive, place.until_stream(send_with_headers))
 
     async def _is_still_allowed(self, request: Request, principal: Principal | None) -> bool:
         """Whether the session is open still, with the same rights; true while that cannot be looked up.

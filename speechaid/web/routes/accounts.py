@@ -6,7 +6,7 @@ import secrets
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from speechaid.model.batch import Batch
 from speechaid.model.reading import mapping
@@ -62,13 +62,13 @@ class NewAccount(BaseModel):
     country: str | None = Field(None, pattern="^[A-Za-z]{2}$")
     currency: str | None = Field(None, pattern="^[A-Za-z]{3}$")
     settings: AccountSettings | None = None
-    initial_minutes: float | None = Field(None, gt=0, le=1e9, description="on a minutes plan")
-    initial_credits: float | None = Field(None, gt=0, le=1e9, description="on a credit plan")
-    cost_per_minute: float | None = Field(None, ge=0, le=1e9)
-    cost_per_call_setup: float | None = Field(None, ge=0, le=1e9)
-    cost_failed_call: float | None = Field(None, ge=0, le=1e9)
-    max_concurrent_calls: int | None = Field(None, ge=1, le=100_000)
-    daily_call_limit: int | None = Field(None, ge=1, le=10_000_000)
+    initial_minutes: StrictFloat | None = Field(None, gt=0, le=1e9, description="on a minutes plan")
+    initial_credits: StrictFloat | None = Field(None, gt=0, le=1e9, description="on a credit plan")
+    cost_per_minute: StrictFloat | None = Field(None, ge=0, le=1e9)
+    cost_per_call_setup: StrictFloat | None = Field(None, ge=0, le=1e9)
+    cost_failed_call: StrictFloat | None = Field(None, ge=0, le=1e9)
+    max_concurrent_calls: StrictInt | None = Field(None, ge=1, le=100_000)
+    daily_call_limit: StrictInt | None = Field(None, ge=1, le=10_000_000)
 
 
 _EXAMPLE: Final = {

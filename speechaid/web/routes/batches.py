@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, File, Form, Path, Query, Request, Response, UploadFile
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from starlette.responses import StreamingResponse
 
 from speechaid.model.identity import Principal
@@ -37,6 +38,8 @@ router = APIRouter(tags=["batches"])
 PROGRESS_SECONDS: Final = 3.0
 #: Streams of progress at once.
 MAX_PROGRESS_STREAMS: Final = 64
+#: The ids that batches have here and in SpeechAI.
+_ID: Final = re.compile(r"batch-[0-9]{8}-[A-Za-z0-9-]+")
 _PRIORITIES: Final = {1: "normal", 2: "high", 3: "urgent"}
 _IMPORT: Final = next(route for route in ROUTES if (route.path, route.creates) == ("/imports", True))
 _PREVIEW: Final = next(route for route in ROUTES if route.path == "/imports/preview")
@@ -52,9 +55,9 @@ class NewBatch(BaseModel):
     account_id: str | None = Field(None, min_length=1, max_length=200)
     name: str = Field(min_length=1, max_length=200)
     description: str | None = Field(None, min_length=1, max_length=4096)
-    priority: int = Field(1, ge=1, le=3, description="1 normal, 2 high, 3 urgent")
+    priority: StrictInt = Field(1, ge=1, le=3, description="1 normal, 2 high, 3 urgent")
     country: str | None = Field(None, pattern="^[A-Za-z]{2}$")
-    is_active: bool = Field(True, description="false: it is not called before it is resumed")
+    is_active: StrictBool = Field(True, description="false: it is not called before it is resumed")
     call_settings: CallSettingsBody | None = None
 
 
@@ -63,10 +66,10 @@ class BatchChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    is_active: bool | None = Field(None, description="false pauses, true resumes")
+    is_active: StrictBool | None = Field(None, description="false pauses, true resumes")
     name: str | None = Field(None, min_length=1, max_length=200)
     description: str | None = Field(None, min_length=1, max_length=4096)
-    priority: int | None = Field(None, ge=1, le=3)
+    priority: StrictInt | None = Field(None, ge=1, le=3)
     call_settings: CallSettingsBody | None = None
 
 
@@ -131,6 +134,11 @@ async def list_batches(
     page: Paged,
 ) -> dict[str, Any]:
     """In the order of their ids, which begin with their day."""
+    if page.after is not None and _ID.fullmatch(page.after) is None:
+        # Every text would be some place in the order of ids, and the page one that was not asked for.
+        after = page.after
+        if await services.reader.read(caller.account_id, lambda s: s.batches.find_by_any_id(after)) is None:
+            raise invalid_part("query.after", "give `next` of an earlier page")
     key = ("batches", account_id, is_active, page)
     found = await services.reader.share(
         key,

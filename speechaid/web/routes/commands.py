@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, File, Form, Path, Query, Response, UploadFile
-from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    create_model,
+)
 from starlette.datastructures import UploadFile as AnyUpload
 
 from speechaid.model.identity import Principal
@@ -30,6 +39,16 @@ _TYPES: Final[Mapping[Kind, type]] = {
     Kind.FLAG: bool,
     Kind.DURATION: float,
 }
+#: In JSON, which has types: a text is no number, and a number no truth value.
+_STRICT_TYPES: Final[Mapping[Kind, Any]] = {
+    Kind.TEXT: str,
+    Kind.INTEGER: StrictInt,
+    Kind.NUMBER: StrictFloat,
+    Kind.FLAG: StrictBool,
+    Kind.DURATION: StrictFloat,
+}
+#: Names of parameters, as those of SpeechAI's API.
+_IN_QUERY: Final[Mapping[str, str]] = {"batch": "batch_id", "account": "account_id"}
 _KEY: Final = "idempotency_key"
 
 
@@ -137,7 +156,10 @@ def json_response(result: Mapping[str, Any], status: int = 200, *, repeated: boo
 
 def shown_name(route: CommandRoute, argument: Argument) -> str:
     """The name of an argument as a parameter of the route."""
-    return route.renamed.get(argument.name, argument.name)
+    is_query = route.methods == ("GET",)
+    return route.renamed.get(argument.name) or (
+        _IN_QUERY.get(argument.name, argument.name) if is_query else argument.name
+    )
 
 
 def _signature(route: CommandRoute, arguments: tuple[Argument, ...], *, has_body: bool) -> inspect.Signature:
@@ -187,17 +209,18 @@ def _body_model(route: CommandRoute, arguments: tuple[Argument, ...]) -> Any:
     for argument in arguments:
         name = shown_name(route, argument)
         info: dict[str, Any] = {"alias": argument.name, "description": argument.help, **_bounds(argument)}
+        annotation = _type_of(argument, _STRICT_TYPES)
         if argument.required:
-            fields[_identifier(name)] = (_type_of(argument), Field(**info))
+            fields[_identifier(name)] = (annotation, Field(**info))
         else:
-            fields[_identifier(name)] = (_type_of(argument) | None, Field(None, **info))
+            fields[_identifier(name)] = (annotation | None, Field(None, **info))
     title = "".join(part.capitalize() for part in (route.command + route.path).replace("/", "-").split("-"))
     title = "".join(filter(str.isalnum, title)) + "Body"
     return create_model(title, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-def _type_of(argument: Argument) -> Any:
-    one: Any = Literal[argument.choices] if argument.choices else _TYPES[argument.kind]
+def _type_of(argument: Argument, types: Mapping[Kind, Any] = _TYPES) -> Any:
+    one: Any = Literal[argument.choices] if argument.choices else types[argument.kind]
     return list[one] if argument.repeatable else one
 
 

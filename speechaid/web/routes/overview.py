@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
@@ -14,9 +13,11 @@ from starlette.responses import StreamingResponse
 from speechaid import __version__
 from speechaid.model.identity import Principal
 from speechaid.model.states import JobStatus
+from speechaid.protocol.log_pages import LogPages
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import encode_json
 from speechaid.rules.roles import WebAction
+from speechaid.store.call_logs import position_before
 from speechaid.store.scoped import ScopedStore
 from speechaid.telemetry.web_metrics import WebMetrics
 from speechaid.web.access import METRICS_PATH, Caller, require_grant, route_grant
@@ -37,7 +38,12 @@ _ACCOUNTS: Final = 1000
 #: Streams of events at once: each asks the daemon about every two seconds.
 MAX_EVENT_STREAMS: Final = 16
 EVENT_SECONDS: Final = 2.0
-_LINES: Final = 200
+#: Events that are sent at once: as many as the daemon answers.
+_LINES: Final = 1000
+_GAP_TEXT: Final = (
+    "the event of Last-Event-ID is not stored any more: events between it and the next one may be missing"
+)
+_GAP: Final = b"event: gap\ndata: " + encode_json({"detail": _GAP_TEXT}) + b"\n\n"
 
 
 class Root(BaseModel):
@@ -156,16 +162,23 @@ async def stream_events(
         str | None, Header(pattern="^[0-9a-f]{24}$", description="the stream goes on after this event")
     ] = None,
 ) -> Response:
-    """Each event has the id of its line in ``call_logs``: a client that comes back misses none."""
+    """Each event has the id of its line in ``call_logs``: a client that comes back misses none.
+
+    An event `gap` says that the line of `Last-Event-ID` is not stored any more.
+    """
     streams: EventStreams = request.app.state.event_streams
-    streams.check_room()
+    streams.check_room(request)
     args: dict[str, Any] = {}
     if batch_id is not None:
         args["batch"] = await services.resolve(caller, "batch", batch_id)
-    first = await _lines(services, caller, args, last_event_id, 1 if last_event_id is None else _LINES)
-    return streams.open_stream(
-        request, _events(services, caller, args, first, skip_first=last_event_id is None)
-    )
+    first = await _lines(services, caller, args, last_event_id, 1)
+    has_gap = last_event_id is not None and not first["after_is_stored"]
+    if last_event_id is None:
+        pages = LogPages(first["place"], (line["id"] for line in first["lines"]))
+    else:
+        # What arrived late may have an id before the last one that the client got.
+        pages = LogPages(position_before(last_event_id), (last_event_id,))
+    return streams.open_stream(request, _events(services, caller, args, pages, has_gap=has_gap))
 
 
 async def _lines(
@@ -176,19 +189,13 @@ async def _lines(
 
 
 async def _events(
-    services: Services, caller: Principal, args: dict[str, Any], page: dict[str, Any], *, skip_first: bool
+    services: Services, caller: Principal, args: dict[str, Any], pages: LogPages, *, has_gap: bool
 ) -> AsyncIterator[bytes]:
-    """The new lines at each look."""
-    #: The daemon answers some seconds again, since lines of other hosts arrive late.
-    seen: deque[str] = deque(maxlen=5 * _LINES)
-    if skip_first:
-        seen.extend(line["id"] for line in page["lines"])
-    yield b"retry: 5000\n\n"
+    """The new lines at each look, the oldest first."""
+    yield b"retry: 5000\n\n" + (_GAP if has_gap else b"")
     while True:
-        new = [line for line in page["lines"] if line["id"] not in seen]
-        seen.extend(line["id"] for line in new)
-        yield b"".join(map(_event, new))
-        page = await _lines(services, caller, args, page["place"], _LINES)
+        page = await _lines(services, caller, args, pages.after, _LINES)
+        yield b"".join(map(_event, pages.take(page)))
 
 
 def _event(line: dict[str, Any]) -> bytes:

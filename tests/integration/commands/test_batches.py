@@ -692,6 +692,13 @@ def test_a_name_is_one_in_whatever_form_it_is_typed_and_no_id(operator: Operator
         assert "form of a batch's id" in str(operator.refusal("create-batch", name=name))
 
 
+def test_a_batch_without_hours_is_created_with_a_warning(operator: Operator) -> None:
+    made = operator.run("create-batch", name="no hours")
+    assert "has no calling hours" in (made["warning"] or "")
+    with_hours = operator.run("create-batch", name="hours", hours="09:00-19:00")
+    assert "has no calling hours" not in (with_hours["warning"] or "")
+
+
 # -- a start at a time -------------------------------------------------------------------------------------
 
 

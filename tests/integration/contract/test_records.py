@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
 from speechaid.model.levels import ADDED, OWN, Level
 from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
@@ -175,6 +176,40 @@ def test_the_latest_lines_come_oldest_first_with_a_place_to_go_on_from(store: St
     assert sorted(events(9, after=place)[0]) == ["0", "1", "2", "command"]
     with pytest.raises(ValueError, match="not a position"):
         events(2, after="somewhere")
+
+
+def test_the_lines_after_one_come_from_it_on_however_many_there_are(store: Store) -> None:
+    for number in range(9):
+        store.logs.write(f"{number}", job_id="job-1")
+    plain: dict[str, Any] = {"job_id": None, "event": None, "after": None}
+    after = str(store.logs.latest(9, **plain)[0][0]["_id"])
+    read: list[str] = []
+    for _ in range(3):
+        lines, _place = store.logs.latest(3, **{**plain, "after": after})
+        read += [line["event"] for line in lines]
+        after = str(lines[-1]["_id"])
+    assert read == [f"{number}" for number in range(1, 9)]
+
+
+def test_a_full_page_goes_on_after_its_last_line_where_all_before_it_have_arrived(store: Store) -> None:
+    old = ObjectId.from_datetime(ago(store, minutes=5))
+    ids = [ObjectId(f"{str(old)[:8]}{number:016x}") for number in range(1, 6)]
+    store.logs.table.insert_many([{"_id": one, "event": "old", "at": store.now()} for one in ids])
+    plain: dict[str, Any] = {"job_id": None, "event": None, "after": str(old)}
+    lines, place = store.logs.latest(3, **plain)
+    assert [line["_id"] for line in lines] == ids[:3]
+    assert place == str(ids[2])
+    assert store.logs.latest(9, **plain)[1] > str(ids[4])
+
+
+def test_a_line_is_known_by_its_id_within_what_is_asked_for(store: Store) -> None:
+    store.logs.write("call.settled", job_id="job-1", batch="b")
+    line_id = str(store.logs.latest(1, job_id=None, event=None, after=None)[0][0]["_id"])
+    anything: dict[str, Any] = {"job_id": None, "event": None, "batch": None, "agent": None}
+    assert store.logs.has_line(line_id, **anything)
+    assert store.logs.has_line(line_id, **{**anything, "batch": "b"})
+    assert not store.logs.has_line(line_id, **{**anything, "batch": "another"})
+    assert not store.logs.has_line("0" * 24, **anything)
 
 
 def test_the_record_of_reads_is_written_again_with_new_counts(store: Store) -> None:

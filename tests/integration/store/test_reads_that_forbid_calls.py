@@ -153,7 +153,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent
     jobs.page jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.shared_numbers
     jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit logs.commands
-    logs.keep_for logs.latest logs.note_erasure logs.note_read logs.of_batch logs.of_job logs.refusals
+    logs.has_line logs.keep_for logs.latest logs.note_erasure logs.note_read logs.of_batch logs.of_job
+    logs.refusals
     logs.write
     logs.write_many operator_actions.cancel_waiting operator_actions.count
     operator_actions.count_never_called operator_actions.delete_never_called

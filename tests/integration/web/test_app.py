@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,15 +13,19 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import zmq
 
+from speechaid.errors import StoreUnavailable
 from speechaid.model.identity import Principal, PrincipalKind, Role
 from speechaid.rules.roles import may
 from speechaid.settings.groups import DatabaseSettings, WebSettings
-from speechaid.web import limits
+from speechaid.web import daemon, limits
+from speechaid.web.access import FindPrincipal
 from speechaid.web.app import build
 from speechaid.web.daemon import DaemonConnection
 from speechaid.web.database import DatabaseReader
 from speechaid.web.idempotency import IdempotencyKeys
+from speechaid.web.places import Kind, current_kind
 from speechaid.web.services import Services
 from tests.support.api_contract import (
     OPERATIONS,
@@ -44,14 +49,16 @@ async def find(token: str, _address: str) -> Principal | None:
 
 
 @asynccontextmanager
-async def application(tmp_path: Path, **settings: int) -> AsyncIterator[Any]:
+async def application(
+    tmp_path: Path, find_principal: FindPrincipal | None = None, **settings: int
+) -> AsyncIterator[Any]:
     reader = DatabaseReader(DatabaseSettings.model_validate({"uri": NOWHERE}))
-    daemon = DaemonConnection(tmp_path / "none.sock")
-    services = Services(reader=reader, daemon=daemon, keys=IdempotencyKeys(reader))
+    connection = DaemonConnection(tmp_path / "none.sock")
+    services = Services(reader=reader, daemon=connection, keys=IdempotencyKeys(reader))
     try:
-        yield build(services, find, WebSettings.model_validate(settings))
+        yield build(services, find_principal or find, WebSettings.model_validate(settings))
     finally:
-        daemon.close()
+        connection.close()
         reader.close()
 
 
@@ -68,7 +75,7 @@ def run(
     **settings: int,
 ) -> None:
     async def main() -> None:
-        async with application(tmp_path, **settings) as app, client_of(app, role) as client:
+        async with application(tmp_path, None, **settings) as app, client_of(app, role) as client:
             await work(client)
 
     asyncio.run(main())
@@ -97,6 +104,8 @@ def test_without_daemon_and_database_every_operation_says_what_is_away(tmp_path:
             response = await client.request(**example_of(method, path, operation, UNKNOWN))
             assert response.status_code == 503, f"{method} {path}: {response.text}"
             assert "is away" in response.json()["detail"]
+            assert str(tmp_path) not in response.text
+            assert "Error" not in response.text
             assert response.headers["retry-after"]
 
     run(tmp_path, work)
@@ -198,6 +207,66 @@ def test_a_body_that_is_too_long_is_refused_whether_its_length_is_told_or_not(tm
     run(tmp_path, work)
 
 
+@pytest.mark.parametrize("name", ["batch", "account", "one_too_many", "no name"])
+def test_a_parameter_that_a_route_does_not_have_is_refused(tmp_path: Path, name: str) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for method, path, operation in OPERATIONS:
+            if path.endswith(STREAMS) and method != "GET":
+                continue
+            request = example_of(method, path, operation, UNKNOWN)
+            request["params"] = {**request["params"], name: "x"}
+            response = await client.request(**request)
+            check_answer(response, operation)
+            assert response.status_code == 422, f"{method} {path}: {response.text}"
+            own = f"{name}_id"
+            if any(each["name"] == own for each in operation.get("parameters", ()) if each["in"] == "query"):
+                assert response.json()["detail"].endswith(f"there is: {own}")
+
+    run(tmp_path, work)
+
+
+def test_a_field_that_a_form_does_not_have_is_refused(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for path in ("/imports", "/imports/preview", "/batches/b/upload", "/do-not-call/import"):
+            files, data = {"file": ("a.csv", "x")}, {"batch_id": "b"}
+            response = await client.post(f"/api/v1{path}", files=files, data=data)
+            assert response.status_code == 422, response.text
+            assert response.json()["errors"][0]["field"] == "body.batch_id"
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/batches", {"name": "a", "is_active": "no"}),
+        ("/batches", {"name": "a", "is_active": 0}),
+        ("/batches", {"name": "a", "priority": True}),
+        ("/batches", {"name": "a", "priority": "1"}),
+        ("/batches", {"name": "a", "call_settings": {"max_attempts": True}}),
+        ("/batches", {"name": "a", "call_settings": {"dnc_detection": "yes"}}),
+        ("/accounts", {"account_name": "a", "plan_type": "unlimited", "daily_call_limit": "5"}),
+        ("/accounts/a/topup", {"minutes": "100"}),
+        ("/batches/b/cancel", {"dry_run": "no"}),
+    ],
+)
+def test_a_value_of_another_type_is_refused(tmp_path: Path, path: str, body: dict[str, Any]) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        response = await client.post(f"/api/v1{path}", json=body)
+        assert response.status_code == 422, response.text
+        assert response.json()["errors"][0]["field"].startswith("body.")
+
+    run(tmp_path, work)
+
+
+def test_an_empty_position_is_refused(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        for path in ("/batches", "/accounts", "/jobs"):
+            assert (await client.get(f"/api/v1{path}", params={"after": ""})).status_code == 422
+
+    run(tmp_path, work)
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PAUSE_SECONDS", 0.2)
 
@@ -243,6 +312,145 @@ def test_of_one_token_so_many_requests_are_under_way_and_others_are_served(tmp_p
             assert (await busy.get("/api/v1/nothing")).status_code == 404
 
     asyncio.run(main())
+
+
+def test_where_all_places_of_an_address_are_taken_calls_can_be_stopped_and_health_is_told(
+    tmp_path: Path,
+) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        release = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            await release.wait()
+            yield b"{}"
+
+        headers = {"Content-Type": "application/json"}
+        waiting = [
+            asyncio.create_task(client.post("/api/v1/batches", content=body(), headers=headers))
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.2)
+        assert (await client.get("/api/v1/batches")).status_code == 429
+        assert (await client.get("/health")).status_code == 200
+        for path in ("/hold", "/pause-all", "/batches/b/pause", "/batches/b/cancel", "/jobs/j/hang-up"):
+            for prefix in ("/api", "/api/v1"):
+                answer = await client.put(prefix + path)
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+        assert (await client.put("/api/v1/unhold")).status_code == 429
+        release.set()
+        await asyncio.gather(*waiting)
+
+    run(tmp_path, work, requests=4, requests_per_client=2)
+
+
+def test_what_stops_calls_is_bounded_too(tmp_path: Path) -> None:
+    async def work(client: httpx.AsyncClient) -> None:
+        release = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            await release.wait()
+            yield b"{}"
+
+        headers = {"Content-Type": "application/json"}
+        waiting = [
+            asyncio.create_task(client.put("/api/v1/hold", content=body(), headers=headers)) for _ in range(8)
+        ]
+        await asyncio.sleep(0.2)
+        assert (await client.put("/api/v1/hold")).status_code == 429
+        release.set()
+        await asyncio.gather(*waiting)
+
+    run(tmp_path, work)
+
+
+class Database:
+    """The look at tokens, of a database that may be away or hang."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.hangs = False
+        self.is_revoked = False
+
+    async def find(self, token: str, address: str) -> Principal | None:
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.is_away:
+            raise StoreUnavailable("the database is away (ServerSelectionTimeoutError)")
+        return None if self.is_revoked else await find(token, address)
+
+
+@pytest.mark.parametrize("fault", ["is_away", "hangs"])
+def test_without_the_database_a_token_that_was_just_used_stops_calls_and_does_nothing_else(
+    tmp_path: Path, fault: str
+) -> None:
+    async def main() -> None:
+        database = Database()
+        async with application(tmp_path, find_principal=database.find) as app, client_of(app) as client:
+            await client.get("/api/v1/batches")
+            setattr(database, fault, True)
+            hold = await client.put("/api/v1/hold")
+            assert "the daemon is away" in hold.json()["detail"]
+            database.hangs, database.is_away = False, True
+            listed = await client.get("/api/v1/batches")
+            assert "the token cannot be checked" in listed.json()["detail"]
+            assert "Error" not in listed.text
+            async with client_of(app, "operator") as other:  # never seen before
+                assert "the token cannot be checked" in (await other.put("/api/v1/hold")).json()["detail"]
+
+    asyncio.run(main())
+
+
+def test_a_token_that_was_found_revoked_stops_no_calls_when_the_database_goes_away(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = Database()
+        async with application(tmp_path, find_principal=database.find) as app, client_of(app) as client:
+            await client.get("/api/v1/batches")
+            database.is_revoked = True
+            assert (await client.get("/api/v1/batches")).status_code == 401
+            database.is_away = True
+            assert "the token cannot be checked" in (await client.put("/api/v1/hold")).json()["detail"]
+
+    asyncio.run(main())
+
+
+def test_reads_for_what_stops_calls_do_not_wait_for_the_two_places_of_lists(tmp_path: Path) -> None:
+    async def main() -> None:
+        reader = DatabaseReader(DatabaseSettings.model_validate({"uri": NOWHERE}))
+        release = threading.Event()
+        lists = [asyncio.create_task(reader.on_identities(lambda _: release.wait(30))) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        try:
+            for kind in (Kind.URGENT, Kind.HEALTH):
+                current_kind.set(kind)
+                assert await asyncio.wait_for(reader.on_identities(lambda _: 1), 4) == 1
+        finally:
+            release.set()
+            await asyncio.gather(*lists)
+            reader.close()
+
+    asyncio.run(main())
+
+
+def test_a_daemon_that_hangs_is_given_up_and_then_known_as_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "_PATIENCE_SECONDS", 0.2)
+    path = tmp_path / "none.sock"
+
+    async def work(client: httpx.AsyncClient) -> None:
+        first = await client.get("/api/v1/jobs")
+        assert first.status_code == 504, first.text
+        assert "may still be carried out" in first.json()["detail"]
+        second = await client.get("/api/v1/jobs")
+        assert (second.status_code, second.json()["code"]) == (503, "unavailable")
+        for answer in (first, second):
+            assert str(tmp_path) not in answer.text
+
+    # It listens, and answers nobody.
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as silent:
+        silent.bind(f"ipc://{path}")
+        path.chmod(0o600)
+        run(tmp_path, work)
 
 
 def test_the_metrics_are_for_this_host_or_for_a_token_that_is_bound_to_no_account(tmp_path: Path) -> None:
