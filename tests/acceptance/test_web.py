@@ -544,17 +544,22 @@ def test_open_streams_take_no_place_of_a_request_and_have_a_bound_of_their_own(
         "SPEECHAID_WEB_REQUESTS": "4",
     }
     path = f"/api/v1/batches/{ids['batch_id']}/events"
+    # An iterator that is collected closes its stream.
+    read: list[Iterator[str]] = []
+
+    def open_stream(path: str) -> None:
+        read.append(opened.enter_context(client.stream("GET", path)).iter_lines())
+        next(read[-1])
+
     with ExitStack() as opened:
         web = opened.enter_context(running_web(place, variables))
         client = opened.enter_context(web.client(site.tokens[Role.ADMIN]))
         for _ in range(6):
-            stream = opened.enter_context(client.stream("GET", path))
-            next(stream.iter_lines())
+            open_stream(path)
         assert client.get("/api/v1/batches").status_code == 200
         assert client.post("/api/v1/batches/none/pause").status_code == 404
         for _ in range(8):
-            stream = opened.enter_context(client.stream("GET", "/api/v1/events"))
-            next(stream.iter_lines())
+            open_stream("/api/v1/events")
         refused = client.get("/api/v1/events")
         assert (refused.status_code, refused.json()["code"]) == (429, "busy")
 
