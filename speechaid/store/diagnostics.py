@@ -164,7 +164,7 @@ class Diagnostics:
         )
 
     def recent_calls(self, limit: int) -> list[Document]:
-        """Find the latest results, with length and cost only."""
+        """Find the results of the latest dials, with length and cost only."""
         return self._results.find(
             of_campaigns({}),
             sort=[("_id", -1)],

@@ -159,6 +159,14 @@ ROUTES: Final = (
     ),
     # -- calls
     _get(
+        "/calls/history",
+        "export",
+        "Calls with their outcomes, page by page; who reads them is recorded",
+        fixed={"what": "calls"},
+        renamed={"from": "start_date", "to": "end_date"},
+        example={"start_date": "2026-01-01", "limit": 100},
+    ),
+    _get(
         "/calls/{call_id}",
         "call",
         "A call that has ended: what was said, what the agent was told, what it collected",
@@ -259,14 +267,6 @@ ROUTES: Final = (
     _get("/reports", "report", "Results of the calls", fixed={"format": "json"}),
     _get("/promises", "promises", "Who promised to pay, how much and when"),
     _get("/forecast", "forecast", "Who would be called, when, at what cost; who not, and why"),
-    _get(
-        "/calls/history",
-        "export",
-        "Calls with their outcomes, page by page; who reads them is recorded",
-        fixed={"what": "calls"},
-        renamed={"from": "start_date", "to": "end_date"},
-        example={"start_date": "2026-01-01", "limit": 100},
-    ),
     _get(
         "/exports",
         "export",

@@ -293,7 +293,7 @@ def test_recent_calls_are_counted_by_outcome_and_reason_and_read_latest_first(st
     ):
         store.results.record(
             {
-                "dial_key": f"{number}",
+                "dial_key": f"{number:024x}",
                 "created_at": ago(store, minutes=minutes),
                 "outcome": outcome,
                 "disconnection_reason": reason,
@@ -301,7 +301,10 @@ def test_recent_calls_are_counted_by_outcome_and_reason_and_read_latest_first(st
                 "call_data": {},
             }
         )
-    store.results.record({"dial_key": "4", "created_at": store.now(), "outcome": "busy", "duration_ms": 4})
+    latest_key = f"{4:024x}"
+    store.results.record(
+        {"dial_key": latest_key, "created_at": store.now(), "outcome": "busy", "duration_ms": 4}
+    )
     assert store.diagnostics.recent_outcomes(3600) == {("answered", "user_hangup"): 2, ("busy", "None"): 2}
     latest = store.diagnostics.recent_calls(2)
     assert [row["duration_ms"] for row in latest] == [4, 3]

@@ -14,8 +14,8 @@ from speechaid.dialer import dial
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.ledger_upkeep import ASSUMED_AFTER, LedgerUpkeep
 from speechaid.model.states import NoNewCalls, Purpose
-from speechaid.store.jobs import Jobs
 from speechaid.store.ledger import KEPT_BEYOND_DAYS, Ledger
+from speechaid.store.preflight import PreflightQueries
 from tests.support.stage import Document, Stage
 
 BATCH = "batch-20260101-00000001"
@@ -318,7 +318,7 @@ def test_a_dial_that_was_prepared_before_the_first_purpose_is_withdrawn_and_ente
 ) -> None:
     stage.add_batch(BATCH)
     stage.add_job(CALLEE, batch_id=BATCH)
-    before(Jobs, "renew_to_dial", lambda: introduce(stage, pack_of(ALWAYS)), monkeypatch)
+    before(PreflightQueries, "read_to_dial", lambda: introduce(stage, pack_of(ALWAYS)), monkeypatch)
     context = stage.context()
     stage.dial_next(context)
     monkeypatch.undo()
@@ -458,7 +458,7 @@ def test_a_dial_that_was_prepared_under_another_pack_is_withdrawn_and_recorded_u
     def name_it() -> None:
         capped.database.batches.update_one({}, {"$set": {"call_settings.pack_variant": "own"}})
 
-    before(Jobs, "renew_to_dial", name_it, monkeypatch)
+    before(PreflightQueries, "read_to_dial", name_it, monkeypatch)
     context = capped.context()
     capped.dial_next(context)
     monkeypatch.undo()

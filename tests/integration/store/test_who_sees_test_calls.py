@@ -55,6 +55,14 @@ WITH_TESTS: dict[str, frozenset[str]] = {
             erasures.add_missing_ends erasures.being_forgotten erasures.results erasures.results_of
             erasures.results_to erasures.lines_of erasures.imports_before erasures.count_late
         """,
+        # A test call has no batch of its own, whose sums or limits it could change.
+        "sums and limits": """
+            batch_sums.due jobs.count_without_entry
+        """,
+        # A hang-up of a test call reaches it, too.
+        "hang-ups": """
+            requests.hang_ups
+        """,
         # Housekeeping enters no test in the ledger, and no test waits for a rule of a pack.
         "the ledger": """
             jobs.dials_without_rule results.recorded_since results.has_calls_since queue.release_waiting

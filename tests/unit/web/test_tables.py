@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from speechaid.model.identity import Role
@@ -28,6 +30,15 @@ def test_no_route_gives_a_command_that_is_for_nobody_here() -> None:
 def test_every_code_of_a_refusal_has_a_status_which_is_not_the_one_of_a_programming_error() -> None:
     assert STATUS_OF.keys() == set(ErrorCode)
     assert 500 not in STATUS_OF.values()
+
+
+def test_no_route_is_hidden_by_one_before_it() -> None:
+    """The first one that matches is taken: ``/calls/{call_id}`` before ``/calls/history`` would take both."""
+    for place, route in enumerate(ROUTES):
+        for earlier in ROUTES[:place]:
+            pattern = re.sub(r"\{\w+\}", "[^/]+", earlier.path)
+            is_hidden = set(earlier.methods) & set(route.methods) and re.fullmatch(pattern, route.path)
+            assert not is_hidden, f"{earlier.path} hides {route.path}"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
