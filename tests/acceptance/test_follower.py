@@ -194,7 +194,7 @@ def test_a_list_that_fails_is_replaced_by_polls_until_it_answers(host: Host) -> 
     until(lambda: host.follower()["gap"] == "failing", "that the list is given up")
     host.simulator.clear_requests()
     host.end_all(calls[:3])
-    assert host.requests("get") >= WORKERS
+    until(lambda: host.requests("get") >= WORKERS, "that each call is polled")
     # Faults of the list are no faults of Retell: the circuit breaker stays closed.
     assert host.daemon.ask("status")["breakers"] == []
     host.simulator.clear_faults()

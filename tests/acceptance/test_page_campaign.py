@@ -170,11 +170,13 @@ def test_a_form_that_is_sent_twice_makes_one_campaign_which_can_be_taken_back(si
                 fetch(form.action, {method: "POST", body: body()}).then((answer) => answer.url)));
         }"""
     )
-    first, *others = page.evaluate("window.answers")
-    assert "/ready" in first
-    assert others == [first, first]
+    answers = page.evaluate("window.answers")
+    # The page of the campaign, or of its import where that is not done yet.
+    campaigns = {re.sub(r"/(ready|import)([?].*)?$", "", answer) for answer in answers}
+    assert len(campaigns) == 1
+    page.goto(answers[0])
+    expect(page.locator("h1")).to_have_text("Start the campaign?")
     (batch_id,) = campaigns_called(site, "Doble")
-    page.goto(first)
     page.get_by_role("button", name="Go back and change it").click()
     expect(page.locator("#name")).to_have_value("Doble")
     assert campaigns_called(site, "Doble") == []
@@ -388,7 +390,10 @@ def test_what_was_typed_is_there_after_the_browsers_back_button(site: Site) -> N
     page = site.visit()
     to_settings(site, page, people_file(site))
     fill_hours(page, "Atrás")
-    with page.expect_response(lambda answer: answer.url.endswith("/keep")):
+    # The name is kept by a request of its own, which may be answered only now.
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/keep") and "enviado" in (answer.request.post_data or "")
+    ):
         page.fill("#description", "no se ha enviado")
     page.goto("/start")
     page.go_back()

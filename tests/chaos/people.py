@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -274,7 +274,8 @@ def check_people(
         calls = [call for call in calls_of[person] if _rang(call, excused)]
         _check_live(findings, person, calls_of[person])
         _check_days(findings, person, calls, [day for day in days if day.person == person])
-    _check_entries(findings, calls_of, results, entries, excused)
+    of_people = {str(call["call_id"]) for calls in calls_of.values() for call in calls}
+    _check_entries(findings, placed_calls, of_people, results, entries, excused=excused)
     return findings
 
 
@@ -316,13 +317,18 @@ def _check_days(findings: CapFindings, person: str, calls: Sequence[Document], d
 
 def _check_entries(
     findings: CapFindings,
-    calls_of: Mapping[str, Sequence[Document]],
+    placed_calls: Sequence[Document],
+    of_people: Collection[str],
     results: Sequence[Document],
     entries: Sequence[Document],
+    *,
     excused: Collection[str],
 ) -> None:
-    """Each call has one entry that is closed, and counts if its phone rang; no other entry counts."""
-    calls = {str(call["call_id"]): call for found in calls_of.values() for call in found}
+    """Each call to the people has one entry; each entry is closed, and counts if its call's phone rang.
+
+    Once packs are in force the calls of other batches have entries, too: no other entry counts.
+    """
+    calls = {str(call["call_id"]): call for call in placed_calls}
     keys = {
         str(result.get("dial_key")): str(result["call_id"])
         for result in results
@@ -331,7 +337,8 @@ def _check_entries(
     doubled = [key for key, count in Counter(keys.values()).items() if count > 1]
     findings.ledger += [f"{call_id}: recorded under two dials" for call_id in doubled]
     rows = {str(row["_id"]): row for row in entries}
-    findings.ledger += [f"{keys[key]}: not in the ledger" for key in keys.keys() - rows.keys()]
+    missing = [keys[key] for key in keys.keys() - rows.keys() if keys[key] in of_people]
+    findings.ledger += [f"{call_id}: not in the ledger" for call_id in missing]
     for key, row in rows.items():
         call = calls.get(keys.get(key, ""))
         if row.get("open") is not False:
