@@ -92,8 +92,15 @@ class Host:
             }
             for number in itertools.islice(_numbers, count)
         )
+
+        def placed() -> list[str]:
+            calls = (str(call["call_id"]) for call in self.simulator.placed_calls())
+            return [call_id for call_id in calls if call_id not in before]
+
+        # Before they are placed, calls of an earlier test may still count as covered.
+        until(lambda: len(placed()) == count, f"{count} new calls")
         until(lambda: self.follower()["covered"] == count, f"{count} covered calls")
-        return [call["call_id"] for call in self.simulator.placed_calls() if call["call_id"] not in before]
+        return placed()
 
     def end(self, call_id: str) -> None:
         """The person hangs up; the daemon does not see this request."""
